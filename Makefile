@@ -1,0 +1,45 @@
+# Sightline: every day-to-day command. `make` alone lists them.
+
+PYTHON ?= python3
+PORT ?= 3000
+WORKSPACE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install run test check format bench
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## create .venv and install the locked dependencies (once)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "error: Sightline needs Python 3.11 or newer; '$(PYTHON)' is older or missing (try: make install PYTHON=python3.11)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: install ## start the gateway (PORT=3000, WORKSPACE=<dir> to watch a folder)
+	@exec env $(if $(WORKSPACE),SIGHTLINE_WORKSPACE='$(WORKSPACE)') $(BIN)/litestar --app app:create_app run --port $(PORT)
+
+test: install ## run the tests
+	$(BIN)/python -m pytest
+
+check: install ## formatting, lint, types, then the tests
+	$(BIN)/black --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: install ## rewrite the sources with black and ruff's safe fixes
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/black .
+
+bench: install ## run the benchmarks
+	$(BIN)/python -m benchmarks

@@ -1,0 +1,98 @@
+"""`ReplayStore`: the one shared, bounded log that every resume reads. Nothing in it is per client."""
+
+from collections import deque
+from itertools import takewhile
+
+import msgspec
+
+from app.events import Event, Gap, Position
+from app.filters import EventFilter
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """What a client that names a position is owed before live events."""
+
+    gaps: tuple[Gap, ...]
+    events: tuple[Event, ...]
+    resumed: bool
+
+
+class ReplayStore:
+    """Keep the newest events, bounded by age, count and bytes, for clients that come back."""
+
+    def __init__(self, epoch: str, window_s: float, max_events: int, max_bytes: int) -> None:
+        self.epoch = epoch
+        self.head = 0  # the last number given; `_events` ends with it unless it has expired
+        self._window_s = window_s
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._events: deque[Event] = deque()  # contiguous numbers, oldest first
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def append(self, event: Event) -> None:
+        """Keep `event`, whose number must be head + 1, and drop what no longer fits."""
+        if event.sequence_number != self.head + 1:
+            raise ValueError(f"expected number {self.head + 1}, got {event.sequence_number}")
+        self.head = event.sequence_number
+        self._events.append(event)
+        self._bytes += len(event.encoded)
+        self.expire(event.accepted_at)
+
+    def expire(self, now: float) -> None:
+        """Drop what is older than the window at `now`, or over the memory bounds."""
+        oldest_kept = now - self._window_s
+        while self._events and (
+            self._events[0].accepted_at < oldest_kept
+            or len(self._events) > self._max_events
+            or self._bytes > self._max_bytes
+        ):
+            self._bytes -= len(self._events.popleft().encoded)
+
+    @property
+    def first(self) -> int:
+        """The oldest retained number, or head + 1 when nothing is retained."""
+        return self.head - len(self._events) + 1
+
+    def after(self, number: int, event_filter: EventFilter) -> list[Event]:
+        """Retained matching events above `number`, oldest first."""
+        newer = takewhile(lambda event: event.sequence_number > number, reversed(self._events))
+        found = [event for event in newer if event_filter.matches(event.type)]
+        found.reverse()
+        return found
+
+    def gap_before(self, position: Position, event_filter: EventFilter) -> Gap | None:
+        """What of the stream after `position` can no longer be read, or None if all of it can."""
+        number = position.sequence_number
+        if position.epoch not in (None, self.epoch) or number > self.head:
+            return Gap(None, None, None, "epoch_changed")
+        last_lost = self.first - 1
+        if number >= last_lost or not event_filter.patterns:
+            return None
+        # Which of the expired ones matched is known only to a filter that takes everything.
+        dropped = last_lost - number if event_filter.matches_all else None
+        return Gap(number + 1, last_lost, dropped, "expired")
+
+    def resume(
+        self, position: Position, event_filter: EventFilter, now: float, limit: int, max_bytes: int
+    ) -> Replay:
+        """Decide what a client at `position` gets: at most the newest `limit` events, honest gaps."""
+        self.expire(now)
+        gap = self.gap_before(position, event_filter)
+        gaps = [gap] if gap else []
+        changed = gap is not None and gap.reason == "epoch_changed"
+        events = self.after(0 if changed else position.sequence_number, event_filter)
+        start, size = len(events), 0
+        while start > 0 and len(events) - start < limit:
+            size += len(events[start - 1].encoded)
+            if size > max_bytes:
+                break
+            start -= 1
+        if start:
+            lost = events[:start]
+            gaps.append(
+                Gap(lost[0].sequence_number, lost[-1].sequence_number, start, "replay_limit")
+            )
+        return Replay(tuple(gaps), tuple(events[start:]), resumed=not gaps)

@@ -1,0 +1,74 @@
+"""Every error the gateway raises on purpose: a stable code, the offending value, the remedy.
+
+SightlineError
+├── SettingsError            a setting that does not parse: stops the start
+├── BadRequestError          400: a malformed filter, position, id, query or body
+│   └── InvalidPatternError
+├── PublishError             400: the event is refused and uses up no number
+│   ├── UnknownEventTypeError
+│   ├── InvalidDataError
+│   └── EventTooLargeError   413
+├── UnauthorizedError        401
+├── ForbiddenError           403
+└── UnavailableError         503: no place left, or shutting down
+"""
+
+from typing import ClassVar
+
+CLOSE_RESTART = 1012
+CLOSE_INTERNAL_ERROR = 1011
+CLOSE_REPLACED = 4409
+CLOSE_TOO_MANY_MESSAGES = 4429
+
+
+class SightlineError(Exception):
+    """Base of all: `str(error)` is the sentence a person reads, `code` what a program compares."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+
+
+class SettingsError(SightlineError):
+    code = "invalid_setting"
+
+
+class BadRequestError(SightlineError):
+    code = "bad_request"
+    status = 400
+
+
+class InvalidPatternError(BadRequestError):
+    code = "invalid_pattern"
+
+
+class PublishError(SightlineError):
+    code = "publish_refused"
+    status = 400
+
+
+class UnknownEventTypeError(PublishError):
+    code = "unknown_event_type"
+
+
+class InvalidDataError(PublishError):
+    code = "invalid_data"
+
+
+class EventTooLargeError(PublishError):
+    code = "event_too_large"
+    status = 413
+
+
+class UnauthorizedError(SightlineError):
+    code = "unauthorized"
+    status = 401
+
+
+class ForbiddenError(SightlineError):
+    code = "forbidden"
+    status = 403
+
+
+class UnavailableError(SightlineError):
+    code = "unavailable"
+    status = 503

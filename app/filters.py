@@ -1,0 +1,68 @@
+"""`EventFilter`: the patterns of one subscriber, parsed once, matched from a cache."""
+
+import re
+from collections.abc import Iterable
+
+from app.errors import InvalidPatternError
+
+MAX_PATTERNS = 256
+MAX_TYPE_LENGTH = 64
+_TOKEN = r"(?:\*|[a-z][a-z0-9_]*)"
+_PATTERN = re.compile(rf"\*|{_TOKEN}\.{_TOKEN}")
+_CACHE_BOUND = 4096  # types with no catalog entry are the publisher's to invent: forget, never grow
+
+
+def _checked(pattern: str) -> str:
+    if len(pattern) > MAX_TYPE_LENGTH or not _PATTERN.fullmatch(pattern):
+        raise InvalidPatternError(
+            f"pattern {pattern[:80]!r} is malformed: use '*', 'namespace.*', '*.name' or"
+            " 'namespace.name', lower-case letters, digits and underscores"
+        )
+    return pattern
+
+
+class EventFilter:
+    """An immutable set of patterns in the order they came. No pattern matches nothing."""
+
+    def __init__(self, patterns: Iterable[str] = ("*",)) -> None:
+        """Parse `patterns`.
+
+        Raises:
+            InvalidPatternError: one is malformed (the message quotes it), or over 256 in all.
+        """
+        self.patterns = tuple(dict.fromkeys(_checked(pattern) for pattern in patterns))
+        if len(self.patterns) > MAX_PATTERNS:
+            raise InvalidPatternError(
+                f"{len(self.patterns)} patterns in one filter: at most {MAX_PATTERNS} fit;"
+                " use wildcards such as 'workflow.*'"
+            )
+        self._all = "*" in self.patterns or "*.*" in self.patterns
+        self._exact = frozenset(self.patterns)
+        self._matched: dict[str, bool] = {}
+
+    def matches(self, type_: str) -> bool:
+        """Tell whether an event of this type passes."""
+        if self._all:
+            return True
+        known = self._matched.get(type_)
+        if known is None:
+            namespace, _, name = type_.partition(".")
+            known = not self._exact.isdisjoint((type_, f"{namespace}.*", f"*.{name}"))
+            if len(self._matched) >= _CACHE_BOUND:
+                self._matched.clear()
+            self._matched[type_] = known
+        return known
+
+    @property
+    def matches_all(self) -> bool:
+        """Whether nothing is filtered out."""
+        return self._all
+
+    def with_patterns(self, added: Iterable[str]) -> "EventFilter":
+        """Return this filter and `added`; raises as the constructor does, changes nothing then."""
+        return EventFilter((*self.patterns, *added))
+
+    def without_patterns(self, removed: Iterable[str]) -> "EventFilter":
+        """Return this filter less exactly these patterns, by their text."""
+        gone = frozenset(_checked(pattern) for pattern in removed)
+        return EventFilter(pattern for pattern in self.patterns if pattern not in gone)
