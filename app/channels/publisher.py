@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import json
+import threading
 from collections.abc import Mapping
 
 import msgspec
@@ -53,7 +54,7 @@ class EventPublisher:
         self._max_event_bytes = max_event_bytes
         self._closed = False
         self._since_pause = 0
-        self._in_threads = 0  # touched on the loop's thread alone, but for the bound's first look
+        self._from_threads = threading.BoundedSemaphore(MAX_FROM_THREADS)
         self.emit_failures = 0
 
     async def publish(
@@ -108,17 +109,16 @@ class EventPublisher:
             UnavailableError: too many in flight, or the gateway is shutting down.
         """
         self._ensure_open()
-        if self._in_threads >= MAX_FROM_THREADS:
+        if not self._from_threads.acquire(blocking=False):
             raise UnavailableError(
                 f"{MAX_FROM_THREADS} publishes from threads are in flight: wait for their futures"
             )
-        self._in_threads += 1
         future = asyncio.run_coroutine_threadsafe(self.publish(event, data, metadata), loop)
         future.add_done_callback(self._thread_done)
         return future
 
     def _thread_done(self, _: concurrent.futures.Future[Event]) -> None:
-        self._in_threads -= 1
+        self._from_threads.release()
 
     def close(self) -> None:
         """Refuse every later publish with `UnavailableError`."""
@@ -151,5 +151,3 @@ class EventPublisher:
             )
         self._catalog.check(type_, encoded_data)
         return type_, encoded_data, encoded_metadata
-
-

@@ -44,7 +44,10 @@ class FolderWatch:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self._close()
 
@@ -165,7 +168,7 @@ class WorkspaceSource:
         self.ready.set()
         while True:
             raw = await watch.changes()
-            paths = await watch.call(self._affected, raw, watch.stop)
+            paths = await watch.call(self._affected, raw)
             for start in range(0, len(paths), CHUNK):
                 part = paths[start : start + CHUNK]
                 reports = await watch.call(self._look, part, watch.stop)
@@ -177,15 +180,12 @@ class WorkspaceSource:
                 log.warning("workspace_unavailable", path=str(self._root))
                 return
 
-    def _affected(
-        self, raw: set[tuple[int, str]] | None, stop: threading.Event
-    ) -> list[tuple[str, bool]]:
-        """Relative paths to look at, parents first, each with whether it may be new."""
+    def _affected(self, raw: set[tuple[int, str]] | None) -> list[tuple[str, bool]]:
+        """Relative paths to look at ("" for all), parents first, and whether each may be new."""
         prefix = str(self._root).rstrip("/") + "/"
         found: dict[str, bool] = {}
         if raw is None:
-            found = dict.fromkeys(self._known, True)
-            found |= dict.fromkeys(self._names(), True)
+            found = dict.fromkeys(["", *self._known], True)
         for change, path in raw or ():
             if path.startswith(prefix):
                 name = path[len(prefix) :]
@@ -196,17 +196,14 @@ class WorkspaceSource:
             found |= dict.fromkeys(self._known, False)
         return sorted(found.items())
 
-    def _names(self) -> list[str]:
-        try:
-            return os.listdir(self._root)
-        except OSError:
-            return []
-
     def _look(self, paths: list[tuple[str, bool]], stop: threading.Event) -> list[Report]:
         reports: list[Report] = []
         for path, new in paths:
             if stop.is_set():
                 break
+            if not path:
+                reports += self._walk("", stop)
+                continue
             now, old = self._signature(path), self._known.get(path)
             if now == old or self._rules.ignored(path, bool((now or old or (False,))[0])):
                 continue
@@ -241,7 +238,9 @@ class WorkspaceSource:
                 continue
             for name in names:
                 path = f"{parent}/{name}" if parent else name
-                now = None if path in self._known else self._signature(path)
+                old = self._known.get(path)
+                pending += [path] if old and old[0] else []
+                now = None if old else self._signature(path)
                 if now is None or self._rules.ignored(path, now[0]):
                     continue
                 self._known[path] = now

@@ -1,0 +1,92 @@
+"""Publish over HTTP, and read what is retained."""
+
+import msgspec
+from litestar import Request, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException
+
+from app.channels.bus import EventBus
+from app.channels.publisher import EventPublisher
+from app.channels.replay import ReplayStore
+from app.errors import BadRequestError
+from app.events import Event, Gap, Position
+from app.queries import Query
+
+MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_BATCH = 1000
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
+
+
+class NewEvent(msgspec.Struct):
+    """One event of a publish request."""
+
+    type: str
+    data: dict[str, object]
+    metadata: dict[str, object] | None = None
+
+
+class Published(msgspec.Struct):
+    """Where the event stands in the stream."""
+
+    epoch: str
+    sequence_number: int
+    timestamp: str
+
+
+class History(msgspec.Struct):
+    """A page of retained events; `next` is the number read up to."""
+
+    epoch: str
+    events: list[msgspec.Raw]
+    next: int
+    gap: Gap | None
+
+
+_decode = msgspec.json.Decoder(NewEvent | list[NewEvent]).decode
+
+
+@post("/api/events", request_max_body_size=MAX_BODY_BYTES)
+async def publish_events(
+    request: HTTPRequest, publisher: NamedDependency[EventPublisher], bus: NamedDependency[EventBus]
+) -> Published | list[Published]:
+    """Publish one event, or an array: all are checked before any is published."""
+    if request.content_type[0] != "application/json":
+        raise HTTPException("send Content-Type: application/json", status_code=415)
+    try:
+        new = _decode(await request.body())
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        shape = '{"type":"chat.message_sent","data":{…}} or an array of these'
+        raise BadRequestError(f"{str(error)[:200]}: send {shape}") from error
+    batch = new if isinstance(new, list) else [new]
+    if len(batch) > MAX_BATCH:
+        raise BadRequestError(f"{len(batch)} events in one array: send at most {MAX_BATCH}")
+    events = publisher.publish_all([(e.type, e.data, e.metadata or {}) for e in batch])
+    published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
+    return published if isinstance(new, list) else published[0]
+
+
+@get("/api/events")
+async def read_events(
+    request: HTTPRequest,
+    bus: NamedDependency[EventBus],
+    replay_store: NamedDependency[ReplayStore],
+) -> History:
+    """Return retained events after a number, oldest first."""
+    query = Query(request.scope["query_string"], ())
+    event_filter = query.event_filter()
+    position = query.position("after", None, None)
+    limit = query.number("limit")
+    if limit is None:
+        limit = DEFAULT_LIMIT
+    if not 1 <= limit <= MAX_LIMIT:
+        raise BadRequestError(f"limit={limit} is not from 1 to {MAX_LIMIT}")
+    replay_store.expire(bus.clock.monotonic())
+    gap = replay_store.gap_before(position, event_filter) if position else None
+    changed = gap is not None and gap.reason == "epoch_changed"
+    start = Position(0) if position is None or changed else position
+    found: list[Event] = replay_store.after(start.sequence_number, event_filter)
+    page = found[:limit]
+    read_up_to = page[-1].sequence_number if len(found) > limit else bus.head
+    return History(bus.epoch, [msgspec.Raw(e.encoded) for e in page], read_up_to, gap)

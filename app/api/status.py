@@ -1,0 +1,61 @@
+"""What the gateway says about itself: health, session, catalog."""
+
+from importlib.metadata import version
+
+import msgspec
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException
+
+from app.catalog import Catalog, CatalogEntry
+from app.settings import Settings
+from app.ws.listener import limits_of
+from app.ws.messages import Limits
+from app.ws.registry import ConnectionRegistry
+
+
+class Health(msgspec.Struct):
+    """Alive; open to all, so it says nothing else."""
+
+    status: str
+    version: str
+
+
+class SessionStatus(msgspec.Struct):
+    """How the caller is authenticated, and the room there is."""
+
+    authenticated_by: str
+    limits: Limits
+    places_taken: int
+
+
+class CatalogPage(msgspec.Struct):
+    """Every event type."""
+
+    types: list[CatalogEntry]
+
+
+@get("/api/health", opt={"open": True})
+async def health() -> Health:
+    """Tell that the gateway is up."""
+    return Health("healthy", version("sightline"))
+
+
+@get("/api/session")
+async def session(
+    registry: NamedDependency[ConnectionRegistry], settings: NamedDependency[Settings]
+) -> SessionStatus:
+    """Tell the caller that its credential is good, and what to expect."""
+    return SessionStatus("token", limits_of(settings), registry.taken)
+
+
+@get("/api/catalog")
+async def catalog(catalog: NamedDependency[Catalog]) -> CatalogPage:
+    """Return the event types with schema and example."""
+    return CatalogPage(catalog.entries())
+
+
+@get("/ws")
+async def upgrade_required() -> None:
+    """Answer a plain GET of the WebSocket path."""
+    raise HTTPException("this is a WebSocket: connect with an upgrade", status_code=426)

@@ -1,0 +1,117 @@
+"""Real HTTP refusals, of requests and of upgrades, all in one shape and order.
+
+Litestar turns any exception before `accept` into a close, which servers send as an empty 403
+(litestar issue 4111). `remember` runs first and keeps the exception in the scope; `Door`, the
+outermost layer, answers with it through the `websocket.http.response` extension.
+"""
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.auth.guards import check_browser_rules
+from app.errors import ForbiddenError, SightlineError, UnauthorizedError, UnavailableError
+from app.settings import Settings
+from app.ws.messages import ErrorMessage, encode
+
+RETRY_AFTER_S = 5
+_REMEMBERED = "sightline_refusal"
+_log = structlog.get_logger("sightline.door")
+
+
+def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body that tell `error` to a client; internals of a bug stay inside."""
+    headers = {"content-type": "application/json"}
+    if isinstance(error, SightlineError):
+        status, code, message = error.status, error.code, str(error)
+    elif isinstance(error, HTTPException):
+        status = error.status_code
+        code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(
+            status, "bad_request" if status < 500 else "internal_error"
+        )
+        message = "no such path: see docs/protocol.md" if status == 404 else error.detail
+        headers |= error.headers or {}
+    else:
+        status, code, message = 500, "internal_error", "the gateway failed; its log says why"
+    if isinstance(error, UnauthorizedError):
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, UnavailableError):
+        headers["retry-after"] = str(RETRY_AFTER_S)
+    if status == 426:
+        headers |= {"upgrade": "websocket", "connection": "Upgrade"}
+    return status, headers, encode(ErrorMessage(code, message))
+
+
+async def remember(error: Exception, scope: Scope) -> None:
+    """Litestar's `after_exception`: keep what a WebSocket scope would lose."""
+    if scope["type"] == "websocket":
+        scope["state"][_REMEMBERED] = error
+
+
+def http_refusal(request: Request[object, object, object], error: Exception) -> Response[bytes]:  # type: ignore[type-var]
+    """Litestar's exception handler for every HTTP route."""
+    status, headers, body = refusal(error)
+    _logged(status, error, request.scope)
+    media_type = headers.pop("content-type")
+    return Response(body, status_code=status, headers=headers, media_type=media_type)
+
+
+def _logged(status: int, error: Exception, scope: Scope) -> None:
+    peer = ":".join(map(str, scope.get("client") or ("unknown",)))
+    if status >= 500 and not isinstance(error, SightlineError):
+        _log.error("request_failed", status=status, peer=peer, path=scope["path"], exc_info=error)
+    else:
+        reason = type(error).__name__
+        _log.warning("refused", status=status, reason=reason, peer=peer, path=scope["path"])
+
+
+class Door:
+    """The outermost layer: Host and Origin first, then a real answer to a refused upgrade."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or upgrade."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] != "/api/health":
+            try:
+                check_browser_rules(
+                    scope["headers"], self._settings.allowed_hosts, self._settings.allowed_origins
+                )
+            except ForbiddenError as error:
+                await self._refuse(error, scope, send)
+                return
+        if scope["type"] == "http":
+            await self._app(scope, receive, send)
+            return
+        accepted = False
+
+        async def send_or_refuse(message: Message) -> None:
+            nonlocal accepted
+            accepted = accepted or message["type"] == "websocket.accept"
+            if message["type"] == "websocket.close" and not accepted:
+                default = HTTPException("internal error", status_code=500)
+                await self._refuse(scope["state"].get(_REMEMBERED, default), scope, send)
+            else:
+                await send(message)
+
+        await self._app(scope, receive, send_or_refuse)
+
+    async def _refuse(self, error: Exception, scope: Scope, send: Send) -> None:
+        status, headers, body = refusal(error)
+        _logged(status, error, scope)
+        if scope["type"] == "websocket" and "websocket.http.response" not in (
+            scope.get("extensions") or {}
+        ):
+            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            return
+        kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+        raw = [(key.encode(), value.encode()) for key, value in headers.items()]
+        raw.append((b"content-length", str(len(body)).encode()))
+        await send({"type": f"{kind}.start", "status": status, "headers": raw})  # type: ignore[misc,arg-type]
+        await send({"type": f"{kind}.body", "body": body, "more_body": False})  # type: ignore[misc,arg-type]

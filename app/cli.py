@@ -1,0 +1,192 @@
+"""`litestar run` with the gateway's own port, WebSocket and logging options."""
+
+import copy
+import errno
+import signal
+import socket
+from types import FrameType
+from typing import NoReturn
+
+import click
+import uvicorn
+from litestar import Litestar
+from litestar.cli._utils import LitestarEnv, create_ssl_files, validate_ssl_file_paths
+from litestar.cli.commands.core import _server_lifespan, run_command
+from litestar.plugins import CLIPlugin
+
+from app.log import uvicorn_log_config
+from app.settings import Settings
+
+DEFAULT_PORT = 3000
+BACKLOG = 2048
+
+
+class SightlineCLI(CLIPlugin):
+    """Replaces the `run` command; all its parameters stay, the port defaults to 3000."""
+
+    __slots__ = ("_settings",)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def on_cli_init(self, cli: click.Group) -> None:
+        settings = self._settings
+
+        def run(  # `env` is injected by the group
+            *,
+            env: LitestarEnv,
+            reload: bool,
+            reload_dir: tuple[str, ...],
+            reload_include: tuple[str, ...],
+            reload_exclude: tuple[str, ...],
+            port: int,
+            wc: int,
+            host: str,
+            fd: int | None,
+            uds: str | None,
+            debug: bool,
+            pdb: bool,
+            ssl_certfile: str | None,
+            ssl_keyfile: str | None,
+            create_self_signed_cert: bool,
+        ) -> None:
+            if wc > 1:
+                _refuse("several workers", "run one worker: leave out --wc and WEB_CONCURRENCY")
+            if reload or reload_dir or reload_include or reload_exclude:
+                _refuse("--reload", "leave it out and start the gateway again by hand")
+            env.app.debug = env.app.debug or debug
+            env.app.pdb_on_exception = env.app.pdb_on_exception or pdb
+            certificate, key = (
+                create_ssl_files(ssl_certfile, ssl_keyfile, host)
+                if create_self_signed_cert
+                else validate_ssl_file_paths(ssl_certfile, ssl_keyfile)
+            )
+            serve(env.app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key)
+
+        command = copy.copy(run_command)
+        command.callback = run
+        command.params = [copy.copy(parameter) for parameter in run_command.params]
+        for parameter in command.params:
+            if parameter.name == "port":
+                parameter.default = DEFAULT_PORT
+        cli.add_command(command, "run")
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens: uvicorn does not when it is handed sockets."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if sockets:
+            self._log_started_message(sockets)
+
+
+def serve(
+    app: Litestar,
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    fd: int | None = None,
+    uds: str | None = None,
+    certificate: str | None = None,
+    key: str | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; both end it with status 0 and no traceback."""
+    from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
+
+    sockets = bind(host, port) if fd is None and uds is None else None
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        fd=fd,
+        uds=uds,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        ws=SightlineWebSocketProtocol,
+        http="httptools",
+        ws_ping_interval=settings.heartbeat_interval_s,
+        ws_ping_timeout=settings.pong_timeout_s,
+        ws_max_size=settings.max_message_bytes,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=3,
+        proxy_headers=False,
+        server_header=False,
+        log_config=uvicorn_log_config(settings),
+        access_log=False,
+    )
+    # uvicorn raises the signal again once it has shut down: end quietly, after the lifespans.
+    previous = signal.signal(signal.SIGTERM, _exit)
+    try:
+        with _server_lifespan(app):
+            _Server(config).run(sockets)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+        for listener in sockets or ():
+            listener.close()
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listen on every address of `host`, or say in one line why that cannot be."""
+    if not 0 <= port <= 65535:  # the resolver would wrap it around
+        _fail(f"port {port} does not exist; choose one from 1 to 65535")
+    sockets: list[socket.socket] = []
+    failure: OSError | None = None
+    try:
+        addresses = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        _fail(f"cannot listen on {host!r}, port {port}: {error}")
+    for family, kind, protocol, _, address in dict.fromkeys(addresses):
+        if port == 0 and sockets:  # one port for all addresses
+            address = (address[0], sockets[0].getsockname()[1], *address[2:])
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)  # only now is the port surely ours
+        except OSError as error:
+            listener.close()
+            if error.errno == errno.EADDRNOTAVAIL:
+                failure = error
+                continue
+            for other in sockets:
+                other.close()
+            _fail(_why(error, host, port))
+        sockets.append(listener)
+    if not sockets:
+        _fail(_why(failure or OSError("no address"), host, port))
+    return sockets
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        other = port + 1 if port < 65535 else port - 1
+        return (
+            f"port {port} on {host} is taken; choose another with"
+            f" `make run PORT={other}` or `litestar run --port {other}`"
+        )
+    return f"cannot listen on {host!r}, port {port}: {error}"
+
+
+def _fail(message: str) -> NoReturn:
+    """One line as it is: a `ClickException` would be wrapped into a box."""
+    click.echo(f"sightline: {message}", err=True)
+    raise SystemExit(1)
+
+
+def _refuse(what: str, remedy: str) -> NoReturn:
+    raise click.ClickException(
+        f"{what} cannot be used: the in-memory backend needs exactly one process,"
+        f" several workers would split the events among them; {remedy}"
+    )
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,120 @@
+"""The only wiring: start reading here.
+
+One event's way: a service calls `EventPublisher.publish`, which encodes and checks; `EventBus.accept`
+numbers it, keeps it in the `ReplayStore` and offers it to each `Subscription`; the `Outlet` of a
+connection takes it from there and sends it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+
+from app import log
+from app.api import events, status
+from app.auth.denial import Door, http_refusal, remember
+from app.auth.guards import require_token
+from app.auth.tokens import session_token
+from app.catalog import Catalog
+from app.channels.bus import EventBus, new_epoch
+from app.channels.publisher import EventPublisher
+from app.channels.replay import ReplayStore
+from app.cli import SightlineCLI
+from app.events import Clock
+from app.settings import Settings
+from app.sources.git import GitSource
+from app.sources.workspace import WorkspaceSource
+from app.ws.listener import events_socket
+from app.ws.registry import ConnectionRegistry
+
+_log = structlog.get_logger("sightline.main")
+
+
+def _given(value: object) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False, use_cache=True)
+
+
+def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
+    """Build the gateway. Pure: the token file, the watchers and their tasks begin in the lifespan."""
+    clock = clock or Clock()
+    catalog = Catalog(settings.extra_namespaces)
+    store = ReplayStore(
+        new_epoch(),
+        settings.replay_window_s,
+        settings.replay_max_events,
+        settings.replay_max_bytes,
+    )
+    bus = EventBus(
+        store,
+        catalog,
+        clock,
+        settings.queue_size,
+        settings.queue_max_bytes,
+        settings.replay_limit,
+    )
+    publisher = EventPublisher(bus, catalog, settings.max_event_bytes)
+    registry = ConnectionRegistry(settings.max_clients)
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        log.configure(settings)
+        app.state.session_token = session_token(settings)
+        async with asyncio.TaskGroup() as tasks:
+            sources = []
+            if settings.workspace is not None:
+                workspace = settings.workspace
+                sources = [
+                    tasks.create_task(
+                        _watch("workspace", WorkspaceSource(workspace, publisher.emit))
+                    ),
+                    tasks.create_task(_watch("git", GitSource(workspace, publisher.emit))),
+                ]
+            try:
+                yield
+            finally:
+                for source in sources:
+                    source.cancel()
+                publisher.close()
+                registry.close()
+
+    app = Litestar(
+        route_handlers=[
+            events_socket,
+            events.publish_events,
+            events.read_events,
+            status.health,
+            status.session,
+            status.catalog,
+            status.upgrade_required,
+        ],
+        dependencies={
+            "publisher": _given(publisher),
+            "bus": _given(bus),
+            "replay_store": _given(store),
+            "registry": _given(registry),
+            "settings": _given(settings),
+            "catalog": _given(catalog),
+        },
+        guards=[require_token],
+        lifespan=[lifespan],
+        after_exception=[remember],
+        exception_handlers={Exception: http_refusal},
+        cors_config=CORSConfig(allow_origins=list(settings.allowed_origins)),
+        openapi_config=None,
+        logging_config=None,
+        plugins=[SightlineCLI(settings)],
+    )
+    app.asgi_handler = Door(app.asgi_handler, settings)
+    return app
+
+
+async def _watch(name: str, source: WorkspaceSource | GitSource) -> None:
+    """Run a source; one that dies is told, and the gateway goes on."""
+    try:
+        await source.run()
+    except Exception as error:
+        _log.error("source_died", source=name, error_type=type(error).__name__, exc_info=error)

@@ -1,0 +1,184 @@
+"""Every knob of the gateway, read once from `SIGHTLINE_*` variables."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from app.errors import SettingsError
+
+PREFIX = "SIGHTLINE_"
+MIB = 1024 * 1024
+SHOWN_CHARACTERS = 80
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{16,}")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_NAMESPACE = re.compile(r"[a-z][a-z0-9_]*")
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Defaults suit one developer on one machine; sizes are bytes, names in `_s` are seconds."""
+
+    session_token: str | None = None
+    state_dir: Path = Path(".sightline")
+    max_clients: int = 10
+    queue_size: int = 1000
+    queue_max_bytes: int = 16 * MIB
+    replay_limit: int = 100
+    replay_window_s: float = 30
+    replay_max_bytes: int = 64 * MIB
+    replay_max_events: int = 100_000
+    heartbeat_interval_s: float = 30
+    pong_timeout_s: float = 5
+    max_message_bytes: int = 65536
+    max_event_bytes: int = 262144
+    allowed_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    extra_namespaces: tuple[str, ...] = ()
+    workspace: Path | None = Path(".")
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: str = "info"
+
+    def __repr__(self) -> str:
+        """Everything but the session token."""
+        shown = (
+            f"{name}={'[redacted]' if name == 'session_token' else repr(getattr(self, name))}"
+            for name in self.__struct_fields__
+        )
+        return f"Settings({', '.join(shown)})"
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read `SIGHTLINE_*`; raise `SettingsError`, one line, for what does not fit."""
+        values: dict[str, object] = {}
+        for variable, text in environ.items():
+            if not variable.startswith(PREFIX):
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in _PARSERS or variable != PREFIX + name.upper():
+                raise SettingsError(_unknown(variable))
+            parse, fits = _PARSERS[name]
+            try:
+                values[name] = parse(text)
+            except ValueError:
+                shown = "its value (not shown)" if name == "session_token" else _shorten(text)
+                raise SettingsError(f"{variable}: {shown} does not fit; give {fits}") from None
+        return msgspec.convert(values, cls)
+
+
+def is_session_token(text: str) -> bool:
+    """Whether this can serve as a session token: fits a header and is not short."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def _unknown(variable: str) -> str:
+    known = [PREFIX + name.upper() for name in _PARSERS]
+    nearest = difflib.get_close_matches(variable.upper(), known, n=1, cutoff=0)[0]
+    return f"{_shorten(variable)[1:-1]} is not a setting; the nearest is {nearest}"
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…")
+
+
+def _check(fits: bool) -> None:
+    if not fits:
+        raise ValueError
+
+
+def _token(text: str) -> str:
+    _check(is_session_token(text))
+    return text
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    _check(0 < number < 2**63)
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    _check(math.isfinite(number) and number > 0)
+    return number
+
+
+def _folder(text: str) -> Path:
+    _check(bool(text.strip()) and "\0" not in text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # a home folder nobody has
+        raise ValueError from None
+
+
+def _optional_folder(text: str) -> Path | None:
+    return _folder(text) if text else None
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(item.lower() for item in _items(text))
+    for origin in origins:
+        parts = urlsplit(origin)  # its own ValueError covers malformed brackets
+        _check(bool(parts.scheme and parts.hostname) and parts.port != 0)
+        _check(origin == f"{parts.scheme}://{parts.netloc}")
+        _check(_HOST.fullmatch(parts.netloc) is not None)
+    return origins
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(item.lower() for item in _items(text))
+    _check(all(_HOST.fullmatch(host) for host in hosts))
+    return hosts
+
+
+def _namespaces(text: str) -> tuple[str, ...]:
+    names = _items(text)
+    _check(all(_NAMESPACE.fullmatch(name) for name in names))
+    return names
+
+
+def _log_format(text: str) -> str:
+    _check(text in ("auto", "json", "console"))
+    return text
+
+
+def _log_level(text: str) -> str:
+    _check(text.lower() in _LEVELS)
+    return text.lower()
+
+
+_Parser = tuple[Callable[[str], object], str]
+_WHOLE: _Parser = (_whole, "a whole number above 0")
+_SECONDS: _Parser = (_seconds, "a number of seconds above 0")
+
+_PARSERS: dict[str, _Parser] = {
+    "session_token": (_token, "at least 16 letters, digits or any of !#$%&'*+-.^_`|~"),
+    "state_dir": (_folder, "the path of a folder"),
+    "max_clients": _WHOLE,
+    "queue_size": _WHOLE,
+    "queue_max_bytes": _WHOLE,
+    "replay_limit": _WHOLE,
+    "replay_window_s": _SECONDS,
+    "replay_max_bytes": _WHOLE,
+    "replay_max_events": _WHOLE,
+    "heartbeat_interval_s": _SECONDS,
+    "pong_timeout_s": _SECONDS,
+    "max_message_bytes": _WHOLE,
+    "max_event_bytes": _WHOLE,
+    "allowed_origins": (_origins, "origins like http://localhost:5173, separated by commas"),
+    "allowed_hosts": (_hosts, "hosts like example.org or example.org:3000, separated by commas"),
+    "extra_namespaces": (_namespaces, "names like deploy or load_test, separated by commas"),
+    "workspace": (_optional_folder, "the path of a folder, or nothing to watch none"),
+    "log_format": (_log_format, "auto, json or console"),
+    "log_level": (_log_level, "one of " + ", ".join(_LEVELS)),
+}

@@ -1,0 +1,142 @@
+"""The Litestar listener of `/ws`: a thin shell that carries messages between socket and session."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from litestar import WebSocket
+from litestar.di import NamedDependency
+from litestar.exceptions import WebSocketDisconnect
+from litestar.handlers import websocket_listener
+
+from app.auth.guards import SUBPROTOCOL
+from app.channels.bus import EventBus
+from app.errors import CLOSE_INTERNAL_ERROR, CLOSE_REPLACED, CLOSE_TOO_MANY_MESSAGES
+from app.queries import Query
+from app.settings import Settings
+from app.ws.messages import Connected, Limits, encode
+from app.ws.outlet import Outlet
+from app.ws.registry import ConnectionRegistry
+from app.ws.session import Session, TooManyMessagesError
+
+EVICTS = "sightline.evicts"  # scope extension: the server drops clients that stopped reading
+Socket = WebSocket[object, object, object]  # type: ignore[type-var]
+_log = structlog.get_logger("sightline.ws")
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What `connected` and `/api/session` tell a client to expect."""
+    return Limits(
+        max_clients=settings.max_clients,
+        queue_size=settings.queue_size,
+        replay_limit=settings.replay_limit,
+        replay_window_s=settings.replay_window_s,
+        max_message_bytes=settings.max_message_bytes,
+        max_event_bytes=settings.max_event_bytes,
+    )
+
+
+class Connection:
+    """One accepted socket: its session, its outlet, and the tasks that it owns."""
+
+    def __init__(self, socket: Socket, session: Session, outlet: Outlet) -> None:
+        self._socket = socket
+        self._session = session
+        self._outlet = outlet
+        self._closing: asyncio.Task[None] | None = None
+        self._sending = asyncio.create_task(self._send())
+
+    async def _send(self) -> None:
+        try:
+            await self._outlet.run()
+        except (OSError, WebSocketDisconnect):
+            pass  # the client is gone; the receiving side hears of it too
+        except Exception as error:
+            _log.error("outlet_failed", error_type=type(error).__name__, exc_info=error)
+            self.close(CLOSE_INTERNAL_ERROR, "internal error")
+
+    def receive(self, data: str) -> None:
+        """Handle one message; the answer goes through the outlet, so that reading never waits."""
+        try:
+            answer = self._session.handle(data) if data else self._session.handle_binary()
+        except TooManyMessagesError as error:
+            self.close(CLOSE_TOO_MANY_MESSAGES, str(error))
+            return
+        if not self._outlet.answer(answer):
+            self.close(CLOSE_TOO_MANY_MESSAGES, "too many unread answers")
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin to close the socket; the first code wins."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(code, reason))
+
+    async def _close(self, code: int, reason: str) -> None:
+        self._sending.cancel()
+        with suppress(OSError, WebSocketDisconnect, RuntimeError):
+            await self._socket.close(code, reason)
+
+    async def end(self) -> None:
+        """Cancel and await what this connection owns."""
+        tasks = [task for task in (self._sending, self._closing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def connection_lifespan(
+    socket: Socket,
+    bus: NamedDependency[EventBus],
+    registry: NamedDependency[ConnectionRegistry],
+    settings: NamedDependency[Settings],
+) -> AsyncIterator[None]:
+    """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
+    query = Query(socket.scope["query_string"], socket.scope["headers"])
+    event_filter = query.event_filter()
+    client_id = query.client_id()
+    position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
+    place = registry.reserve(client_id)
+    log = _log.bind(client_id=client_id)
+    subscription = connection = None
+    try:
+        offered = socket.scope.get("subprotocols") or []
+        await socket.accept(subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        subscription, resumed, replayed = bus.join(event_filter, position)
+        outlet = Outlet(subscription, socket.send_text, bus.clock, settings.heartbeat_interval_s)
+        connected = Connected(
+            client_id=client_id,
+            epoch=bus.epoch,
+            sequence_number=bus.head,
+            types=event_filter.patterns,
+            heartbeat_interval_s=settings.heartbeat_interval_s,
+            resumed=resumed,
+            replayed=replayed,
+            limits=limits_of(settings),
+        )
+        outlet.answer(encode(connected))
+        connection = Connection(socket, Session(bus, subscription), outlet)
+        place.on_replaced = lambda: connection.close(
+            CLOSE_REPLACED, "replaced by a newer connection"
+        )
+        if not place.held:
+            connection.close(CLOSE_REPLACED, "replaced by a newer connection")
+        socket.scope["state"]["connection"] = connection
+        log.info(
+            "client_connected", types=event_filter.patterns, resumed=resumed, replayed=replayed
+        )
+        with suppress(WebSocketDisconnect):
+            yield
+    finally:
+        registry.release(place)
+        if subscription is not None:
+            subscription.close()
+            log.info("client_gone", dropped=subscription.dropped)
+        if connection is not None:
+            await connection.end()
+
+
+@websocket_listener("/ws", connection_lifespan=connection_lifespan)
+async def events_socket(data: str, socket: Socket) -> None:
+    """Hand one text frame to the session. A binary frame arrives here as an empty string."""
+    socket.scope["state"]["connection"].receive(data)

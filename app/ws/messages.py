@@ -1,0 +1,85 @@
+"""Control messages as tagged structs: what a client may say, and what the gateway says beside events."""
+
+import msgspec
+
+MAX_ID_LENGTH = 64
+
+
+class Subscribe(msgspec.Struct, tag="subscribe"):
+    """Add patterns to the filter."""
+
+    types: list[str]
+    id: str | int | None = None
+
+
+class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
+    """Take exactly these patterns out of the filter."""
+
+    types: list[str]
+    id: str | int | None = None
+
+
+class Ping(msgspec.Struct, tag="ping"):
+    """Ask for a `pong`."""
+
+    id: str | int | None = None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a client may rely on; sizes in bytes, the window in seconds."""
+
+    max_clients: int
+    queue_size: int
+    replay_limit: int
+    replay_window_s: float
+    max_message_bytes: int
+    max_event_bytes: int
+
+
+class Connected(msgspec.Struct, tag="connected"):
+    """Always the first message of a connection."""
+
+    client_id: str
+    epoch: str
+    sequence_number: int
+    types: tuple[str, ...]
+    heartbeat_interval_s: float
+    resumed: bool
+    replayed: int
+    limits: Limits
+    protocol: str = "events.v1"
+
+
+class Heartbeat(msgspec.Struct, tag="heartbeat"):
+    """`sequence_number` is the last one handed to this connection or filtered out for it."""
+
+    timestamp: str
+    sequence_number: int
+
+
+class Subscribed(msgspec.Struct, tag="subscribed"):
+    """The whole filter now; events above `sequence_number` use it."""
+
+    types: tuple[str, ...]
+    sequence_number: int
+    id: str | int | msgspec.UnsetType = msgspec.UNSET
+
+
+class Pong(msgspec.Struct, tag="pong"):
+    """The answer to `ping`; may overtake events."""
+
+    timestamp: str
+    id: str | int | msgspec.UnsetType = msgspec.UNSET
+
+
+class ErrorMessage(msgspec.Struct, tag="error"):
+    """What was wrong with which value, and the remedy. Also the body of every HTTP refusal."""
+
+    code: str
+    message: str
+    id: str | int | msgspec.UnsetType = msgspec.UNSET
+
+
+ControlMessage = Subscribe | Unsubscribe | Ping
+decode_control = msgspec.json.Decoder(ControlMessage).decode
+encode = msgspec.json.Encoder().encode

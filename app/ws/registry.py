@@ -1,0 +1,62 @@
+"""`ConnectionRegistry`: who is here. Places are reserved and released synchronously, by object."""
+
+from collections.abc import Callable
+
+from app.errors import UnavailableError
+
+
+class Place:
+    """One of the `max_clients`. Released exactly once, by the connection that holds it."""
+
+    def __init__(self, client_id: str) -> None:
+        self.client_id = client_id
+        self.held = True
+        self.on_replaced: Callable[[], None] = lambda: None
+
+
+class ConnectionRegistry:
+    """The places and the clients in them."""
+
+    def __init__(self, max_clients: int) -> None:
+        self.max_clients = max_clients
+        self._places: set[Place] = set()
+        self._by_client: dict[str, Place] = {}
+        self._closed = False
+
+    @property
+    def taken(self) -> int:
+        """Places in use."""
+        return len(self._places)
+
+    def reserve(self, client_id: str) -> Place:
+        """Take a place, or take over the one of the same client, whose connection is told to close.
+
+        Raises:
+            UnavailableError: no place is left, or the gateway is shutting down.
+        """
+        if self._closed:
+            raise UnavailableError("the gateway is shutting down: reconnect when it is back")
+        previous = self._by_client.get(client_id)
+        if previous is None and len(self._places) >= self.max_clients:
+            raise UnavailableError(
+                f"all {self.max_clients} places are taken: close a client,"
+                " or raise SIGHTLINE_MAX_CLIENTS"
+            )
+        if previous is not None:
+            self.release(previous)
+        place = self._by_client[client_id] = Place(client_id)
+        self._places.add(place)
+        if previous is not None:
+            previous.on_replaced()
+        return place
+
+    def release(self, place: Place) -> None:
+        """Free the place; one that was taken over is already free. Twice is fine."""
+        place.held = False
+        self._places.discard(place)
+        if self._by_client.get(place.client_id) is place:
+            del self._by_client[place.client_id]
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._closed = True

@@ -1,0 +1,91 @@
+"""`Session`: what one connection may do. Pure: no socket, no task, `now` from the injected clock."""
+
+import msgspec
+
+from app.channels.bus import EventBus
+from app.channels.subscription import Subscription
+from app.errors import SightlineError
+from app.events import timestamp
+from app.ws.messages import (
+    MAX_ID_LENGTH,
+    ErrorMessage,
+    Ping,
+    Pong,
+    Subscribe,
+    Subscribed,
+    decode_control,
+    encode,
+)
+
+CONTROL_RATE = 100.0  # control messages a second, after a burst of
+CONTROL_BURST = 200.0
+
+
+class TooManyMessagesError(SightlineError):
+    """The client exceeded the control-message rate: close 4429."""
+
+    code = "too_many_messages"
+
+
+class Session:
+    """One client's filter and its control messages."""
+
+    def __init__(self, bus: EventBus, subscription: Subscription) -> None:
+        self._bus = bus
+        self._subscription = subscription
+        self._allowance = CONTROL_BURST
+        self._refilled_at = bus.clock.monotonic()
+
+    def handle(self, text: str) -> bytes:
+        """Carry out one control message and return the encoded answer.
+
+        Raises:
+            TooManyMessagesError: over 100 a second after a burst of 200.
+        """
+        self._spend()
+        id_: str | int | msgspec.UnsetType = msgspec.UNSET
+        try:
+            message = decode_control(text)
+            if message.id is not None:
+                if isinstance(message.id, str) and len(message.id) > MAX_ID_LENGTH:
+                    return self._error(
+                        "invalid_message", f"`id` is over {MAX_ID_LENGTH} characters"
+                    )
+                id_ = message.id
+            if isinstance(message, Ping):
+                return encode(Pong(timestamp(self._bus.clock.wall()), id_))
+            current = self._subscription.filter
+            self._subscription.filter = (
+                current.with_patterns(message.types)
+                if isinstance(message, Subscribe)
+                else current.without_patterns(message.types)
+            )
+        except SightlineError as error:
+            return self._error(error.code, str(error), id_)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            remedy = '; send e.g. {"type":"subscribe","types":["git.*"]} or {"type":"ping"}'
+            return self._error(
+                "invalid_message", f"{str(error)[:200] or 'nested too deep'}{remedy}"
+            )
+        return encode(Subscribed(self._subscription.filter.patterns, self._bus.head, id_))
+
+    def handle_binary(self) -> bytes:
+        """Answer a binary frame, which the protocol does not use."""
+        self._spend()
+        return self._error("binary_frame", "control messages are JSON in text frames, not binary")
+
+    def _error(
+        self, code: str, message: str, id_: str | int | msgspec.UnsetType = msgspec.UNSET
+    ) -> bytes:
+        return encode(ErrorMessage(code, message, id_))
+
+    def _spend(self) -> None:
+        now = self._bus.clock.monotonic()
+        refill = (now - self._refilled_at) * CONTROL_RATE
+        self._allowance = min(CONTROL_BURST, self._allowance + refill)
+        self._refilled_at = now
+        if self._allowance < 1:
+            raise TooManyMessagesError(
+                f"over {CONTROL_RATE:.0f} control messages a second: wait a minute, then reconnect"
+            )
+        self._allowance -= 1

@@ -1,0 +1,195 @@
+"""WorkspaceSource against real folders."""
+
+import asyncio
+import os
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from structlog.testing import capture_logs
+
+from app.sources.workspace import WorkspaceSource
+
+Event = tuple[str, dict[str, object]]
+
+
+class Seen:
+    """Collects events and waits for them."""
+
+    def __init__(self) -> None:
+        self.all: list[Event] = []
+        self._more = asyncio.Event()
+
+    def emit(self, kind: str, data: dict[str, object], metadata: dict[str, object]) -> None:
+        assert metadata == {"source": "workspace"}
+        self.all.append((kind, data))
+        self._more.set()
+
+    async def until(self, kind: str, path: str) -> dict[str, object]:
+        async with asyncio.timeout(20):
+            while True:
+                for found, data in self.all:
+                    if found == kind and data["path"] == path:
+                        return data
+                self._more.clear()
+                await self._more.wait()
+
+    def paths(self, kind: str = "") -> list[object]:
+        return [data["path"] for found, data in self.all if kind in found]
+
+
+@asynccontextmanager
+async def watching(folder: Path) -> AsyncIterator[Seen]:
+    seen = Seen()
+    source = WorkspaceSource(seen.emit, folder)
+    task = asyncio.create_task(source.run())
+    try:
+        async with asyncio.timeout(20):
+            await source.ready.wait()
+        yield seen
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+    assert not [t for t in threading.enumerate() if t.name.startswith("folder-watch")]
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+async def test_create_modify_delete(tmp_path: Path) -> None:
+    async with watching(tmp_path) as seen:
+        file = tmp_path / "a.txt"
+        file.write_text("one")
+        created = await seen.until("file.created", "a.txt")
+        assert created == {"path": "a.txt", "size": 3, "is_directory": False}
+        file.write_text("longer")
+        assert (await seen.until("file.modified", "a.txt"))["is_directory"] is False
+        file.unlink()
+        deleted = await seen.until("file.deleted", "a.txt")
+        assert deleted == {"path": "a.txt", "is_directory": False}
+
+
+async def test_new_directories_report_each_file_once(tmp_path: Path) -> None:
+    async with watching(tmp_path) as seen:
+        deep = tmp_path / "x" / "y"
+        deep.mkdir(parents=True)
+        for number in range(20):
+            (deep / f"{number}.txt").write_text("text")
+        (tmp_path / "last").write_text("")
+        for number in range(20):
+            await seen.until("file.created", f"x/y/{number}.txt")
+        await seen.until("file.created", "last")
+        assert (await seen.until("file.created", "x/y"))["is_directory"] is True
+        assert len(seen.paths("created")) == len(set(seen.paths("created"))) == 23
+
+
+async def test_a_moved_directory(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "a").write_text("")
+    async with watching(tmp_path) as seen:
+        (tmp_path / "old").rename(tmp_path / "new")
+        await seen.until("file.deleted", "old/a")
+        assert (await seen.until("file.deleted", "old"))["is_directory"] is True
+        await seen.until("file.created", "new/a")
+        (tmp_path / "new" / "b").write_text("")
+        await seen.until("file.created", "new/b")
+
+
+async def test_silent_names(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".sightline").mkdir()
+    async with watching(tmp_path) as seen:
+        for name in (".git/x", ".sightline/x", ".a.swp", "a.swo", "a~", ".#a", "#a#", "4913"):
+            (tmp_path / name).write_text("")
+        (tmp_path / "last").write_text("")
+        await seen.until("file.created", "last")
+        assert seen.paths("created") == ["last"]
+
+
+async def test_gitignore(tmp_path: Path) -> None:
+    (tmp_path / ".git" / "info").mkdir(parents=True)
+    (tmp_path / ".git" / "info" / "exclude").write_text("private\n")
+    (tmp_path / ".gitignore").write_text("*.log\nbuild/\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / ".gitignore").write_text("!keep.log\n/only\n")
+    async with watching(tmp_path) as seen:
+        (tmp_path / "build").mkdir()
+        for name in ("a.log", "build/x", "private", "sub/b.log", "sub/only"):
+            (tmp_path / name).write_text("")
+        for name in ("sub/keep.log", "only"):
+            (tmp_path / name).write_text("")
+            await seen.until("file.created", name)
+        assert sorted(map(str, seen.paths("created"))) == ["only", "sub/keep.log"]
+        (tmp_path / ".gitignore").write_text("*.txt\n")
+        await seen.until("file.modified", ".gitignore")
+        (tmp_path / "b.txt").write_text("")
+        (tmp_path / "b.log").write_text("")
+        await seen.until("file.created", "b.log")
+        assert "b.txt" not in seen.paths()
+
+
+async def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    async with watching(tmp_path) as seen:
+        (tmp_path / "sub" / os.fsdecode(b"a\xff")).write_text("")
+        await seen.until("file.created", "sub/a\N{REPLACEMENT CHARACTER}")
+        (tmp_path / "after").write_text("")
+        await seen.until("file.created", "after")
+
+
+async def test_unusable_folders(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name in ("missing", "file"):
+        with capture_logs() as logs:
+            async with asyncio.timeout(10):
+                await WorkspaceSource(Seen().emit, tmp_path / name).run()
+        assert [entry["event"] for entry in logs] == ["workspace_unavailable"]
+
+
+async def test_the_folder_is_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    folder.mkdir()
+    seen = Seen()
+    source = WorkspaceSource(seen.emit, folder)
+    with capture_logs() as logs:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            group.create_task(source.run())
+            await source.ready.wait()
+            folder.rmdir()
+    assert [entry["event"] for entry in logs] == ["workspace_unavailable"]
+
+
+async def test_a_large_checkout_leaves_the_loop_free(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "-b", "main")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "empty")
+    git(tmp_path, "switch", "-q", "-c", "large")
+    for number in range(5000):
+        file = tmp_path / f"d{number % 50}" / f"{number}.txt"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("text")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "large")
+    git(tmp_path, "switch", "-q", "main")
+    longest = 0.0
+
+    async def measure() -> None:
+        nonlocal longest
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.perf_counter() - before)
+
+    async with watching(tmp_path) as seen:
+        meter = asyncio.create_task(measure())
+        await asyncio.to_thread(git, tmp_path, "switch", "-q", "large")
+        for number in range(5000):
+            await seen.until("file.created", f"d{number % 50}/{number}.txt")
+        meter.cancel()
+        assert len(seen.paths("created")) == 5050
+    assert longest < 0.2, longest

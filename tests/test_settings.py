@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from app.errors import SettingsError
+from app.settings import Settings
+
+
+def read(**variables: str) -> Settings:
+    return Settings.from_environ({f"SIGHTLINE_{name}": text for name, text in variables.items()})
+
+
+def test_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environ({"PATH": "/bin"}) == Settings()
+
+
+def test_reads_every_kind() -> None:
+    settings = read(
+        MAX_CLIENTS="3",
+        REPLAY_WINDOW_S="0.5",
+        STATE_DIR="/tmp/x",
+        ALLOWED_ORIGINS="http://localhost:5173, https://[::1]:8443,",
+        ALLOWED_HOSTS="example.org:3000",
+        EXTRA_NAMESPACES="deploy,load_test",
+        LOG_FORMAT="json",
+        LOG_LEVEL="DEBUG",
+        WORKSPACE="",
+    )
+    assert settings == Settings(
+        max_clients=3,
+        replay_window_s=0.5,
+        state_dir=Path("/tmp/x"),
+        allowed_origins=("http://localhost:5173", "https://[::1]:8443"),
+        allowed_hosts=("example.org:3000",),
+        extra_namespaces=("deploy", "load_test"),
+        log_format="json",
+        log_level="debug",
+        workspace=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MAX_CLIENTS", "many"),
+        ("MAX_CLIENTS", "0"),
+        ("QUEUE_SIZE", "-1"),
+        ("QUEUE_SIZE", ""),
+        ("REPLAY_WINDOW_S", "nan"),
+        ("PONG_TIMEOUT_S", "inf"),
+        ("STATE_DIR", ""),
+        ("ALLOWED_ORIGINS", "http://localhost/"),
+        ("ALLOWED_ORIGINS", "localhost:3000"),
+        ("ALLOWED_ORIGINS", "http://user@localhost"),
+        ("ALLOWED_ORIGINS", "http://localhost:99999"),
+        ("ALLOWED_ORIGINS", "null"),
+        ("ALLOWED_ORIGINS", "http://[::1"),
+        ("ALLOWED_HOSTS", "a/b"),
+        ("EXTRA_NAMESPACES", "Deploy"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "loud\nline"),
+    ],
+)
+def test_bad_value_is_one_line_with_name_value_and_remedy(name: str, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: text})
+    message = str(caught.value)
+    assert message.startswith(f"SIGHTLINE_{name}: {text!r} does not fit; give ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["short", "with a space in the middle", "q" * 15, ""])
+def test_bad_token_is_never_shown(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(SESSION_TOKEN=text)
+    assert "SIGHTLINE_SESSION_TOKEN" in str(caught.value)
+    assert not text or text not in str(caught.value)
+
+
+def test_repr_hides_the_token() -> None:
+    token = "abcdefghijklmnop"
+    settings = read(SESSION_TOKEN=token)
+    assert settings.session_token == token
+    assert token not in repr(settings)
+
+
+def test_unknown_variable_names_the_nearest() -> None:
+    with pytest.raises(SettingsError, match="nearest is SIGHTLINE_MAX_CLIENTS"):
+        read(MAX_CLIENT="3")
