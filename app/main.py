@@ -69,9 +69,9 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
                 workspace = settings.workspace
                 sources = [
                     tasks.create_task(
-                        _watch("workspace", WorkspaceSource(workspace, publisher.emit))
+                        _watch("workspace", WorkspaceSource(publisher.emit, workspace))
                     ),
-                    tasks.create_task(_watch("git", GitSource(workspace, publisher.emit))),
+                    tasks.create_task(_watch("git", GitSource(publisher.emit, workspace))),
                 ]
             try:
                 yield

@@ -7,6 +7,7 @@ outermost layer, answers with it through the `websocket.http.response` extension
 
 import structlog
 from litestar import Request, Response
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,7 +46,7 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
 
 async def remember(error: Exception, scope: Scope) -> None:
     """Litestar's `after_exception`: keep what a WebSocket scope would lose."""
-    if scope["type"] == "websocket":
+    if scope["type"] == ScopeType.WEBSOCKET:
         scope["state"][_REMEMBERED] = error
 
 
@@ -75,9 +76,6 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or upgrade."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-            return
         if scope["path"] != "/api/health":
             try:
                 check_browser_rules(
@@ -86,7 +84,7 @@ class Door:
             except ForbiddenError as error:
                 await self._refuse(error, scope, send)
                 return
-        if scope["type"] == "http":
+        if scope["type"] == ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         accepted = False
@@ -105,12 +103,14 @@ class Door:
     async def _refuse(self, error: Exception, scope: Scope, send: Send) -> None:
         status, headers, body = refusal(error)
         _logged(status, error, scope)
-        if scope["type"] == "websocket" and "websocket.http.response" not in (
+        if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (
             scope.get("extensions") or {}
         ):
             await send({"type": "websocket.close", "code": 1008, "reason": ""})
             return
-        kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+        kind = (
+            "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"
+        )
         raw = [(key.encode(), value.encode()) for key, value in headers.items()]
         raw.append((b"content-length", str(len(body)).encode()))
         await send({"type": f"{kind}.start", "status": status, "headers": raw})  # type: ignore[misc,arg-type]

@@ -137,6 +137,7 @@ class EventPublisher:
     def _checked(
         self, event: str | msgspec.Struct, data: Fields | None, metadata: Fields | None
     ) -> tuple[str, bytes, bytes]:
+        payload: Fields | msgspec.Struct
         if isinstance(event, str):
             type_, payload = event, data if data is not None else {}
         else:

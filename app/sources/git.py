@@ -57,7 +57,7 @@ class GitSource:
     async def _follow(self, watch: FolderWatch, common: Path) -> None:
         while True:
             changes = await watch.changes()
-            if not common.is_dir():
+            if not common.is_dir():  # noqa: ASYNC240 - one stat of a local folder
                 raise GitError("the repository is gone")
             if changes is None or any(_telling(path, common) for _, path in changes):
                 try:
