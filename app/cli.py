@@ -4,6 +4,7 @@ import copy
 import errno
 import signal
 import socket
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -73,7 +74,15 @@ class SightlineCLI(CLIPlugin):
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens: uvicorn does not when it is handed sockets."""
+    """Says where it listens, as uvicorn does not when it is handed sockets; drains at the signal."""
+
+    def __init__(self, config: uvicorn.Config, begin_drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._begin_drain = begin_drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._begin_drain()  # uvicorn runs the lifespan's end only once all connections are gone
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -120,7 +129,7 @@ def serve(
     previous = signal.signal(signal.SIGTERM, _exit)
     try:
         with _server_lifespan(app):
-            _Server(config).run(sockets)
+            _Server(config, app.state.begin_drain).run(sockets)
     except KeyboardInterrupt:
         pass
     finally:

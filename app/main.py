@@ -28,6 +28,7 @@ from app.events import Clock
 from app.settings import Settings
 from app.sources.git import GitSource
 from app.sources.workspace import WorkspaceSource
+from app.workers import only_worker
 from app.ws.listener import events_socket
 from app.ws.registry import ConnectionRegistry
 
@@ -59,27 +60,32 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     publisher = EventPublisher(bus, catalog, settings.max_event_bytes)
     registry = ConnectionRegistry(settings.max_clients)
 
+    def begin_drain() -> None:
+        publisher.close()
+        registry.close()
+
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         log.configure(settings)
         app.state.session_token = session_token(settings)
-        async with asyncio.TaskGroup() as tasks:
-            sources = []
-            if settings.workspace is not None:
-                workspace = settings.workspace
-                sources = [
-                    tasks.create_task(
-                        _watch("workspace", WorkspaceSource(publisher.emit, workspace))
-                    ),
-                    tasks.create_task(_watch("git", GitSource(publisher.emit, workspace))),
-                ]
-            try:
-                yield
-            finally:
-                for source in sources:
-                    source.cancel()
-                publisher.close()
-                registry.close()
+        publisher.start(asyncio.get_running_loop())
+        with only_worker(settings.state_dir):
+            async with asyncio.TaskGroup() as tasks:
+                sources = []
+                if settings.workspace is not None:
+                    workspace = settings.workspace
+                    sources = [
+                        tasks.create_task(
+                            _watch("workspace", WorkspaceSource(publisher.emit, workspace))
+                        ),
+                        tasks.create_task(_watch("git", GitSource(publisher.emit, workspace))),
+                    ]
+                try:
+                    yield
+                finally:
+                    for source in sources:
+                        source.cancel()
+                    begin_drain()
 
     app = Litestar(
         route_handlers=[
@@ -108,6 +114,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         logging_config=None,
         plugins=[SightlineCLI(settings)],
     )
+    app.state.begin_drain = begin_drain
     app.asgi_handler = Door(app.asgi_handler, settings)
     return app
 

@@ -53,6 +53,7 @@ class EventPublisher:
         self._catalog = catalog
         self._max_event_bytes = max_event_bytes
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._since_pause = 0
         self._from_threads = threading.BoundedSemaphore(MAX_FROM_THREADS)
         self.emit_failures = 0
@@ -100,25 +101,29 @@ class EventPublisher:
         event: str | msgspec.Struct,
         data: Fields | None = None,
         metadata: Fields | None = None,
-        *,
-        loop: asyncio.AbstractEventLoop,
     ) -> concurrent.futures.Future[Event]:
-        """Publish from another thread onto the gateway's `loop`; at most 1,000 in flight.
+        """Publish from another thread; at most 1,000 in flight.
 
         Raises:
-            UnavailableError: too many in flight, or the gateway is shutting down.
+            UnavailableError: too many in flight, not started yet, or shutting down.
         """
         self._ensure_open()
+        if self._loop is None:
+            raise UnavailableError("the gateway has not started: publish once its lifespan began")
         if not self._from_threads.acquire(blocking=False):
             raise UnavailableError(
                 f"{MAX_FROM_THREADS} publishes from threads are in flight: wait for their futures"
             )
-        future = asyncio.run_coroutine_threadsafe(self.publish(event, data, metadata), loop)
+        future = asyncio.run_coroutine_threadsafe(self.publish(event, data, metadata), self._loop)
         future.add_done_callback(self._thread_done)
         return future
 
     def _thread_done(self, _: concurrent.futures.Future[Event]) -> None:
         self._from_threads.release()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Name the loop that publishes from other threads run on."""
+        self._loop = loop
 
     def close(self) -> None:
         """Refuse every later publish with `UnavailableError`."""

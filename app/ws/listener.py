@@ -84,6 +84,17 @@ class Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _tell_once_if_nothing_evicts(socket: Socket) -> None:
+    state = socket.app.state
+    if EVICTS not in (socket.scope.get("extensions") or {}) and not state.get("told_no_eviction"):
+        state.told_no_eviction = True
+        _log.warning(
+            "no_eviction",
+            why="this server is not configured by `litestar run`: it decides about pings, and a"
+            " client that stops reading keeps its place",
+        )
+
+
 @asynccontextmanager
 async def connection_lifespan(
     socket: Socket,
@@ -98,6 +109,7 @@ async def connection_lifespan(
     position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
     place = registry.reserve(client_id)
     log = _log.bind(client_id=client_id)
+    _tell_once_if_nothing_evicts(socket)
     subscription = connection = None
     try:
         offered = socket.scope.get("subprotocols") or []

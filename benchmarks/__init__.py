@@ -1,0 +1,1 @@
+"""Benchmarks over real sockets: `make bench`."""
