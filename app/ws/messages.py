@@ -80,6 +80,22 @@ class ErrorMessage(msgspec.Struct, tag="error"):
     id: str | int | msgspec.UnsetType = msgspec.UNSET
 
 
+class _Identified(msgspec.Struct):
+    id: str | int | None = None
+
+
+def id_of(text: str) -> str | int | msgspec.UnsetType:
+    """The `id` of a message that may be wrong in all else, so that its error can name it."""
+    try:
+        found = _decode_id(text).id
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return msgspec.UNSET
+    if found is None or (isinstance(found, str) and len(found) > MAX_ID_LENGTH):
+        return msgspec.UNSET
+    return found
+
+
+_decode_id = msgspec.json.Decoder(_Identified).decode
 ControlMessage = Subscribe | Unsubscribe | Ping
 decode_control = msgspec.json.Decoder(ControlMessage).decode
 encode = msgspec.json.Encoder().encode

@@ -15,6 +15,7 @@ from app.ws.messages import (
     Subscribed,
     decode_control,
     encode,
+    id_of,
 )
 
 CONTROL_RATE = 100.0  # control messages a second, after a burst of
@@ -64,9 +65,8 @@ class Session:
             return self._error(error.code, str(error), id_)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             remedy = '; send e.g. {"type":"subscribe","types":["git.*"]} or {"type":"ping"}'
-            return self._error(
-                "invalid_message", f"{str(error)[:200] or 'nested too deep'}{remedy}"
-            )
+            reason = str(error)[:200] or "nested too deep"
+            return self._error("invalid_message", reason + remedy, id_of(text))
         return encode(Subscribed(self._subscription.filter.patterns, self._bus.head, id_))
 
     def handle_binary(self) -> bytes:

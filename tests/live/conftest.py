@@ -1,0 +1,217 @@
+"""A real uvicorn server in the test's own loop, and clients that speak to it byte by byte."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+
+from app.channels.bus import EventBus
+from app.channels.publisher import EventPublisher
+from app.log import uvicorn_log_config
+from app.main import create_app
+from app.settings import Settings
+from app.ws.registry import ConnectionRegistry
+from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
+
+TOKEN = "live-test-token-0123456789"
+UPGRADE = (
+    (b"Upgrade", b"websocket"),
+    (b"Connection", b"Upgrade"),
+    (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
+    (b"Sec-WebSocket-Version", b"13"),
+)
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
+    """Return as soon as the condition holds; fail when it does not in time."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def receive(client: ClientConnection, timeout_s: float = 5) -> dict[str, Any]:
+    """The next message."""
+    return json.loads(await asyncio.wait_for(client.recv(), timeout_s))
+
+
+async def receive_type(client: ClientConnection, type_: str) -> dict[str, Any]:
+    """The next message of this type; others are passed over."""
+    async with asyncio.timeout(5):
+        while True:
+            message = json.loads(await client.recv())
+            if message["type"] == type_:
+                return message
+
+
+async def close_code(client: ClientConnection, timeout_s: float = 5) -> int | None:
+    """Read to the end of the connection and return its close code."""
+    async with asyncio.timeout(timeout_s):
+        async for _ in client:
+            pass
+        await client.wait_closed()
+    return client.close_code
+
+
+class Answer:
+    """The head of an HTTP answer on a raw socket, and for a refusal its body."""
+
+    def __init__(self, raw: bytes) -> None:
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        self.status = int(lines[0].split()[1])
+        self.headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines[1:])
+        }
+
+    @property
+    def error(self) -> dict[str, str]:
+        error = json.loads(self.body)
+        assert set(error) == {"type", "code", "message"}
+        assert error["type"] == "error"
+        return error
+
+
+class Gateway:
+    """A running gateway."""
+
+    def __init__(self, settings: Settings, ws: Any) -> None:
+        self.settings = settings
+        self.app = create_app(settings)
+        self.bus: EventBus = self.app.dependencies["bus"].dependency()
+        self.publisher: EventPublisher = self.app.dependencies["publisher"].dependency()
+        self.registry: ConnectionRegistry = self.app.dependencies["registry"].dependency()
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self.port: int = self.socket.getsockname()[1]
+        config = uvicorn.Config(  # as app.cli.serve
+            self.app,
+            ws=ws,
+            http="httptools",
+            ws_ping_interval=settings.heartbeat_interval_s,
+            ws_ping_timeout=settings.pong_timeout_s,
+            ws_max_size=settings.max_message_bytes,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=3,
+            proxy_headers=False,
+            server_header=False,
+            log_config=uvicorn_log_config(settings),
+            access_log=False,
+        )
+        self.server = uvicorn.Server(config)
+        self.serving: asyncio.Task[None] | None = None
+        self.raw: list[socket.socket] = []
+
+    async def start(self) -> None:
+        self.serving = asyncio.create_task(self.server.serve([self.socket]))
+        await until(lambda: self.server.started or self.serving.done())
+        assert not self.serving.done()
+
+    async def stop(self, timeout_s: float = 8) -> float:
+        """End as SIGTERM does; return the seconds it took."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self.server.should_exit = True
+        await asyncio.wait_for(self.serving, timeout_s)
+        return loop.time() - began
+
+    async def end(self) -> None:
+        for raw in self.raw:
+            raw.close()
+        if not self.serving.done():
+            await self.stop()
+        self.socket.close()
+
+    def connect(self, query: str = "", token: str | None = TOKEN, **options: Any) -> connect:
+        headers = [("X-Session-Token", token)] if token else []
+        headers += options.pop("headers", [])
+        return connect(
+            f"ws://127.0.0.1:{self.port}/ws{query}",
+            additional_headers=headers,
+            proxy=None,
+            **{"ping_interval": None, **options},
+        )
+
+    def http(self, **options: Any) -> httpx.AsyncClient:
+        options.setdefault("headers", {"X-Session-Token": TOKEN})
+        return httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", trust_env=False, **options
+        )
+
+    async def open_raw(
+        self,
+        *headers: tuple[bytes, bytes],
+        path: str = "/ws",
+        host: bytes | None = None,
+        receive_buffer: int | None = None,
+    ) -> tuple[socket.socket, Answer]:
+        """Shake hands on a bare socket; it reads nothing more than the test asks for."""
+        loop = asyncio.get_running_loop()
+        raw = socket.socket()
+        self.raw.append(raw)
+        raw.setblocking(False)
+        if receive_buffer:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        await loop.sock_connect(raw, ("127.0.0.1", self.port))
+        lines = [f"GET {path} HTTP/1.1".encode()]
+        host = host or f"127.0.0.1:{self.port}".encode()
+        lines += [name + b": " + value for name, value in ((b"Host", host), *UPGRADE, *headers)]
+        await loop.sock_sendall(raw, b"\r\n".join(lines) + b"\r\n\r\n")
+        data = b""
+        async with asyncio.timeout(10):
+            while b"\r\n\r\n" not in data:
+                data += (chunk := await loop.sock_recv(raw, 1024))
+                assert chunk, data
+            if not data.startswith(b"HTTP/1.1 101"):
+                while chunk := await loop.sock_recv(raw, 65536):
+                    data += chunk
+        return raw, Answer(data)
+
+    async def refusal(
+        self, *headers: tuple[bytes, bytes], path: str = "/ws", host: bytes | None = None
+    ) -> Answer:
+        raw, answer = await self.open_raw(*headers, path=path, host=host)
+        raw.close()
+        return answer
+
+    async def publish(self, count: int = 1, content: str = "x") -> None:
+        for _ in range(count):
+            await self.publisher.publish("chat.message_sent", {"role": "user", "content": content})
+
+
+GOOD = (b"X-Session-Token", TOKEN.encode())
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Start a gateway with settings of the test's own."""
+    running: list[Gateway] = []
+
+    async def start_one(ws: Any = SightlineWebSocketProtocol, **settings: Any) -> Gateway:
+        defaults: dict[str, Any] = {
+            "session_token": TOKEN,
+            "state_dir": tmp_path / "state",
+            "workspace": None,
+            "heartbeat_interval_s": 20.0,
+            "log_format": "json",
+        }
+        gateway = Gateway(Settings(**{**defaults, **settings}), ws)
+        running.append(gateway)
+        await gateway.start()
+        return gateway
+
+    yield start_one
+    for gateway in running:
+        await gateway.end()
+
+
+@pytest.fixture
+async def gateway(start: Start) -> Gateway:
+    return await start()

@@ -1,0 +1,241 @@
+"""Who gets in, who does not, and what they are told."""
+
+import asyncio
+import statistics
+import time
+
+import pytest
+
+from tests.live.conftest import GOOD, TOKEN, Gateway, Start, receive, until
+
+
+async def test_connected_comes_first_and_in_under_100_ms(gateway: Gateway) -> None:
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        async with gateway.connect() as client:
+            message = await receive(client)
+            took.append(time.perf_counter() - began)
+        assert message["type"] == "connected"
+        assert message["protocol"] == "events.v1"
+        assert message["types"] == ["*"]
+        assert (message["resumed"], message["replayed"]) == (False, 0)
+        assert (message["epoch"], message["sequence_number"]) == (gateway.bus.epoch, 0)
+        assert message["heartbeat_interval_s"] == 20
+        assert message["limits"] == {
+            "max_clients": 10,
+            "queue_size": 1000,
+            "replay_limit": 100,
+            "replay_window_s": 30,
+            "max_message_bytes": 65536,
+            "max_event_bytes": 262144,
+        }
+    assert statistics.median(took) < 0.1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (),
+        ((b"X-Session-Token", b"wrong-wrong-wrong-wrong"),),
+        ((b"X-Session-Token", "ключ-ключ-ключ".encode()),),
+        ((b"X-Session-Token", b"\xff\xfe"),),
+        (GOOD, GOOD),
+        (GOOD, (b"Authorization", b"Bearer wrong-wrong-wrong")),
+        ((b"Authorization", b"Bearer \xe9"),),
+        ((b"Sec-WebSocket-Protocol", b"events.v1, token.wrong-wrong-wrong"),),
+    ],
+    ids=["missing", "wrong", "utf8", "bytes", "twice", "contradicted", "bearer", "subprotocol"],
+)
+async def test_without_one_good_credential_the_upgrade_is_a_401_that_says_why(
+    gateway: Gateway, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    answer = await gateway.refusal(*headers)
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"].startswith("application/json")
+    assert answer.error["code"] == "unauthorized"
+    assert "token" in answer.error["message"]
+    assert gateway.registry.taken == 0
+
+
+async def test_no_token_right_or_wrong_gets_into_the_log(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gateway = await start(log_level="debug")
+    wrong = "mistyped-secret-0123456789"
+    await gateway.refusal((b"X-Session-Token", wrong.encode()))
+    await gateway.refusal((b"Authorization", b"Bearer " + wrong.encode()))
+    await gateway.refusal((b"Sec-WebSocket-Protocol", b"events.v1, token." + wrong.encode()))
+    await gateway.refusal(path=f"/ws?token={wrong}")
+    async with gateway.connect() as client:
+        await receive(client)
+    async with gateway.connect(token=None, subprotocols=["events.v1", f"token.{TOKEN}"]) as client:
+        await receive(client)
+    async with gateway.http() as http:
+        await http.get("/api/session", params={"token": wrong})
+    await gateway.stop()
+    out, err = capfd.readouterr()
+    assert "refused" in err
+    assert TOKEN not in out + err
+    assert wrong not in out + err
+
+
+async def test_a_bearer_token_lets_in(gateway: Gateway) -> None:
+    async with gateway.connect(
+        token=None, headers=[("Authorization", f"Bearer {TOKEN}")]
+    ) as client:
+        assert (await receive(client))["type"] == "connected"
+        assert client.subprotocol is None
+
+
+async def test_a_token_as_subprotocol_lets_in_and_the_server_answers_events_v1_alone(
+    gateway: Gateway,
+) -> None:
+    offer = (b"Sec-WebSocket-Protocol", f"events.v1, token.{TOKEN}".encode())
+    _, answer = await gateway.open_raw(offer)
+    assert answer.status == 101
+    assert answer.headers["sec-websocket-protocol"] == "events.v1"
+
+
+@pytest.mark.parametrize("host", [b"evil.example", b"127.0.0.1.evil.example", b"localhost:80x"])
+async def test_a_foreign_host_is_a_403_even_with_the_token(gateway: Gateway, host: bytes) -> None:
+    answer = await gateway.refusal(GOOD, host=host)
+    assert answer.status == 403
+    assert "SIGHTLINE_ALLOWED_HOSTS" in answer.error["message"]
+
+
+@pytest.mark.parametrize(
+    "origin", [b"null", b"http://evil.example", b"http://127.0.0.1:1", b"https://127.0.0.1"]
+)
+async def test_a_foreign_origin_is_a_403_that_names_the_setting(
+    gateway: Gateway, origin: bytes
+) -> None:
+    answer = await gateway.refusal(GOOD, (b"Origin", origin))
+    assert answer.status == 403
+    assert "SIGHTLINE_ALLOWED_ORIGINS" in answer.error["message"]
+
+
+async def test_the_own_and_a_configured_origin_are_let_in(start: Start) -> None:
+    gateway = await start(allowed_origins=("https://console.example",))
+    own = f"http://127.0.0.1:{gateway.port}".encode()
+    for origin in (own, b"https://console.example"):
+        _, answer = await gateway.open_raw(GOOD, (b"Origin", origin))
+        assert answer.status == 101
+    twice = await gateway.refusal(GOOD, (b"Origin", own), (b"Origin", own))
+    assert twice.status == 403
+
+
+async def test_refusals_come_in_the_order_403_404_401_400(gateway: Gateway) -> None:
+    malformed = "?types=Bad"
+    foreign = await gateway.refusal(path=f"/nowhere{malformed}", host=b"evil.example")
+    unknown = await gateway.refusal(path=f"/nowhere{malformed}")
+    stranger = await gateway.refusal(path=f"/ws{malformed}")
+    known = await gateway.refusal(GOOD, path=f"/ws{malformed}")
+    answers = (foreign, unknown, stranger, known)
+    assert [answer.status for answer in answers] == [403, 404, 401, 400]
+    codes = [answer.error["code"] for answer in answers]
+    assert codes == ["forbidden", "not_found", "unauthorized", "invalid_pattern"]
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("types=git.*,,chat.*", ()),
+        ("types=Git.*", ()),
+        ("types=a.b.c", ()),
+        ("types=" + ",".join(f"n.t{i}" for i in range(257)), ()),
+        ("types=*&types=git.*", ()),
+        ("client_id=", ()),
+        ("client_id=a%20b", ()),
+        ("client_id=" + "a" * 65, ()),
+        ("client_id=a", ((b"X-Client-Id", b"b"),)),
+        ("last_sequence_number=-1", ()),
+        ("last_sequence_number=1.5", ()),
+        ("last_sequence_number=", ()),
+        ("last_sequence_number=9007199254740992", ()),
+        ("last_sequence_number=1", ((b"X-Last-Sequence", b"2"),)),
+        ("epoch=e", ()),
+        ("epoch=%20&last_sequence_number=1", ()),
+    ],
+)
+async def test_a_malformed_upgrade_is_a_400_and_takes_no_place(
+    gateway: Gateway, query: str, headers: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    answer = await gateway.refusal(GOOD, *headers, path=f"/ws?{query}")
+    assert answer.status == 400
+    assert answer.error["message"]
+    assert gateway.registry.taken == gateway.bus.subscriptions == 0
+
+
+async def test_the_same_value_twice_and_unknown_parameters_are_fine(gateway: Gateway) -> None:
+    query = "?client_id=a&client_id=a&last_sequence_number=0&colour=red"
+    headers = [("X-Client-Id", "a"), ("X-Last-Sequence", "0")]
+    async with gateway.connect(query, headers=headers) as client:
+        connected = await receive(client)
+    assert connected["client_id"] == "a"
+    assert connected["resumed"] is True
+
+
+async def test_the_eleventh_is_a_503_with_retry_after_and_gets_the_first_free_place(
+    gateway: Gateway,
+) -> None:
+    clients = [await gateway.connect() for _ in range(10)]
+    answer = await gateway.refusal(GOOD)
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert "10" in answer.error["message"]
+    await clients[0].close()
+    await until(lambda: gateway.registry.taken == 9)
+    async with gateway.connect() as client:
+        assert (await receive(client))["type"] == "connected"
+    for client in clients:
+        await client.close()
+
+
+async def test_of_200_handshakes_at_once_exactly_ten_are_let_in(gateway: Gateway) -> None:
+    opened = await asyncio.gather(*(gateway.open_raw(GOOD) for _ in range(200)))
+    statuses = [answer.status for _, answer in opened]
+    assert (statuses.count(101), statuses.count(503)) == (10, 190)
+    await until(lambda: gateway.bus.subscriptions == 10)
+    assert gateway.registry.taken == 10
+    for raw, _ in opened:
+        raw.close()
+    await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0)
+
+
+async def test_a_plain_get_of_ws_is_a_426_but_only_with_a_good_credential(
+    gateway: Gateway,
+) -> None:
+    async with gateway.http() as http:
+        good = await http.get("/ws")
+        bad = await http.get("/ws", headers={"X-Session-Token": "wrong-wrong-wrong-wrong"})
+    assert good.status_code == 426
+    assert good.headers["upgrade"] == "websocket"
+    assert set(good.json()) == {"type", "code", "message"}
+    assert bad.status_code == 401
+
+
+async def test_http_refuses_in_the_same_order_and_shape(gateway: Gateway) -> None:
+    async with gateway.http(headers={}) as http:
+        foreign = await http.get("/nowhere", headers={"Host": "evil.example"})
+        unknown = await http.get("/nowhere")
+        stranger = await http.get("/api/events?limit=0")
+        known = await http.get("/api/events?limit=0", headers={"X-Session-Token": TOKEN})
+    answers = (foreign, unknown, stranger, known)
+    assert [answer.status_code for answer in answers] == [403, 404, 401, 400]
+    assert all(set(answer.json()) == {"type", "code", "message"} for answer in answers)
+    assert stranger.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("ws", ["websockets-sansio"])
+async def test_a_stock_uvicorn_protocol_works_too(start: Start, ws: str) -> None:
+    gateway = await start(ws=ws)
+    assert (await gateway.refusal()).status == 401
+    async with gateway.connect() as client:
+        await receive(client)
+        await gateway.publish(3)
+        assert [(await receive(client))["sequence_number"] for _ in range(3)] == [1, 2, 3]
+        await client.send('{"type":"ping","id":1}')
+        assert (await receive(client))["id"] == 1
+    await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0)
