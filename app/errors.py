@@ -15,10 +15,20 @@ SightlineError
 
 from typing import ClassVar
 
+import msgspec
+
 CLOSE_RESTART = 1012
 CLOSE_INTERNAL_ERROR = 1011
 CLOSE_REPLACED = 4409
 CLOSE_TOO_MANY_MESSAGES = 4429
+
+
+class ErrorMessage(msgspec.Struct, tag="error"):
+    """What was wrong with which value, and the remedy. Also the body of every HTTP refusal."""
+
+    code: str
+    message: str
+    id: str | int | msgspec.UnsetType = msgspec.UNSET
 
 
 class SightlineError(Exception):

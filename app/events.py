@@ -1,11 +1,13 @@
 """What flows through the gateway: `Event`, `Gap`, and the `Position` of a client in the stream."""
 
+import builtins
 import time
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
+Payload = TypeVar("Payload", bound=msgspec.Struct)
 GapReason = Literal["epoch_changed", "expired", "replay_limit", "slow_consumer"]
 
 
@@ -49,6 +51,10 @@ class Event(msgspec.Struct, frozen=True):
     def data(self) -> dict[str, object]:
         """A fresh decoded copy: what a subscriber changes in it, no other sees."""
         return msgspec.json.decode(self.encoded_data, type=dict[str, object])
+
+    def as_struct(self, payload: builtins.type[Payload]) -> Payload:
+        """`data` as its catalog struct; raises `msgspec.ValidationError` for another type's."""
+        return msgspec.json.decode(self.encoded_data, type=payload)
 
     @property
     def metadata(self) -> dict[str, object]:

@@ -22,6 +22,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 _REQUEST_QUERY = re.compile(r'("(?:WebSocket|[A-Z]+) [^\s"?]*\?)[^\s"]*')
 _REFUSED_START = re.compile(r"app\.errors\.SettingsError: (.*)")  # all its traceback would say
 _FALSE_ALARM = "ASGI callable returned without completing handshake."
+_HEADER_LINES = ("< %s: %s", "> %s: %s")  # websockets' debug output of every header, the token too
 
 
 def configure(settings: Settings) -> None:
@@ -80,12 +81,12 @@ def uvicorn_log_config(settings: Settings) -> dict[str, object]:
 
 
 class UvicornFilter(logging.Filter):
-    """Cuts query strings out of uvicorn's lines and drops its one false error."""
+    """Cuts query strings out of uvicorn's lines and drops its one false error and header dumps."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] != "uvicorn" or not isinstance(record.msg, str):
             return True
-        if record.msg == _FALSE_ALARM:
+        if record.msg == _FALSE_ALARM or record.msg in _HEADER_LINES:
             return False
         if isinstance(record.args, tuple):
             record.args = tuple(map(_without_query, record.args))

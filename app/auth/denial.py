@@ -5,6 +5,7 @@ Litestar turns any exception before `accept` into a close, which servers send as
 outermost layer, answers with it through the `websocket.http.response` extension.
 """
 
+import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.enums import ScopeType
@@ -12,9 +13,14 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.guards import check_browser_rules
-from app.errors import ForbiddenError, SightlineError, UnauthorizedError, UnavailableError
+from app.errors import (
+    ErrorMessage,
+    ForbiddenError,
+    SightlineError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from app.settings import Settings
-from app.ws.messages import ErrorMessage, encode
 
 RETRY_AFTER_S = 5
 _REMEMBERED = "sightline_refusal"
@@ -41,7 +47,7 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
         headers["retry-after"] = str(RETRY_AFTER_S)
     if status == 426:
         headers |= {"upgrade": "websocket", "connection": "Upgrade"}
-    return status, headers, encode(ErrorMessage(code, message))
+    return status, headers, msgspec.json.encode(ErrorMessage(code, message))
 
 
 async def remember(error: Exception, scope: Scope) -> None:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from app.errors import ErrorMessage as ErrorMessage  # a control message like those here
+
 MAX_ID_LENGTH = 64
 
 
@@ -69,14 +71,6 @@ class Pong(msgspec.Struct, tag="pong"):
     """The answer to `ping`; may overtake events."""
 
     timestamp: str
-    id: str | int | msgspec.UnsetType = msgspec.UNSET
-
-
-class ErrorMessage(msgspec.Struct, tag="error"):
-    """What was wrong with which value, and the remedy. Also the body of every HTTP refusal."""
-
-    code: str
-    message: str
     id: str | int | msgspec.UnsetType = msgspec.UNSET
 
 
