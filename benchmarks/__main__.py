@@ -1,3 +1,6 @@
+"""`make bench`."""
+
 from benchmarks.delivery import main
 
-main()
+if __name__ == "__main__":
+    main()

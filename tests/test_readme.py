@@ -1,0 +1,173 @@
+"""Every example of the README, run against a real gateway."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+PATIENCE_S = 20
+COMMANDS, TERMINAL, CURL, CURL_OUTPUT, TERMINAL_OUTPUT, BROWSER, LISTEN, SERVICE = range(8)
+
+
+class Gateway:
+    """A `litestar run` in a folder of its own."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+
+    @property
+    def token(self) -> str:
+        return (self.folder / ".sightline/session.token").read_text().strip()
+
+    def example(self, index: int) -> str:
+        code = FENCES[index][1].replace("127.0.0.1:3000", f"127.0.0.1:{self.port}")
+        return code.replace(".venv/bin/python", sys.executable)
+
+    def terminal(self) -> list[str]:
+        """The terminal's example; exec, as the shell must not outlive what it runs."""
+        return ["bash", "-c", "exec " + self.example(TERMINAL)]
+
+    def curl(self) -> str:
+        command = ["bash", "-c", self.example(CURL)]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=PATIENCE_S)
+        return done.stdout.decode()
+
+    def post(self, path: str) -> None:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            b"",
+            {"X-Session-Token": self.token},
+            method="POST",
+        )
+        urllib.request.urlopen(request, timeout=PATIENCE_S).close()
+
+
+@contextmanager
+def running(command: list[str], folder: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is ended, and killed should it not answer within PATIENCE_S."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = threading.Timer(PATIENCE_S, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+        watchdog.cancel()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@contextmanager
+def gateway(folder: Path, app: str = "app:create_app") -> Iterator[Gateway]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)]
+    environ = {"SIGHTLINE_WORKSPACE": "", "PYTHONPATH": str(ROOT)}
+    with running(command, folder, **environ) as process:
+        while process.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health").close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield Gateway(folder, port)
+
+
+def until(process: subprocess.Popen[str], text: str) -> str:
+    """The first line of output that holds `text`."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return line
+    raise AssertionError(f"the example ended without {text!r}")
+
+
+def places_taken(server: Gateway) -> int:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}/api/session", headers={"X-Session-Token": server.token}
+    )
+    with urllib.request.urlopen(request) as answer:
+        return int(json.load(answer)["places_taken"])
+
+
+def shape(message: object) -> object:
+    """The names in a message, without their values."""
+    return {k: shape(v) for k, v in message.items()} if isinstance(message, dict) else None
+
+
+def test_every_example_is_run_here() -> None:
+    kinds = [kind for kind, _ in FENCES]
+    assert kinds == ["sh", "bash", "bash", "json", "json", "js", "python", "python"]
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"^make (\w+)", FENCES[COMMANDS][1], re.M)) <= targets
+
+
+def test_terminal_and_curl(tmp_path: Path) -> None:
+    with gateway(tmp_path) as server, running(server.terminal(), tmp_path) as terminal:
+        shown = [json.loads(until(terminal, "connected"))]
+        answered = json.loads(server.curl())
+        shown.append(json.loads(until(terminal, "workflow.started")))
+    assert shown[1]["sequence_number"] == answered["sequence_number"] == 1
+    assert shape(answered) == shape(json.loads(FENCES[CURL_OUTPUT][1]))
+    printed = FENCES[TERMINAL_OUTPUT][1].splitlines()
+    assert list(map(shape, shown)) == [shape(json.loads(line)) for line in printed]
+
+
+def test_python_listener(tmp_path: Path) -> None:
+    with (
+        gateway(tmp_path) as server,
+        running([sys.executable, "-c", server.example(LISTEN)], tmp_path) as listener,
+    ):
+        while places_taken(server) == 0 and listener.poll() is None:
+            time.sleep(0.05)
+        server.curl()
+        assert until(listener, "workflow.started").startswith("1 ")
+
+
+def test_browser_page(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    probe = ["--experimental-websocket", "-e", "process.exit(+(typeof WebSocket === 'undefined'))"]
+    if node is None or subprocess.run([node, *probe], capture_output=True).returncode:
+        pytest.skip("needs a node that has WebSocket")
+    with gateway(tmp_path) as server:
+        page = f"globalThis.prompt = () => '{server.token}';\n" + server.example(BROWSER)
+        with running([node, "--experimental-websocket", "-e", page], tmp_path) as browser:
+            until(browser, "connected")
+            server.curl()
+            until(browser, "workflow.started")
+
+
+def test_service(tmp_path: Path) -> None:
+    (tmp_path / "stories.py").write_text(FENCES[SERVICE][1])
+    with (
+        gateway(tmp_path, "stories:create_app") as server,
+        running(server.terminal(), tmp_path) as terminal,
+    ):
+        until(terminal, "connected")
+        server.post("/stories/s1/finish")
+        event = json.loads(until(terminal, "state.story_transitioned"))
+    assert event["data"] == {"story_id": "s1", "from_state": "todo", "to_state": "done"}
