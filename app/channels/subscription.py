@@ -78,7 +78,8 @@ class Subscription:
             event = self._events.popleft()
             self._bytes -= len(event.encoded)
             return event
-        self._woken.clear()
+        if not self.closed:
+            self._woken.clear()
         return None
 
     @property

@@ -47,6 +47,7 @@ class Outlet:
                 due = self._clock.monotonic() + self._heartbeat_interval_s
                 beat = Heartbeat(timestamp(self._clock.wall()), self._subscription.position)
                 await self._send(encode(beat).decode())
+                continue  # an answer or the close may have come meanwhile
             item = self._subscription.take()
             if item is not None:
                 encoded = item.encoded if isinstance(item, Event) else msgspec.json.encode(item)

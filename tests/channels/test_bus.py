@@ -1,0 +1,122 @@
+"""The bus: numbering, stamping, and the seam between replay and live."""
+
+import re
+
+import msgspec
+import pytest
+
+from app.catalog import WorkflowStarted
+from app.channels.bus import new_epoch
+from app.errors import InvalidPatternError, UnknownEventTypeError
+from app.events import Gap, Position
+from app.filters import EventFilter
+from tests.channels.test_subscription import drain
+from tests.support import EPOCH, FakeClock, brief, make_bus, publish
+
+
+def test_an_epoch_is_new_each_time_and_well_formed() -> None:
+    epochs = {new_epoch() for _ in range(100)}
+    assert len(epochs) == 100
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,64}", epoch) for epoch in epochs)
+
+
+def test_numbers_begin_at_1_and_go_up_by_1_for_every_event() -> None:
+    bus = make_bus(FakeClock())
+    assert (bus.epoch, bus.head) == (EPOCH, 0)
+    assert [brief(event) for event in publish(bus, "a.x", "b.y", "a.x")] == [1, 2, 3]
+    assert bus.head == 3
+
+
+def test_an_event_is_encoded_once_as_the_protocol_says() -> None:
+    bus = make_bus(FakeClock(0.1239))
+    event = bus.accept("a.x", b'{"k":"v"}', b'{"source":"s"}')
+    assert msgspec.json.decode(event.encoded) == {
+        "type": "a.x",
+        "timestamp": "2023-11-14T22:13:20.123Z",
+        "sequence_number": 1,
+        "data": {"k": "v"},
+        "metadata": {"source": "s"},
+    }
+    assert event.timestamp == "2023-11-14T22:13:20.123Z"
+
+
+def test_all_subscribers_get_the_same_object_with_the_same_number() -> None:
+    bus = make_bus(FakeClock())
+    every, some = bus.subscribe(), bus.subscribe("b.*")
+    _, second = publish(bus, "a.x", "b.y")
+    assert brief(every.take()) == 1
+    assert every.take() is second
+    assert some.take() is second
+
+
+def test_subscribing_takes_patterns_and_structs_and_is_live_from_now() -> None:
+    bus = make_bus(FakeClock())
+    publish(bus, "workflow.started")
+    subscription = bus.subscribe("b.*", WorkflowStarted)
+    publish(bus, "workflow.started", "a.x", "b.y")
+    assert drain(subscription) == [2, 4]
+
+
+def test_a_bad_subscription_is_refused_and_leaves_nothing() -> None:
+    class Stranger(msgspec.Struct):
+        pass
+
+    bus = make_bus(FakeClock())
+    with pytest.raises(InvalidPatternError):
+        bus.subscribe("bad")
+    with pytest.raises(UnknownEventTypeError):
+        bus.subscribe(Stranger)
+    assert bus.subscriptions == 0
+
+
+def test_a_closed_subscription_gets_nothing_more() -> None:
+    bus = make_bus(FakeClock())
+    subscription = bus.subscribe()
+    assert bus.subscriptions == 1
+    subscription.close()
+    publish(bus, "a.x")
+    assert (bus.subscriptions, drain(subscription)) == (0, [])
+
+
+def test_joining_without_a_position_replays_nothing() -> None:
+    bus = make_bus(FakeClock())
+    publish(bus, "a.x")
+    subscription, resumed, replayed = bus.join(EventFilter())
+    assert (resumed, replayed, drain(subscription), subscription.position) == (False, 0, [], 1)
+
+
+def test_joining_with_a_position_replays_then_goes_live_without_a_seam() -> None:
+    bus = make_bus(FakeClock())
+    publish(bus, "a.x", "a.x", "b.y")
+    subscription, resumed, replayed = bus.join(EventFilter(["a.*"]), Position(1, EPOCH))
+    publish(bus, "a.x")
+    assert (resumed, replayed, drain(subscription)) == (True, 1, [2, 4])
+
+
+def test_joining_with_a_position_of_another_epoch_is_not_resumed() -> None:
+    bus = make_bus(FakeClock())
+    publish(bus, "a.x")
+    subscription, resumed, replayed = bus.join(EventFilter(), Position(7, "other"))
+    assert (resumed, replayed) == (False, 1)
+    assert subscription.take() == Gap(None, None, None, "epoch_changed")
+    assert drain(subscription) == [1]
+
+
+@pytest.mark.parametrize(("replay_limit", "queue_size"), [(2, 9), (9, 2)])
+def test_a_replay_is_bounded_by_the_limit_and_by_the_queue(
+    replay_limit: int, queue_size: int
+) -> None:
+    bus = make_bus(FakeClock(), replay_limit=replay_limit, queue_size=queue_size)
+    publish(bus, *["a.x"] * 5)
+    subscription, resumed, replayed = bus.join(EventFilter(), Position(0, EPOCH))
+    assert (resumed, replayed) == (False, 2)
+    assert drain(subscription) == [(1, 3, 3, "replay_limit"), 4, 5]
+
+
+def test_what_the_clock_has_expired_is_told_at_the_join() -> None:
+    clock = FakeClock()
+    bus = make_bus(clock, window_s=30)
+    publish(bus, "a.x")
+    clock.advance(31)
+    subscription, resumed, replayed = bus.join(EventFilter(), Position(0, EPOCH))
+    assert (resumed, replayed, drain(subscription)) == (False, 0, [(1, 1, 1, "expired")])

@@ -1,0 +1,211 @@
+"""The publisher: encode and check first, number second, and never stop the work it reports."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from app.catalog import Catalog, WorkflowStarted
+from app.channels import publisher as module
+from app.channels.bus import EventBus
+from app.channels.publisher import YIELD_EVERY, EventPublisher, encode
+from app.errors import (
+    EventTooLargeError,
+    InvalidDataError,
+    PublishError,
+    UnavailableError,
+    UnknownEventTypeError,
+)
+from tests.support import FakeClock, brief, make_bus
+
+STARTED = WorkflowStarted(workflow_id="w", workflow_name="n")
+
+
+class Holder(msgspec.Struct):
+    value: object
+
+
+@pytest.fixture
+def bus() -> EventBus:
+    return make_bus(FakeClock(), queue_size=10_000)
+
+
+@pytest.fixture
+def publisher(bus: EventBus) -> EventPublisher:
+    return EventPublisher(bus, Catalog(["plugin"]), 1000)
+
+
+async def test_a_published_event_is_numbered_and_in_every_queue(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    subscription = bus.subscribe()
+    event = await publisher.publish("plugin.up", {"a": "é"}, {"source": "s"})
+    assert subscription.take() is event
+    assert (event.sequence_number, event.data, event.metadata) == (1, {"a": "é"}, {"source": "s"})
+
+
+async def test_a_struct_is_published_under_its_type(publisher: EventPublisher) -> None:
+    event = await publisher.publish(STARTED)
+    assert (event.type, event.encoded_metadata) == ("workflow.started", b"{}")
+    assert event.data == {"workflow_id": "w", "workflow_name": "n"}
+
+
+async def test_data_is_copied_at_the_publish(publisher: EventPublisher) -> None:
+    data = {"a": [1]}
+    event = await publisher.publish("plugin.up", data)
+    data["a"].append(2)
+    assert event.data == {"a": [1]}
+
+
+async def test_no_data_is_an_empty_object(publisher: EventPublisher) -> None:
+    assert (await publisher.publish("plugin.up")).encoded_data == b"{}"
+
+
+CYCLE: dict[str, object] = {}
+CYCLE["me"] = CYCLE
+DEEP: list[object] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, b"x", bytearray(b"x"), "\ud800", object(), CYCLE, DEEP],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_json_cannot_hold_is_refused_in_dicts_and_structs(value: object) -> None:
+    for payload in ({"v": value}, Holder(value)):
+        with pytest.raises(InvalidDataError, match=r"^data cannot be encoded as JSON") as caught:
+            encode("data", payload)
+        assert len(str(caught.value)) < 400
+
+
+def test_a_set_is_refused_in_a_dict_and_a_list_in_a_struct() -> None:
+    with pytest.raises(InvalidDataError):
+        encode("data", {"v": {1}})
+    assert encode("data", Holder({1})) == b'{"value":[1]}'
+
+
+def test_a_struct_that_is_no_object_is_refused() -> None:
+    class Row(msgspec.Struct, array_like=True):
+        a: int
+
+    with pytest.raises(InvalidDataError, match="expected an object, got list"):
+        encode("data", Row(1))
+
+
+def test_a_date_in_a_struct_is_text() -> None:
+    assert encode("data", Holder(datetime(2026, 1, 2, tzinfo=UTC))) == (
+        b'{"value":"2026-01-02T00:00:00Z"}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "metadata", "error"),
+    [
+        ("workflow.startd", {}, {}, UnknownEventTypeError),
+        ("workflow.started", {}, {}, InvalidDataError),
+        ("plugin.up", {"a": math.nan}, {}, InvalidDataError),
+        ("plugin.up", {}, {"a": b"x"}, InvalidDataError),
+        ("plugin.up", {"a": "x" * 1000}, {}, EventTooLargeError),
+        ("plugin.up", {"a": "x" * 500}, {"b": "x" * 500}, EventTooLargeError),
+    ],
+)
+async def test_a_refused_event_uses_up_no_number(
+    bus: EventBus,
+    publisher: EventPublisher,
+    type_: str,
+    data: Mapping[str, object],
+    metadata: Mapping[str, object],
+    error: type[PublishError],
+) -> None:
+    with pytest.raises(error):
+        await publisher.publish(type_, data, metadata)
+    assert bus.head == 0
+    assert (await publisher.publish("plugin.up")).sequence_number == 1
+
+
+async def test_the_size_is_checked_to_the_byte(publisher: EventPublisher) -> None:
+    fits = {"a": "x" * (1000 - len('{"a":""}') - len("{}"))}
+    await publisher.publish("plugin.up", fits)
+    with pytest.raises(EventTooLargeError, match="1001 bytes, over the 1000"):
+        await publisher.publish("plugin.up", {"a": fits["a"] + "x"})
+
+
+def test_a_batch_is_published_in_order_or_not_at_all(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    good: tuple[str, Mapping[str, object], Mapping[str, object]] = ("plugin.up", {}, {})
+    with pytest.raises(UnknownEventTypeError):
+        publisher.publish_all([good, ("nobody.knows", {}, {})])
+    assert bus.head == 0
+    assert [brief(event) for event in publisher.publish_all([good, good])] == [1, 2]
+    assert publisher.publish_all([]) == []
+
+
+def test_emit_never_raises_and_counts_its_failures(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    publisher.emit("nobody.knows")
+    publisher.emit("plugin.up", {"a": object()})
+    publisher.emit("plugin.up")
+    assert (publisher.emit_failures, bus.head) == (2, 1)
+
+
+async def test_a_publisher_without_a_pause_lets_the_loop_turn(publisher: EventPublisher) -> None:
+    turns: list[int] = []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    for _ in range(YIELD_EVERY - 1):
+        await publisher.publish("plugin.up")
+    assert turns == []
+    await publisher.publish("plugin.up")
+    assert turns == [1]
+
+
+async def test_a_closed_publisher_refuses_everything(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    publisher.close()
+    with pytest.raises(UnavailableError):
+        await publisher.publish("plugin.up")
+    with pytest.raises(UnavailableError):
+        publisher.publish_all([])
+    with pytest.raises(UnavailableError):
+        publisher.publish_from_thread("plugin.up")
+    publisher.emit("plugin.up")
+    assert (bus.head, publisher.emit_failures) == (0, 1)
+
+
+def test_a_publish_from_a_thread_before_the_start_is_refused(publisher: EventPublisher) -> None:
+    with pytest.raises(UnavailableError, match="has not started"):
+        publisher.publish_from_thread("plugin.up")
+
+
+async def test_another_thread_can_publish_and_gets_the_event_or_the_error(
+    publisher: EventPublisher,
+) -> None:
+    publisher.start(asyncio.get_running_loop())
+
+    def work() -> int:
+        with pytest.raises(UnknownEventTypeError):
+            publisher.publish_from_thread("nobody.knows").result(5)
+        return publisher.publish_from_thread("plugin.up").result(5).sequence_number
+
+    assert await asyncio.to_thread(work) == 1
+
+
+async def test_too_many_publishes_from_threads_are_refused_until_some_are_done(
+    bus: EventBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_FROM_THREADS", 2)
+    publisher = EventPublisher(bus, Catalog(["plugin"]), 1000)
+    publisher.start(asyncio.get_running_loop())
+    futures = [publisher.publish_from_thread("plugin.up") for _ in range(2)]
+    with pytest.raises(UnavailableError, match="2 publishes from threads are in flight"):
+        publisher.publish_from_thread("plugin.up")
+    await asyncio.gather(*map(asyncio.wrap_future, futures))
+    later = publisher.publish_from_thread("plugin.up")
+    assert (await asyncio.wrap_future(later)).sequence_number == 3

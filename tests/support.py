@@ -1,0 +1,60 @@
+"""What the unit tests share: a clock they turn by hand, and a small bus."""
+
+import msgspec
+
+from app.catalog import Catalog
+from app.channels.bus import EventBus
+from app.channels.replay import ReplayStore
+from app.events import Clock, Event, Gap, splice
+
+EPOCH = "epoch1"
+
+
+class FakeClock(Clock):
+    """Time that moves only when told to."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wall(self) -> float:
+        return 1_700_000_000.0 + self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def make_bus(
+    clock: Clock,
+    *,
+    queue_size: int = 4,
+    queue_max_bytes: int = 100_000,
+    replay_limit: int = 3,
+    window_s: float = 30.0,
+    max_events: int = 100,
+    max_bytes: int = 1_000_000,
+) -> EventBus:
+    """A bus of epoch `EPOCH`, small enough to overflow by hand; any `a.x` type may go through it."""
+    store = ReplayStore(EPOCH, window_s, max_events, max_bytes)
+    return EventBus(store, Catalog(), clock, queue_size, queue_max_bytes, replay_limit)
+
+
+def make_event(number: int, type_: str = "a.x", at: float = 0.0, data: bytes = b"{}") -> Event:
+    """An event as the bus would have made it."""
+    stamp = "2026-11-22T21:00:00.123Z"
+    encoded = splice(type_, stamp, number, data, b"{}")
+    return Event(type_, stamp, number, data, b"{}", at, encoded)
+
+
+def publish(bus: EventBus, *types: str, data: bytes = b"{}") -> list[Event]:
+    """Accept one event of each type."""
+    return [bus.accept(type_, data, b"{}") for type_ in types]
+
+
+def brief(item: Event | Gap | None) -> object:
+    """An item in the short form that assertions read well in: a number, or a gap's fields."""
+    if isinstance(item, Event):
+        return item.sequence_number
+    return None if item is None else msgspec.structs.astuple(item)

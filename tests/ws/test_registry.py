@@ -1,0 +1,61 @@
+"""Places: reserved, taken over, released exactly once."""
+
+import pytest
+
+from app.errors import UnavailableError
+from app.ws.registry import ConnectionRegistry
+
+
+def test_places_are_taken_until_none_is_left() -> None:
+    registry = ConnectionRegistry(2)
+    registry.reserve("a")
+    registry.reserve("b")
+    with pytest.raises(UnavailableError, match="all 2 places are taken"):
+        registry.reserve("c")
+    assert registry.taken == 2
+
+
+def test_a_released_place_is_free_again_and_twice_is_fine() -> None:
+    registry = ConnectionRegistry(1)
+    place = registry.reserve("a")
+    registry.release(place)
+    registry.release(place)
+    assert (registry.taken, place.held) == (0, False)
+    assert registry.reserve("b").held
+    assert registry.taken == 1
+
+
+def test_the_same_client_takes_over_its_place_even_when_all_are_taken() -> None:
+    registry = ConnectionRegistry(1)
+    first = registry.reserve("a")
+    second = registry.reserve("a")
+    assert (registry.taken, first.held, second.held) == (1, False, True)
+
+
+def test_the_connection_taken_over_is_told_once_when_the_new_one_has_its_place() -> None:
+    registry = ConnectionRegistry(1)
+    told: list[int] = []
+    first = registry.reserve("a")
+    first.on_replaced = lambda: told.append(registry.taken)
+    registry.reserve("a")
+    registry.reserve("a")
+    assert told == [1]
+
+
+def test_releasing_a_place_that_was_taken_over_leaves_the_new_one() -> None:
+    registry = ConnectionRegistry(1)
+    first = registry.reserve("a")
+    second = registry.reserve("a")
+    registry.release(first)
+    assert (registry.taken, second.held) == (1, True)
+    third = registry.reserve("a")
+    assert (registry.taken, second.held, third.held) == (1, False, True)
+
+
+def test_a_closed_registry_lets_nobody_in_not_even_to_take_over() -> None:
+    registry = ConnectionRegistry(2)
+    place = registry.reserve("a")
+    registry.close()
+    with pytest.raises(UnavailableError, match="shutting down"):
+        registry.reserve("a")
+    assert place.held
