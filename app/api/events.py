@@ -61,7 +61,9 @@ async def publish_events(
         raise BadRequestError(f"{str(error)[:200]}: send {shape}") from error
     batch = new if isinstance(new, list) else [new]
     if len(batch) > MAX_BATCH:
-        raise BadRequestError(f"{len(batch)} events in one array: send at most {MAX_BATCH}")
+        raise HTTPException(
+            f"{len(batch)} events in one array: send at most {MAX_BATCH}", status_code=413
+        )
     events = publisher.publish_all([(e.type, e.data, e.metadata or {}) for e in batch])
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
     return published if isinstance(new, list) else published[0]

@@ -9,10 +9,10 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth.guards import check_browser_rules
+from app.auth.guards import check_browser_rules, check_credentials
 from app.errors import (
     ErrorMessage,
     ForbiddenError,
@@ -23,6 +23,7 @@ from app.errors import (
 from app.settings import Settings
 
 RETRY_AFTER_S = 5
+OPEN_PATH = "/api/health"
 _REMEMBERED = "sightline_refusal"
 _log = structlog.get_logger("sightline.door")
 
@@ -58,6 +59,12 @@ async def remember(error: Exception, scope: Scope) -> None:
 
 def http_refusal(request: Request[object, object, object], error: Exception) -> Response[bytes]:  # type: ignore[type-var]
     """Litestar's exception handler for every HTTP route."""
+    if isinstance(error, MethodNotAllowedException) and request.scope["path"] != OPEN_PATH:
+        # Routing fails before any guard: who has no credential learns no methods.
+        try:
+            check_credentials(request.scope["headers"], request.app.state.session_token)
+        except UnauthorizedError as unauthorized:
+            error = unauthorized
     status, headers, body = refusal(error)
     _logged(status, error, request.scope)
     media_type = headers.pop("content-type")
@@ -82,7 +89,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or upgrade."""
-        if scope["path"] != "/api/health":
+        if scope["path"] != OPEN_PATH:
             try:
                 check_browser_rules(
                     scope["headers"], self._settings.allowed_hosts, self._settings.allowed_origins
@@ -99,8 +106,10 @@ class Door:
             nonlocal accepted
             accepted = accepted or message["type"] == "websocket.accept"
             if message["type"] == "websocket.close" and not accepted:
-                default = HTTPException("internal error", status_code=500)
-                await self._refuse(scope["state"].get(_REMEMBERED, default), scope, send)
+                error = scope["state"].get(_REMEMBERED, HTTPException(status_code=500))
+                if isinstance(error, HTTPException) and error.status_code < 500:
+                    error = NotFoundException()  # the router's word for a path with no WebSocket
+                await self._refuse(error, scope, send)
             else:
                 await send(message)
 

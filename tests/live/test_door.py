@@ -238,3 +238,16 @@ async def test_a_stock_uvicorn_protocol_works_too(start: Start, ws: str) -> None
         await client.send('{"type":"ping","id":1}')
         assert (await receive(client))["id"] == 1
     await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0)
+
+
+async def test_a_wrong_method_is_a_401_without_a_credential_and_a_405_with_one(
+    gateway: Gateway,
+) -> None:
+    async with gateway.http(headers={}) as http:
+        assert (await http.delete("/api/events")).status_code == 401
+    async with gateway.http() as http:
+        assert (await http.delete("/api/events")).status_code == 405
+
+
+async def test_an_upgrade_of_a_path_that_is_no_websocket_is_a_404(gateway: Gateway) -> None:
+    assert (await gateway.refusal(path="/api/events")).status == 404
