@@ -127,7 +127,10 @@ async def connection_lifespan(
             limits=limits_of(settings),
         )
         outlet.answer(encode(connected))
-        connection = Connection(socket, Session(bus, subscription), outlet)
+        session = Session(
+            bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
+        )
+        connection = Connection(socket, session, outlet)
         place.on_replaced = lambda: connection.close(
             CLOSE_REPLACED, "replaced by a newer connection"
         )

@@ -1,5 +1,7 @@
 """`Session`: what one connection may do. Pure: no socket, no task, `now` from the injected clock."""
 
+from collections.abc import Callable
+
 import msgspec
 
 from app.channels.bus import EventBus
@@ -31,7 +33,14 @@ class TooManyMessagesError(SightlineError):
 class Session:
     """One client's filter and its control messages."""
 
-    def __init__(self, bus: EventBus, subscription: Subscription) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        subscription: Subscription,
+        on_mistake: Callable[[str], None] = lambda code: None,
+    ) -> None:
+        """`on_mistake` is told the code of each error that the client is answered with."""
+        self._on_mistake = on_mistake
         self._bus = bus
         self._subscription = subscription
         self._allowance = CONTROL_BURST
@@ -77,6 +86,7 @@ class Session:
     def _error(
         self, code: str, message: str, id_: str | int | msgspec.UnsetType = msgspec.UNSET
     ) -> bytes:
+        self._on_mistake(code)
         return encode(ErrorMessage(code, message, id_))
 
     def _spend(self) -> None:

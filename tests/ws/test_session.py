@@ -18,7 +18,8 @@ class Client:
         self.clock = FakeClock()
         self.bus: EventBus = make_bus(self.clock)
         self.subscription: Subscription = self.bus.join(EventFilter(patterns))[0]
-        self.session = Session(self.bus, self.subscription)
+        self.mistakes: list[str] = []
+        self.session = Session(self.bus, self.subscription, self.mistakes.append)
 
     def say(self, text: str) -> dict[str, object]:
         return msgspec.json.decode(self.session.handle(text), type=dict[str, object])
@@ -178,3 +179,11 @@ def test_a_long_silence_allows_no_more_than_one_burst() -> None:
         client.session.handle_binary()
     with pytest.raises(TooManyMessagesError):
         client.session.handle_binary()
+
+
+def test_every_mistake_is_told_once_by_its_code_and_what_is_right_is_not() -> None:
+    client = Client("a.*")
+    client.say("{")
+    client.say('{"type":"subscribe","types":["A"]}')
+    client.say('{"type":"ping"}')
+    assert client.mistakes == ["invalid_message", "invalid_pattern"]
