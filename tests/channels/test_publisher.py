@@ -209,3 +209,25 @@ async def test_too_many_publishes_from_threads_are_refused_until_some_are_done(
     await asyncio.gather(*map(asyncio.wrap_future, futures))
     later = publisher.publish_from_thread("plugin.up")
     assert (await asyncio.wrap_future(later)).sequence_number == 3
+
+
+async def test_a_subscriber_may_publish_from_inside_its_loop(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    async with bus.subscribe("workflow.*") as causes, bus.subscribe("plugin.*") as effects:
+        await publisher.publish(STARTED)
+        async for cause in causes:
+            await publisher.publish("plugin.up", {"after": brief(cause)})
+            break
+        effect = effects.take()
+    assert effect is not None
+    assert brief(effect) == 2
+
+
+async def test_an_event_gives_its_data_as_its_struct_and_refuses_another(
+    publisher: EventPublisher,
+) -> None:
+    event = await publisher.publish(STARTED)
+    assert event.as_struct(WorkflowStarted) == STARTED
+    with pytest.raises(msgspec.ValidationError):
+        (await publisher.publish("plugin.up", {})).as_struct(WorkflowStarted)
