@@ -16,7 +16,7 @@ PREFIX = "SIGHTLINE_"
 MIB = 1024 * 1024
 SHOWN_CHARACTERS = 80
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{16,}")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*")
 _LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_session_token(text: str) -> bool:
-    """Whether this can serve as a session token: fits a header and is not short."""
+    """Whether this can serve as a session token: fits a header and a subprotocol."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -162,7 +162,7 @@ _WHOLE: _Parser = (_whole, "a whole number above 0")
 _SECONDS: _Parser = (_seconds, "a number of seconds above 0")
 
 _PARSERS: dict[str, _Parser] = {
-    "session_token": (_token, "at least 16 letters, digits or any of !#$%&'*+-.^_`|~"),
+    "session_token": (_token, "letters, digits or any of !#$%&'*+-.^_`|~"),
     "state_dir": (_folder, "the path of a folder"),
     "max_clients": _WHOLE,
     "queue_size": _WHOLE,
