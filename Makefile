@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test check format bench
+.PHONY: help install run test check format bench lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,5 +45,16 @@ format: install ## rewrite the sources with black and ruff's safe fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/black .
 
-bench: install ## run the benchmarks
+bench: $(VENV)/.bench ## run the benchmarks
 	$(BIN)/python -m benchmarks
+
+$(VENV)/.bench: requirements-bench.lock $(STAMP)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
+
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
+
+lock: ## resolve the dependencies of pyproject.toml again (needs uv)
+	$(LOCK) --extra workspace --extra metrics --extra nats --extra dev pyproject.toml -o requirements.lock
+	$(LOCK) --extra bench -c requirements.lock pyproject.toml -o requirements-bench.lock
+	$(LOCK) --extra docs -c requirements.lock pyproject.toml -o requirements-docs.lock
