@@ -3,6 +3,7 @@
 import builtins
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 import msgspec
@@ -14,19 +15,18 @@ GapReason = Literal["epoch_changed", "expired", "replay_limit", "slow_consumer"]
 class Clock:
     """The one source of time. Windows and time-outs use `monotonic`, event timestamps `wall`."""
 
-    def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # seconds that never jump
+    wall = staticmethod(time.time)  # Unix seconds; may jump, so it orders nothing
 
-    def wall(self) -> float:
-        """Unix seconds; may jump with the machine's clock, so it orders nothing."""
-        return time.time()
+    def timestamp(self) -> str:
+        """The wall clock's time as UTC, ISO 8601, exactly three decimals, ending in Z."""
+        return _formatted(int(self.wall() * 1000))
 
 
-def timestamp(wall_s: float) -> str:
-    """Format Unix seconds as UTC, ISO 8601, exactly three decimals, ending in Z."""
-    instant = datetime.fromtimestamp(wall_s, UTC)
-    return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond // 1000:03d}Z"
+@lru_cache(maxsize=1)  # a busy gateway stamps many events within one millisecond
+def _formatted(wall_ms: int) -> str:
+    seconds, ms = divmod(wall_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -36,30 +36,36 @@ class Position(msgspec.Struct, frozen=True):
     epoch: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """One accepted event. `encoded` is the whole JSON message, spliced once, shared by all."""
 
     type: str
     timestamp: str
     sequence_number: int
-    encoded_data: bytes
-    encoded_metadata: bytes
     accepted_at: float  # monotonic seconds: the replay window runs on it
     encoded: bytes
 
     @property
     def data(self) -> dict[str, object]:
         """A fresh decoded copy: what a subscriber changes in it, no other sees."""
-        return msgspec.json.decode(self.encoded_data, type=dict[str, object])
+        return _decode_contents(self.encoded).data
 
     def as_struct(self, payload: builtins.type[Payload]) -> Payload:
         """`data` as its catalog struct; raises `msgspec.ValidationError` for another type's."""
-        return msgspec.json.decode(self.encoded_data, type=payload)
+        return msgspec.convert(self.data, type=payload, str_keys=True)
 
     @property
     def metadata(self) -> dict[str, object]:
         """A fresh decoded copy, as `data`."""
-        return msgspec.json.decode(self.encoded_metadata, type=dict[str, object])
+        return _decode_contents(self.encoded).metadata
+
+
+class _Contents(msgspec.Struct):
+    data: dict[str, object]
+    metadata: dict[str, object]
+
+
+_decode_contents = msgspec.json.Decoder(_Contents).decode
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap"):
@@ -69,9 +75,3 @@ class Gap(msgspec.Struct, frozen=True, tag="gap"):
     to_sequence_number: int | None
     dropped: int | None
     reason: GapReason
-
-
-def splice(type_: str, stamp: str, number: int, data: bytes, metadata: bytes) -> bytes:
-    """Put the envelope around already encoded `data` and `metadata`; type and stamp need no escape."""
-    head = f'{{"type":"{type_}","timestamp":"{stamp}","sequence_number":{number},"data":'
-    return b"".join((head.encode(), data, b',"metadata":', metadata, b"}"))

@@ -1,4 +1,4 @@
-"""`EventFilter`: the patterns of one subscriber, parsed once, matched from a cache."""
+"""`EventFilter`: the patterns of one subscriber, parsed once."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,6 @@ MAX_PATTERNS = 256
 MAX_TYPE_LENGTH = 64
 _TOKEN = r"(?:\*|[a-z][a-z0-9_]*)"
 _PATTERN = re.compile(rf"\*|{_TOKEN}\.{_TOKEN}")
-_CACHE_BOUND = 4096  # types with no catalog entry are the publisher's to invent: forget, never grow
 
 
 def _checked(pattern: str) -> str:
@@ -38,20 +37,19 @@ class EventFilter:
             )
         self._all = "*" in self.patterns or "*.*" in self.patterns
         self._exact = frozenset(self.patterns)
-        self._matched: dict[str, bool] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, EventFilter) and self._exact == other._exact
+
+    def __hash__(self) -> int:
+        return hash(self._exact)
 
     def matches(self, type_: str) -> bool:
         """Tell whether an event of this type passes."""
         if self._all:
             return True
-        known = self._matched.get(type_)
-        if known is None:
-            namespace, _, name = type_.partition(".")
-            known = not self._exact.isdisjoint((type_, f"{namespace}.*", f"*.{name}"))
-            if len(self._matched) >= _CACHE_BOUND:
-                self._matched.clear()
-            self._matched[type_] = known
-        return known
+        namespace, _, name = type_.partition(".")
+        return not self._exact.isdisjoint((type_, f"{namespace}.*", f"*.{name}"))
 
     @property
     def matches_all(self) -> bool:

@@ -20,9 +20,11 @@ from app.auth.denial import Door, http_refusal, remember
 from app.auth.guards import require_token
 from app.auth.tokens import session_token
 from app.catalog import Catalog
+from app.channels.backend import MemoryBackend
 from app.channels.bus import EventBus, new_epoch
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
+from app.channels.subscription import QueueBounds
 from app.cli import SightlineCLI
 from app.events import Clock
 from app.settings import Settings
@@ -53,11 +55,12 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         store,
         catalog,
         clock,
-        settings.queue_size,
-        settings.queue_max_bytes,
+        lambda flush: asyncio.get_running_loop().call_soon(flush),
+        QueueBounds(settings.queue_size, settings.queue_max_bytes),
         settings.replay_limit,
     )
-    publisher = EventPublisher(bus, catalog, settings.max_event_bytes)
+    backend = MemoryBackend(bus)
+    publisher = EventPublisher(backend, catalog, clock, settings.max_event_bytes)
     registry = ConnectionRegistry(settings.max_clients)
 
     def begin_drain() -> None:
@@ -100,6 +103,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         dependencies={
             "publisher": _given(publisher),
             "bus": _given(bus),
+            "backend": _given(backend),
             "replay_store": _given(store),
             "registry": _given(registry),
             "settings": _given(settings),

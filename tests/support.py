@@ -3,9 +3,10 @@
 import msgspec
 
 from app.catalog import Catalog
-from app.channels.bus import EventBus
+from app.channels.bus import Contents, EventBus
 from app.channels.replay import ReplayStore
-from app.events import Clock, Event, Gap, splice
+from app.channels.subscription import QueueBounds
+from app.events import Clock, Event, Gap
 
 EPOCH = "epoch1"
 
@@ -38,19 +39,26 @@ def make_bus(
 ) -> EventBus:
     """A bus of epoch `EPOCH`, small enough to overflow by hand; any `a.x` type may go through it."""
     store = ReplayStore(EPOCH, window_s, max_events, max_bytes)
-    return EventBus(store, Catalog(), clock, queue_size, queue_max_bytes, replay_limit)
+    bounds = QueueBounds(queue_size, queue_max_bytes)
+    return EventBus(store, Catalog(), clock, lambda flush: None, bounds, replay_limit)
+
+
+def contents(data: bytes = b"{}") -> Contents:
+    """What follows the number in an event, as the publisher would have made it."""
+    return (b'"data":', data, b',"metadata":{}}')
 
 
 def make_event(number: int, type_: str = "a.x", at: float = 0.0, data: bytes = b"{}") -> Event:
     """An event as the bus would have made it."""
     stamp = "2026-11-22T21:00:00.123Z"
-    encoded = splice(type_, stamp, number, data, b"{}")
-    return Event(type_, stamp, number, data, b"{}", at, encoded)
+    head = f'{{"type":"{type_}","timestamp":"{stamp}","sequence_number":{number},'
+    return Event(type_, stamp, number, at, head.encode() + b"".join(contents(data)))
 
 
 def publish(bus: EventBus, *types: str, data: bytes = b"{}") -> list[Event]:
     """Accept one event of each type."""
-    return [bus.accept(type_, data, b"{}") for type_ in types]
+    stamp = bus.clock.timestamp()
+    return [bus.accept(type_, stamp, bus.head + 1, contents(data)) for type_ in types]
 
 
 def brief(item: Event | Gap | None) -> object:

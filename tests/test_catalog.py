@@ -1,6 +1,5 @@
 """The catalog: what is accepted, what is refused and in which words, and its documentation."""
 
-import contextlib
 from pathlib import Path
 
 import msgspec
@@ -50,8 +49,8 @@ def test_exactly_the_expected_types_are_registered() -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=by_type)
 def test_every_example_passes_also_with_extra_fields(entry: CatalogEntry) -> None:
-    Catalog().check(entry.type, msgspec.json.encode(entry.example))
-    Catalog().check(entry.type, msgspec.json.encode({**entry.example, "extra": {"a": [None]}}))
+    Catalog().check(entry.type, entry.example)
+    Catalog().check(entry.type, {**entry.example, "extra": {"a": [None]}})
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=by_type)
@@ -67,7 +66,7 @@ def test_leaving_out_a_required_field_names_it(entry: CatalogEntry) -> None:
     for name in required:
         data = {key: value for key, value in entry.example.items() if key != name}
         with pytest.raises(InvalidDataError, match=f"`{name}`"):
-            Catalog().check(entry.type, msgspec.json.encode(data))
+            Catalog().check(entry.type, data)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=by_type)
@@ -75,7 +74,7 @@ def test_a_field_of_the_wrong_type_is_named(entry: CatalogEntry) -> None:
     for name in entry.example:
         data = {**entry.example, name: {"not": "this"}}
         with pytest.raises(InvalidDataError, match=rf"\$\.{name}\b"):
-            Catalog().check(entry.type, msgspec.json.encode(data))
+            Catalog().check(entry.type, data)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=by_type)
@@ -103,7 +102,7 @@ def test_every_schema_is_self_contained(entry: CatalogEntry) -> None:
     ],
 )
 def test_minimal_data_passes(type_: str, data: bytes) -> None:
-    Catalog().check(type_, data)
+    Catalog().check(type_, msgspec.json.decode(data))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +116,7 @@ def test_minimal_data_passes(type_: str, data: bytes) -> None:
 )
 def test_an_unknown_type_names_the_nearest_and_where_to_look(type_: str, nearest: str) -> None:
     with pytest.raises(UnknownEventTypeError) as caught:
-        Catalog().check(type_, b"{}")
+        Catalog().check(type_, {})
     assert repr(type_) in str(caught.value)
     assert repr(nearest) in str(caught.value)
     assert "docs/events.md" in str(caught.value)
@@ -126,34 +125,18 @@ def test_an_unknown_type_names_the_nearest_and_where_to_look(type_: str, nearest
 @pytest.mark.parametrize("type_", ["", ".", "x" * 1_000_000, "\n" * 1000, "\ud800"])
 def test_an_odd_type_gives_a_short_one_line_message(type_: str) -> None:
     with pytest.raises(UnknownEventTypeError) as caught:
-        Catalog(["x"]).check(type_, b"{}")
+        Catalog(["x"]).check(type_, {})
     assert len(str(caught.value)) < 250
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"null", b'"text"', b'{"message":"\xff"}', b'{"message":"m"} x']
-)
-def test_data_that_is_not_a_json_object_is_refused(data: bytes) -> None:
-    with pytest.raises(InvalidDataError, match=r"'system\.error'"):
-        Catalog().check("system.error", data)
-
-
-def test_deeply_nested_data_is_refused_or_accepted_but_never_crashes() -> None:
-    nested = b"[" * 100_000 + b"]" * 100_000
-    for type_ in ("system.error", "plugin.happened"):
-        with contextlib.suppress(InvalidDataError):
-            Catalog(["plugin"]).check(type_, b'{"message":"m","extra":' + nested + b"}")
-
-
 def test_extra_namespaces_accept_well_formed_types_with_an_object() -> None:
     catalog = Catalog(extra_namespaces=["plugin"])
-    catalog.check("plugin.happened", b'{"anything":[1,null]}')
-    for data in (b"[]", b"1", b"null", b"{"):
-        with pytest.raises(InvalidDataError, match=r"'plugin\.happened'"):
-            catalog.check("plugin.happened", data)
+    catalog.check("plugin.happened", {"anything": [1, None]})
+    with pytest.raises(InvalidDataError, match=r"'plugin\.happened'"):
+        catalog.check("plugin.happened", {1: "a key that JSON has not"})
     with pytest.raises(UnknownEventTypeError):
-        Catalog().check("plugin.happened", b"{}")
+        Catalog().check("plugin.happened", {})
 
 
 @pytest.mark.parametrize(
@@ -161,16 +144,16 @@ def test_extra_namespaces_accept_well_formed_types_with_an_object() -> None:
 )
 def test_extra_namespaces_refuse_malformed_types(type_: str) -> None:
     with pytest.raises(UnknownEventTypeError, match="malformed"):
-        Catalog(["plugin"]).check(type_, b"{}")
+        Catalog(["plugin"]).check(type_, {})
 
 
 def test_the_longest_type_passes() -> None:
-    Catalog(["plugin"]).check("plugin." + "a" * 57, b"{}")
+    Catalog(["plugin"]).check("plugin." + "a" * 57, {})
 
 
 def test_an_extra_namespace_does_not_loosen_registered_types() -> None:
     with pytest.raises(InvalidDataError, match="workflow_id"):
-        Catalog(["workflow"]).check("workflow.started", b"{}")
+        Catalog(["workflow"]).check("workflow.started", {})
 
 
 def test_type_of_a_struct() -> None:

@@ -64,7 +64,7 @@ async def publish_events(
         raise HTTPException(
             f"{len(batch)} events in one array: send at most {MAX_BATCH}", status_code=413
         )
-    events = publisher.publish_all([(e.type, e.data, e.metadata or {}) for e in batch])
+    events = await publisher.publish_all([(e.type, e.data, e.metadata or {}) for e in batch])
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
     return published if isinstance(new, list) else published[0]
 

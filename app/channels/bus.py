@@ -1,14 +1,26 @@
-"""`EventBus`: numbers an event, keeps it, offers it to every subscription. All of it synchronous."""
+"""`EventBus`: keeps each numbered event and brings it to every subscription that matches.
+
+From "number given" to "stored and offered" there is no await. What consumers that keep up are owed
+is gathered for one turn of the event loop and written once, as one run of bytes per filter.
+"""
 
 import secrets
+from collections.abc import Callable
 
 import msgspec
 
 from app.catalog import Catalog
-from app.channels.replay import ReplayStore
-from app.channels.subscription import Subscription
-from app.events import Clock, Event, Position, splice, timestamp
+from app.channels.replay import Replay, ReplayStore
+from app.channels.subscription import DirectWriter, QueueBounds, Subscription
+from app.events import Clock, Event, Position
 from app.filters import EventFilter
+from app.metrics import Counters
+
+Contents = tuple[bytes, ...]  # pieces that join to the rest of an event: `"data":…,"metadata":…}`
+FLUSH_EVENTS = 64  # a turn is flushed early at this many events, or
+FLUSH_BYTES = 64 * 1024  # this many bytes: a write buffer's worth, so that nobody waits for more
+MAX_ROUTES = 4096  # types without a catalog entry are the publisher's to invent: forget, never grow
+NO_REPLAY = Replay((), (), resumed=False)
 
 
 def new_epoch() -> str:
@@ -16,25 +28,64 @@ def new_epoch() -> str:
     return secrets.token_urlsafe(9).replace("-", ".")
 
 
+def frame_header(size: int) -> bytes:
+    """The header of an unmasked, unfragmented text frame with `size` payload bytes (RFC 6455, 5.2)."""
+    if size < 126:
+        return b"\x81%c" % size
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2, "big")
+    return b"\x81\x7f" + size.to_bytes(8, "big")
+
+
+class _Group:
+    """The subscriptions that share one filter."""
+
+    __slots__ = ("direct", "filter", "queued", "turn")
+
+    def __init__(self, event_filter: EventFilter) -> None:
+        self.filter = event_filter
+        self.queued: dict[Subscription, None] = {}
+        self.direct: dict[Subscription, DirectWriter] = {}
+        self.turn: list[bytes] = []  # frames that `direct` are owed at the next flush
+
+
+class _Route(msgspec.Struct, frozen=True):
+    """Where events of one type go."""
+
+    namespace: str
+    prefix: bytes
+    groups: tuple[_Group, ...]
+
+
 class EventBus:
-    """The stream. From "number given" to "stored and offered" there is no await."""
+    """The stream of one gateway. All of it synchronous; nothing here ever waits for a consumer."""
 
     def __init__(
         self,
         replay_store: ReplayStore,
         catalog: Catalog,
         clock: Clock,
-        queue_size: int,
-        queue_max_bytes: int,
+        call_soon: Callable[[Callable[[], None]], object],
+        bounds: QueueBounds,
         replay_limit: int,
     ) -> None:
+        """`call_soon` runs a function once the loop's turn is over; `bounds` are each queue's."""
         self.clock = clock
+        self.counters = Counters()
         self._store = replay_store
         self._catalog = catalog
-        self._queue_size = queue_size
-        self._queue_max_bytes = queue_max_bytes
+        self._call_soon = call_soon
+        self._bounds = bounds
         self._replay_limit = replay_limit
-        self._subscriptions: dict[Subscription, None] = {}
+        self._groups: dict[EventFilter, _Group] = {}
+        self._routes: dict[str, _Route] = {}  # forgotten whenever a group comes or goes
+        # One turn. Invariant: all in it is older than what any queue will get next, so joining,
+        # leaving, changing filter or between direct and behind flush it first.
+        self._dirty: list[_Group] = []  # the groups whose `turn` is not empty
+        self._turn_bytes = 0
+        self._turn_began = 0.0
+        self._flushed = 0  # the head at the last flush
+        self._flush_is_due = False
 
     @property
     def epoch(self) -> str:
@@ -48,25 +99,70 @@ class EventBus:
     @property
     def subscriptions(self) -> int:
         """How many subscriptions are open."""
-        return len(self._subscriptions)
+        return sum(len(group.queued) + len(group.direct) for group in self._groups.values())
 
-    def accept(self, type_: str, encoded_data: bytes, encoded_metadata: bytes) -> Event:
-        """Number, stamp, keep and offer an event that has been checked. Never waits."""
-        number = self._store.head + 1
-        stamp = timestamp(self.clock.wall())
-        event = Event(
-            type=type_,
-            timestamp=stamp,
-            sequence_number=number,
-            encoded_data=encoded_data,
-            encoded_metadata=encoded_metadata,
-            accepted_at=self.clock.monotonic(),
-            encoded=splice(type_, stamp, number, encoded_data, encoded_metadata),
+    def accept(self, type_: str, timestamp: str, number: int, contents: Contents) -> Event:
+        """Keep and offer an event that has been checked and numbered: head + 1. Never waits."""
+        route = self._routes.get(type_) or self._route(type_)
+        encoded = b"".join(
+            (route.prefix, timestamp.encode(), b'","sequence_number":%d,' % number, *contents)
         )
+        now = self.clock.monotonic()
+        event = Event(type_, timestamp, number, now, encoded)
         self._store.append(event)
-        for subscription in self._subscriptions:
-            subscription.offer(event)
+        self.counters.published[route.namespace] += 1
+        frame = (frame_header(len(encoded)), encoded)
+        for group in route.groups:
+            if group.direct:
+                if not group.turn:
+                    if not self._dirty:
+                        self._begin_turn(now)
+                    self._dirty.append(group)
+                group.turn += frame
+            for subscription in group.queued:
+                subscription.offer(event)
+        self._turn_bytes += len(encoded)
+        if self._turn_bytes >= FLUSH_BYTES or number - self._flushed >= FLUSH_EVENTS:
+            self.flush()
         return event
+
+    def _begin_turn(self, now: float) -> None:
+        self._turn_began = now
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._flush_is_due = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what this turn owes to the direct consumers: the same bytes to all of one filter.
+
+        Safe against being re-entered by a write: each group's turn is empty before it is written.
+        """
+        self._turn_bytes, self._flushed = 0, self.head
+        dirty, self._dirty = self._dirty, []
+        if not dirty:
+            return
+        for group in dirty:
+            turn, group.turn = group.turn, []
+            frames = b"".join(turn)
+            self.counters.delivered += len(turn) // 2 * len(group.direct)
+            for writer in tuple(group.direct.values()):
+                try:
+                    writer.write(frames)
+                except Exception as error:  # one client's trouble never touches another
+                    writer.fail(error)
+        self.counters.publish_to_write.observe(self.clock.monotonic() - self._turn_began)
+
+    def _route(self, type_: str) -> _Route:
+        if len(self._routes) >= MAX_ROUTES:
+            self._routes.clear()
+        groups = tuple(group for group in self._groups.values() if group.filter.matches(type_))
+        prefix = b'{"type":"%s","timestamp":"' % type_.encode()  # both need no escaping
+        route = self._routes[type_] = _Route(type_.partition(".")[0], prefix, groups)
+        return route
 
     def subscribe(self, *types: str | type[msgspec.Struct]) -> Subscription:
         """Subscribe to patterns and catalog structs, live from now; none at all means everything.
@@ -80,30 +176,63 @@ class EventBus:
 
     def join(
         self, event_filter: EventFilter, position: Position | None = None
-    ) -> tuple[Subscription, bool, int]:
-        """Subscribe after replaying from `position`: (subscription, resumed, events replayed).
+    ) -> tuple[Subscription, Replay]:
+        """Subscribe after replaying from `position`.
 
         Snapshot and join are one synchronous step, so no event falls or doubles at the seam.
         """
-        replay = None
+        replay = NO_REPLAY
         if position is not None:
             replay = self._store.resume(
                 position,
                 event_filter,
                 self.clock.monotonic(),
-                min(self._replay_limit, self._queue_size),
-                self._queue_max_bytes,
+                min(self._replay_limit, self._bounds.events),
+                self._bounds.max_bytes,
             )
-        subscription = Subscription(
-            event_filter,
-            self.head,
-            self._queue_size,
-            self._queue_max_bytes,
-            self._leave,
-            replay,
-        )
-        self._subscriptions[subscription] = None
-        return subscription, bool(replay and replay.resumed), len(replay.events) if replay else 0
+            self.counters.replayed += len(replay.events)
+        subscription = Subscription(self, event_filter, self._bounds, replay)
+        self._group(event_filter).queued[subscription] = None
+        return subscription, replay
 
-    def _leave(self, subscription: Subscription) -> None:
-        self._subscriptions.pop(subscription, None)
+    def go_direct(self, subscription: Subscription, writer: DirectWriter) -> None:
+        """Write to `writer` what the subscription is owed from now on; its queue must be empty."""
+        self.flush()
+        group = self._groups[subscription.filter]
+        del group.queued[subscription]
+        group.direct[subscription] = writer
+
+    def fall_behind(self, subscription: Subscription) -> None:
+        """Queue again what the subscription is owed from now on."""
+        self.flush()
+        group = self._groups[subscription.filter]
+        if group.direct.pop(subscription, None) is not None:
+            group.queued[subscription] = None
+
+    def refilter(self, subscription: Subscription, event_filter: EventFilter) -> None:
+        """Move the subscription to another filter, direct or queued as it is."""
+        writer = self.leave(subscription)
+        subscription.filter = event_filter
+        group = self._group(event_filter)
+        if writer is None:
+            group.queued[subscription] = None
+        else:
+            group.direct[subscription] = writer
+
+    def leave(self, subscription: Subscription) -> DirectWriter | None:
+        """Owe the subscription nothing any more; return where it was written to, if direct."""
+        self.flush()
+        group = self._groups[subscription.filter]
+        group.queued.pop(subscription, None)
+        writer = group.direct.pop(subscription, None)
+        if not group.queued and not group.direct:
+            del self._groups[subscription.filter]
+            self._routes.clear()
+        return writer
+
+    def _group(self, event_filter: EventFilter) -> _Group:
+        group = self._groups.get(event_filter)
+        if group is None:
+            group = self._groups[event_filter] = _Group(event_filter)
+            self._routes.clear()
+        return group

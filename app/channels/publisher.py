@@ -2,55 +2,32 @@
 
 import asyncio
 import concurrent.futures
-import json
 import threading
-from collections.abc import Mapping
 
 import msgspec
 import structlog
 
 from app.catalog import Catalog
-from app.channels.bus import EventBus
-from app.errors import EventTooLargeError, InvalidDataError, UnavailableError
-from app.events import Event
+from app.channels.backend import ChannelBackend
+from app.channels.bus import Contents
+from app.channels.encoding import Fields, encode
+from app.errors import EventTooLargeError, UnavailableError
+from app.events import Clock, Event
 
-Fields = Mapping[str, object]
 YIELD_EVERY = 64  # publishes without a pause before the loop gets a turn
 MAX_FROM_THREADS = 1000  # publishes from other threads in flight
 _log = structlog.get_logger("sightline.publisher")
 
 
-def _plain(data: Fields | msgspec.Struct) -> object:
-    # Bytes stay bytes, for the encoder to refuse: as base64 they would go out unasked.
-    return msgspec.to_builtins(data, builtin_types=(bytes, bytearray, memoryview))
-
-
-def encode(name: str, value: Fields | msgspec.Struct) -> bytes:
-    """Encode to strict JSON. The standard library's encoder, as msgspec's turns NaN into null.
-
-    Raises:
-        InvalidDataError: not an object, or it holds NaN, bytes, a lone surrogate or a cycle.
-    """
-    try:
-        plain = _plain(value) if isinstance(value, msgspec.Struct) else value
-        if not isinstance(plain, Mapping):
-            raise TypeError(f"expected an object, got {type(plain).__name__}")
-        return json.dumps(
-            dict(plain), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidDataError(
-            f"{name} cannot be encoded as JSON: {str(error)[:200]};"
-            " use strings, finite numbers, booleans, None, lists and dicts"
-        ) from error
-
-
 class EventPublisher:
     """Publish by type name or by catalog struct. One per gateway, injected, never a global."""
 
-    def __init__(self, bus: EventBus, catalog: Catalog, max_event_bytes: int) -> None:
-        self._bus = bus
+    def __init__(
+        self, backend: ChannelBackend, catalog: Catalog, clock: Clock, max_event_bytes: int
+    ) -> None:
+        self._backend = backend
         self._catalog = catalog
+        self._clock = clock
         self._max_event_bytes = max_event_bytes
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -63,25 +40,40 @@ class EventPublisher:
         event: str | msgspec.Struct,
         data: Fields | None = None,
         metadata: Fields | None = None,
+        *,
+        key: str | None = None,
     ) -> Event:
         """Publish one event and return it, numbered. It is in every queue when this returns.
 
+        `key` makes a retry safe where the backend remembers keys (NATS). Cancelling does not take
+        back what the backend was handed.
+
         Raises:
             PublishError: unknown type or data that does not fit; no number is used up.
-            UnavailableError: the gateway is shutting down.
+            UnavailableError: the gateway is shutting down, or the backend is away.
         """
-        accepted = self._accept(event, data, metadata)
+        self._ensure_open()
+        accepted = self._backend.submit(*self._checked(event, data, metadata), key)
         self._since_pause += 1
         if self._since_pause >= YIELD_EVERY:
             self._since_pause = 0
             await asyncio.sleep(0)
-        return accepted
+        return accepted if isinstance(accepted, Event) else await accepted
 
-    def publish_all(self, events: list[tuple[str, Fields, Fields]]) -> list[Event]:
-        """Check all `(type, data, metadata)`, then publish all in order: one refusal refuses all."""
+    async def publish_all(self, events: list[tuple[str, Fields, Fields]]) -> list[Event]:
+        """Check all `(type, data, metadata)`, then publish all in order: one refusal refuses all.
+
+        Raises:
+            PublishError: as `publish`; nothing was published then.
+            UnavailableError: as `publish`; a backend that failed half way has published the rest.
+        """
         self._ensure_open()
         checked = [self._checked(*event) for event in events]
-        return [self._bus.accept(*event) for event in checked]
+        accepted = [self._backend.submit(*event) for event in checked]
+        waited = [one for one in accepted if not isinstance(one, Event)]
+        if waited:
+            await asyncio.wait(waited)
+        return [one if isinstance(one, Event) else one.result() for one in accepted]
 
     def emit(
         self,
@@ -91,10 +83,20 @@ class EventPublisher:
     ) -> None:
         """Publish and never raise: a failure is logged and counted. Telemetry must not stop work."""
         try:
-            self._accept(event, data, metadata)
+            self._ensure_open()
+            accepted = self._backend.submit(*self._checked(event, data, metadata))
+            if not isinstance(accepted, Event):
+                accepted.add_done_callback(self._emitted)
         except Exception as error:
-            self.emit_failures += 1
-            _log.warning("emit_failed", error_type=type(error).__name__, error=str(error))
+            self._emit_failed(error)
+
+    def _emitted(self, accepted: asyncio.Future[Event]) -> None:
+        if not accepted.cancelled() and (error := accepted.exception()) is not None:
+            self._emit_failed(error)
+
+    def _emit_failed(self, error: BaseException) -> None:
+        self.emit_failures += 1
+        _log.warning("emit_failed", error_type=type(error).__name__, error=str(error))
 
     def publish_from_thread(
         self,
@@ -114,7 +116,13 @@ class EventPublisher:
             raise UnavailableError(
                 f"{MAX_FROM_THREADS} publishes from threads are in flight: wait for their futures"
             )
-        future = asyncio.run_coroutine_threadsafe(self.publish(event, data, metadata), self._loop)
+        publishing = self.publish(event, data, metadata)
+        try:
+            future = asyncio.run_coroutine_threadsafe(publishing, self._loop)
+        except RuntimeError:  # the loop has been closed
+            publishing.close()
+            self._from_threads.release()
+            raise UnavailableError("the gateway has ended: nothing can be published") from None
         future.add_done_callback(self._thread_done)
         return future
 
@@ -133,27 +141,23 @@ class EventPublisher:
         if self._closed:
             raise UnavailableError("the gateway is shutting down: publish again when it is back")
 
-    def _accept(
-        self, event: str | msgspec.Struct, data: Fields | None, metadata: Fields | None
-    ) -> Event:
-        self._ensure_open()
-        return self._bus.accept(*self._checked(event, data, metadata))
-
     def _checked(
         self, event: str | msgspec.Struct, data: Fields | None, metadata: Fields | None
-    ) -> tuple[str, bytes, bytes]:
+    ) -> tuple[str, str, Contents]:
+        """Type, timestamp and contents of an event that nothing speaks against."""
         payload: Fields | msgspec.Struct
         if isinstance(event, str):
             type_, payload = event, data if data is not None else {}
         else:
             type_, payload = self._catalog.type_of(type(event)), event
-        encoded_data = encode("data", payload)
-        encoded_metadata = encode("metadata", metadata) if metadata else b"{}"
-        size = len(encoded_data) + len(encoded_metadata)
+        encoded, fields = encode("data", payload)
+        encoded_metadata = encode("metadata", metadata)[0] if metadata else b"{}"
+        size = len(encoded) + len(encoded_metadata)
         if size > self._max_event_bytes:
             raise EventTooLargeError(
                 f"the event has {size} bytes, over the {self._max_event_bytes} allowed:"
                 " send a reference instead, or raise SIGHTLINE_MAX_EVENT_BYTES"
             )
-        self._catalog.check(type_, encoded_data)
-        return type_, encoded_data, encoded_metadata
+        self._catalog.check(type_, fields)
+        contents = (b'"data":', encoded, b',"metadata":', encoded_metadata, b"}")
+        return type_, self._clock.timestamp(), contents

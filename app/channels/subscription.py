@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -10,56 +10,68 @@ from app.channels.replay import Replay
 from app.events import Event, Gap
 from app.filters import EventFilter
 
+if TYPE_CHECKING:
+    from app.channels.bus import EventBus
+
+
+class QueueBounds(msgspec.Struct, frozen=True):
+    """How much one consumer may be behind before it loses the oldest."""
+
+    events: int
+    max_bytes: int
+
+
+class DirectWriter(Protocol):
+    """Where the bus writes ready frames of a consumer that keeps up."""
+
+    def write(self, frames: bytes) -> None:
+        """Take them all, at once; may call `Subscription.fall_behind` before it returns."""
+
+    def fail(self, error: Exception) -> None:
+        """End the consumer's connection after `write` raised `error`."""
+
 
 class Subscription:
-    """A bounded queue of the events that match a filter.
+    """The events of the stream that match a filter, in order, each once, loss said.
 
-    Invariant: the stream to the consumer is `_gaps` then `_events`; only the oldest event is ever
-    dropped, so a loss always lies between the two and the gap needs no place of its own.
+    A consumer is *behind* (it takes from the queue here) or *direct* (the bus writes to it, and
+    the queue is empty). It begins behind, by its replay.
+
+    Invariant: what is owed is `_gaps` then `_events`; only the oldest event is ever dropped, so a
+    loss always lies between the two and the gap needs no place of its own.
     """
 
     def __init__(
-        self,
-        event_filter: EventFilter,
-        head: int,
-        queue_size: int,
-        max_bytes: int,
-        on_close: Callable[["Subscription"], None],
-        replay: Replay | None = None,
+        self, bus: "EventBus", event_filter: EventFilter, bounds: QueueBounds, replay: Replay
     ) -> None:
-        self.filter = event_filter
+        self.filter = event_filter  # changed by `refilter` alone: the bus groups by it
         self.dropped = 0  # events lost to this consumer since it joined
         self.closed = False
-        self._queue_size = queue_size
-        self._max_bytes = max_bytes
-        self._on_close = on_close
-        self._gaps: deque[Gap] = deque(replay.gaps if replay else ())
-        self._events: deque[Event] = deque(replay.events if replay else ())
+        self._bus = bus
+        self._bounds = bounds
+        self._gaps: deque[Gap] = deque(replay.gaps)
+        self._events: deque[Event] = deque(replay.events)
         self._bytes = sum(len(event.encoded) for event in self._events)
-        self._head = head  # the last number offered or filtered out
-        self._woken = asyncio.Event()
-        if self._gaps or self._events:
-            self._woken.set()
+        self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._events)
 
     def offer(self, event: Event) -> None:
-        """Take `event` if it matches; drop the oldest when full. Never waits."""
-        self._head = event.sequence_number
-        if not self.filter.matches(event.type):
-            return
+        """Take an event that matches; drop the oldest when full. Never waits."""
         self._events.append(event)
         self._bytes += len(event.encoded)
         # An event bigger than the whole bound still goes through: `while` leaves the newest.
-        while len(self._events) > self._queue_size or (
-            self._bytes > self._max_bytes and len(self._events) > 1
+        while len(self._events) > self._bounds.events or (
+            self._bytes > self._bounds.max_bytes and len(self._events) > 1
         ):
             self._lose(self._events.popleft())
-        self._woken.set()
+        if self._waiter is not None:
+            self.wake()
 
     def _lose(self, event: Event) -> None:
         self.dropped += 1
+        self._bus.counters.dropped["slow_consumer"] += 1
         self._bytes -= len(event.encoded)
         number = event.sequence_number
         last = self._gaps[-1] if self._gaps else None
@@ -73,14 +85,20 @@ class Subscription:
     def take(self) -> Event | Gap | None:
         """Return the next item, or None when nothing is owed now. Never waits."""
         if self._gaps:
-            return self._gaps.popleft()
+            gap = self._gaps.popleft()
+            self._bus.counters.gaps[gap.reason] += 1
+            return gap
         if self._events:
             event = self._events.popleft()
             self._bytes -= len(event.encoded)
+            self._bus.counters.delivered += 1
             return event
-        if not self.closed:
-            self._woken.clear()
         return None
+
+    @property
+    def owed(self) -> bool:
+        """Whether `take` has something to return."""
+        return bool(self._gaps or self._events)
 
     @property
     def position(self) -> int:
@@ -90,22 +108,46 @@ class Subscription:
             return 0 if first is None else first - 1
         if self._events:
             return self._events[0].sequence_number - 1
-        return self._head
+        self._bus.flush()  # what a direct consumer is owed in this turn
+        return self.position if self.owed else self._bus.head
+
+    def refilter(self, event_filter: EventFilter) -> None:
+        """Use another filter for later events; what is owed already is not touched."""
+        self._bus.refilter(self, event_filter)
+
+    def go_direct(self, writer: DirectWriter) -> bool:
+        """Have the bus write to `writer` from the next event on; False while something is owed."""
+        if self.owed or self.closed:
+            return False
+        self._bus.go_direct(self, writer)
+        return True
+
+    def fall_behind(self) -> None:
+        """Take from the queue again, from the next event on."""
+        if not self.closed:
+            self._bus.fall_behind(self)
 
     async def wait(self) -> None:
-        """Wait until something is owed or the subscription is closed; cancelling loses nothing."""
-        await self._woken.wait()
+        """Wait until something is owed, `wake` or `close` is called; cancelling loses nothing.
+
+        For one consumer: a second one that waits takes the first one's place.
+        """
+        if not self.owed and not self.closed:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
 
     def wake(self) -> None:
         """Let `wait` return although nothing new is owed (the outlet has a control message)."""
-        self._woken.set()
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def close(self) -> None:
         """Leave the bus; a waiting consumer ends. Closing twice is fine."""
         if not self.closed:
+            self._bus.leave(self)
             self.closed = True
-            self._on_close(self)
-            self._woken.set()
+            self.wake()
 
     async def __aenter__(self) -> "Subscription":
         return self

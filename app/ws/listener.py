@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 import structlog
 from litestar import WebSocket
@@ -11,16 +12,17 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import websocket_listener
 
 from app.auth.guards import SUBPROTOCOL
+from app.channels.backend import ChannelBackend
 from app.channels.bus import EventBus
+from app.channels.subscription import Subscription
 from app.errors import CLOSE_INTERNAL_ERROR, CLOSE_REPLACED, CLOSE_TOO_MANY_MESSAGES
 from app.queries import Query
 from app.settings import Settings
 from app.ws.messages import Connected, Limits, encode
-from app.ws.outlet import Outlet
+from app.ws.outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
 from app.ws.registry import ConnectionRegistry
 from app.ws.session import Session, TooManyMessagesError
 
-EVICTS = "sightline.evicts"  # scope extension: the server drops clients that stopped reading
 Socket = WebSocket[object, object, object]  # type: ignore[type-var]
 _log = structlog.get_logger("sightline.ws")
 
@@ -40,8 +42,11 @@ def limits_of(settings: Settings) -> Limits:
 class Connection:
     """One accepted socket: its session, its outlet, and the tasks that it owns."""
 
-    def __init__(self, socket: Socket, session: Session, outlet: Outlet) -> None:
+    def __init__(
+        self, socket: Socket, subscription: Subscription, session: Session, outlet: Outlet
+    ) -> None:
         self._socket = socket
+        self._subscription = subscription
         self._session = session
         self._outlet = outlet
         self._closing: asyncio.Task[None] | None = None
@@ -69,6 +74,7 @@ class Connection:
     def close(self, code: int, reason: str) -> None:
         """Begin to close the socket; the first code wins."""
         if self._closing is None:
+            self._subscription.close()  # no event may follow the close frame
             self._closing = asyncio.create_task(self._close(code, reason))
 
     async def _close(self, code: int, reason: str) -> None:
@@ -84,21 +90,25 @@ class Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _tell_once_if_nothing_evicts(socket: Socket) -> None:
+def _transport(socket: Socket) -> Transport | None:
+    extensions = cast(dict[str, Transport], socket.scope.get("extensions") or {})
+    transport = extensions.get(TRANSPORT)
     state = socket.app.state
-    if EVICTS not in (socket.scope.get("extensions") or {}) and not state.get("told_no_eviction"):
-        state.told_no_eviction = True
+    if transport is None and not state.get("told_no_direct_writes"):
+        state.told_no_direct_writes = True
         _log.warning(
-            "no_eviction",
-            why="this server is not configured by `litestar run`: it decides about pings, and a"
-            " client that stops reading keeps its place",
+            "no_direct_writes",
+            why="this server is not configured by `litestar run`: events go out by slower sends, it"
+            " decides about pings, and a client that stops reading keeps its place",
         )
+    return transport
 
 
 @asynccontextmanager
 async def connection_lifespan(
     socket: Socket,
     bus: NamedDependency[EventBus],
+    backend: NamedDependency[ChannelBackend],
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
 ) -> AsyncIterator[None]:
@@ -109,28 +119,34 @@ async def connection_lifespan(
     position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
     place = registry.reserve(client_id)
     log = _log.bind(client_id=client_id)
-    _tell_once_if_nothing_evicts(socket)
+    transport = _transport(socket)
     subscription = connection = None
     try:
+        if position is not None:
+            await backend.catch_up(position.sequence_number)
         offered = socket.scope.get("subprotocols") or []
         await socket.accept(subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        subscription, resumed, replayed = bus.join(event_filter, position)
-        outlet = Outlet(subscription, socket.send_text, bus.clock, settings.heartbeat_interval_s)
+        subscription, replay = bus.join(event_filter, position)
+        outlet = (
+            ASGIOutlet(subscription, socket.send_text, bus.clock, settings.heartbeat_interval_s)
+            if transport is None
+            else DirectOutlet(subscription, transport, bus.clock, settings.heartbeat_interval_s)
+        )
         connected = Connected(
             client_id=client_id,
             epoch=bus.epoch,
             sequence_number=bus.head,
             types=event_filter.patterns,
             heartbeat_interval_s=settings.heartbeat_interval_s,
-            resumed=resumed,
-            replayed=replayed,
+            resumed=replay.resumed,
+            replayed=len(replay.events),
             limits=limits_of(settings),
         )
         outlet.answer(encode(connected))
         session = Session(
             bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
         )
-        connection = Connection(socket, session, outlet)
+        connection = Connection(socket, subscription, session, outlet)
         place.on_replaced = lambda: connection.close(
             CLOSE_REPLACED, "replaced by a newer connection"
         )
@@ -138,7 +154,10 @@ async def connection_lifespan(
             connection.close(CLOSE_REPLACED, "replaced by a newer connection")
         socket.scope["state"]["connection"] = connection
         log.info(
-            "client_connected", types=event_filter.patterns, resumed=resumed, replayed=replayed
+            "client_connected",
+            types=event_filter.patterns,
+            resumed=replay.resumed,
+            replayed=len(replay.events),
         )
         with suppress(WebSocketDisconnect):
             yield
@@ -146,7 +165,10 @@ async def connection_lifespan(
         registry.release(place)
         if subscription is not None:
             subscription.close()
-            log.info("client_gone", dropped=subscription.dropped)
+            evicted = transport.evicted if transport is not None else None
+            if evicted is not None:
+                bus.counters.evictions[evicted] += 1
+            log.info("client_gone", evicted=evicted, dropped=subscription.dropped)
         if connection is not None:
             await connection.end()
 

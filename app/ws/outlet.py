@@ -3,18 +3,122 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import msgspec
+import structlog
 
+from app.channels.bus import frame_header
 from app.channels.subscription import Subscription
-from app.events import Clock, Event, timestamp
+from app.events import Clock, Event, Gap
 from app.ws.messages import Heartbeat, encode
 
 MAX_CONTROL = 512  # answers owed to a client that does not read them; over this it is closed
+TRANSPORT = "sightline.transport"  # scope extension: a `Transport`, where the server offers one
+RUN_BYTES = 64 * 1024  # a client that catches up gets its queue in writes of about this size
+_log = structlog.get_logger("sightline.outlet")
 
 
-class Outlet:
-    """Send a subscription's items and the control answers over ordinary ASGI sends, in one task."""
+class Outlet(Protocol):
+    """What the listener knows of a connection's writer."""
+
+    def answer(self, message: bytes) -> bool:
+        """Send a control message, or queue it; False when the client owes us too much reading."""
+
+    async def run(self) -> None:
+        """Send what the subscription owes and heartbeats until it is closed or cancelled."""
+
+
+class Transport(Protocol):
+    """What a server must offer for direct writes: the connection below one WebSocket."""
+
+    writable: bool  # whether its buffer has room
+    evicted: str | None  # why it was aborted, if it was
+
+    def attach(self, on_pause: Callable[[], None], on_resume: Callable[[], None]) -> None:
+        """Have these called when `writable` changes; `on_pause` also from inside `write`."""
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames behind all that was written before; nothing once it is closing."""
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection and what is buffered for it."""
+
+
+def _encoded(item: Event | Gap) -> bytes:
+    return item.encoded if isinstance(item, Event) else msgspec.json.encode(item)
+
+
+class DirectOutlet:
+    """Writes ready frames below the ASGI layer. While the client keeps up, the bus does so itself.
+
+    Its task sleeps but for heartbeats: all else happens inside the call that causes it.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        transport: Transport,
+        clock: Clock,
+        heartbeat_interval_s: float,
+    ) -> None:
+        self.write = transport.write
+        self._subscription = subscription
+        self._transport = transport
+        self._clock = clock
+        self._heartbeat_interval_s = heartbeat_interval_s
+        self._control: deque[bytes] = deque()  # holds only what could not be written
+
+    def answer(self, message: bytes) -> bool:
+        """Write at once, or queue while the transport is full."""
+        if self._transport.writable:
+            self.write(frame_header(len(message)) + message)
+        elif len(self._control) >= MAX_CONTROL:
+            return False
+        else:
+            self._control.append(message)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """Drop a connection whose transport raised."""
+        _log.error("outlet_failed", error_type=type(error).__name__, exc_info=error)
+        self._transport.abort("internal_error")
+
+    async def run(self) -> None:
+        """Attach to the transport, then beat. The caller detaches by closing the subscription."""
+        self._transport.attach(self._subscription.fall_behind, self._catch_up)
+        self._catch_up()
+        while not self._subscription.closed:
+            await asyncio.sleep(self._heartbeat_interval_s)
+            self.beat()
+
+    def beat(self) -> None:
+        """Send a heartbeat; a client that is behind gets it behind the answers it is owed."""
+        beat = Heartbeat(self._clock.timestamp(), self._subscription.position)
+        self.answer(encode(beat))
+
+    def _catch_up(self) -> None:
+        """Write what is owed until the transport is full or all is written: then go direct."""
+        while self._transport.writable and not self._subscription.closed:
+            if self._control:
+                self.answer(self._control.popleft())
+            elif run := self._run_of_frames():
+                self.write(run)
+            elif self._subscription.go_direct(self):
+                return
+
+    def _run_of_frames(self) -> bytes:
+        frames: list[bytes] = []
+        size = 0
+        while size < RUN_BYTES and (item := self._subscription.take()) is not None:
+            encoded = _encoded(item)
+            frames += (frame_header(len(encoded)), encoded)
+            size += len(encoded)
+        return b"".join(frames)
+
+
+class ASGIOutlet:
+    """Sends over ordinary ASGI sends, in one task: slower, the same items, on any server."""
 
     def __init__(
         self,
@@ -45,13 +149,12 @@ class Outlet:
                 await self._send(self._control.popleft().decode())
             if self._clock.monotonic() >= due:
                 due = self._clock.monotonic() + self._heartbeat_interval_s
-                beat = Heartbeat(timestamp(self._clock.wall()), self._subscription.position)
+                beat = Heartbeat(self._clock.timestamp(), self._subscription.position)
                 await self._send(encode(beat).decode())
                 continue  # an answer or the close may have come meanwhile
             item = self._subscription.take()
             if item is not None:
-                encoded = item.encoded if isinstance(item, Event) else msgspec.json.encode(item)
-                await self._send(encoded.decode())
+                await self._send(_encoded(item).decode())
                 continue
             try:
                 async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):

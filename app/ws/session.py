@@ -7,7 +7,6 @@ import msgspec
 from app.channels.bus import EventBus
 from app.channels.subscription import Subscription
 from app.errors import SightlineError
-from app.events import timestamp
 from app.ws.messages import (
     MAX_ID_LENGTH,
     ErrorMessage,
@@ -63,9 +62,9 @@ class Session:
                     )
                 id_ = message.id
             if isinstance(message, Ping):
-                return encode(Pong(timestamp(self._bus.clock.wall()), id_))
+                return encode(Pong(self._bus.clock.timestamp(), id_))
             current = self._subscription.filter
-            self._subscription.filter = (
+            self._subscription.refilter(
                 current.with_patterns(message.types)
                 if isinstance(message, Subscribe)
                 else current.without_patterns(message.types)

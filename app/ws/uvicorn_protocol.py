@@ -1,48 +1,109 @@
-"""uvicorn's WebSocket protocol with eviction: a client that is gone is aborted, not waited for.
+"""uvicorn's WebSocket protocol with direct writes, and with eviction: who is gone is aborted.
 
 Stock uvicorn answers a ping time-out with `transport.close()`, which waits for a buffer that a
 stalled reader never drains: the place is lost and SIGTERM hangs. This uses uvicorn's internals,
-so its minor version is pinned and a live test holds the behaviour.
+so its minor version is pinned, `misfit` looks at the start and live tests hold the behaviour.
 """
 
 import asyncio
 import socket
 import sys
+from collections.abc import Callable
 from typing import cast
 
+import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
 from websockets.http11 import Request
 
-from app.ws.listener import EVICTS
+from app.ws.outlet import TRANSPORT
 
-SEND_BUFFER_BYTES = 128 * 1024  # kernel memory a stalled client may hold, doubled by Linux
+# What a client that stalls may hold beyond its queue. Linux doubles the first; with the reader's
+# own buffer about 400 KB are under way, a few hundred events of 1 KB, before it is behind.
+SEND_BUFFER_BYTES = 128 * 1024
 WRITE_BUFFER_BYTES = 64 * 1024
 SHUTDOWN_GRACE_S = 2.0
 
 
+class DirectTransport:
+    """The connection below one WebSocket, for an outlet that writes ready frames."""
+
+    __slots__ = ("_on_pause", "_on_resume", "_protocol", "evicted", "writable")
+
+    def __init__(self, protocol: "SightlineWebSocketProtocol") -> None:
+        self.writable = True
+        self.evicted: str | None = None  # why the connection was aborted, if it was
+        self._protocol = protocol
+        self._on_pause: Callable[[], None] = lambda: None
+        self._on_resume: Callable[[], None] = lambda: None
+
+    def attach(self, on_pause: Callable[[], None], on_resume: Callable[[], None]) -> None:
+        """Have these called when `writable` changes."""
+        self._on_pause, self._on_resume = on_pause, on_resume
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames; nothing once a close frame is out (RFC 6455, 5.5.1)."""
+        protocol = self._protocol
+        if not (protocol.close_sent or protocol.transport.is_closing()):
+            protocol.transport.write(frames)
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection and what is buffered for it."""
+        self.evicted = reason
+        self._protocol.close_sent = True
+        self._protocol.transport.abort()
+
+    def pause(self) -> None:
+        """The transport is full."""
+        self.writable = False
+        self._on_pause()
+
+    def resume(self) -> None:
+        """The transport has room again."""
+        self.writable = True
+        self._on_resume()
+
+
 class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
-    """Abort on a ping time-out and after shutdown's grace; bounded buffers."""
+    """Direct writes, bounded buffers, and an abort on a ping time-out and after shutdown's grace."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         if (raw := transport.get_extra_info("socket")) is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self._direct = DirectTransport(self)
         self._heard = True  # whether anything came since the last ping or look
         self._buffered = 0  # bytes unsent at the last look
+        self._unsent_pong = b""  # the answer to the newest ping that came while the buffer was full
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):  # not after a handshake that was refused
-            cast(dict[str, object], self.scope["extensions"])[EVICTS] = {}
+            cast(dict[str, object], self.scope["extensions"])[TRANSPORT] = self._direct
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
         super().data_received(data)
 
+    def handle_ping(self) -> None:
+        """Answer, but only the newest ping while the client does not read (RFC 6455, 5.5.3)."""
+        pong = b"".join(self.conn.data_to_send())
+        if self._direct.writable:
+            self.transport.write(pong)
+        else:
+            self._unsent_pong = pong
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._direct.pause()
+
     def resume_writing(self) -> None:
         self._buffered = sys.maxsize  # it drained: whatever is there at the next look is progress
+        pong, self._unsent_pong = self._unsent_pong, b""
+        self._direct.write(pong)
         super().resume_writing()
+        self._direct.resume()
 
     def send_keepalive_ping(self) -> None:
         self._heard = False
@@ -63,9 +124,26 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
                 self.schedule_ping()
             return
         self.pong_timer = None
-        self.close_sent = True
-        self.transport.abort()
+        self._direct.abort("stalled" if left else "ping_timeout")
 
     def shutdown(self) -> None:
         super().shutdown()
         self.loop.call_later(SHUTDOWN_GRACE_S, self.transport.abort)
+
+
+_USED = {
+    *("close_sent", "conn", "loop", "pending_ping_payload", "ping_timeout", "pong_timer"),
+    *("transport", "connection_made", "data_received", "handle_connect", "handle_ping"),
+    *("keepalive_timeout", "pause_writing", "resume_writing", "schedule_ping"),
+    *("send_keepalive_ping", "shutdown"),
+}
+
+
+def misfit(config: uvicorn.Config) -> str | None:
+    """Name what this uvicorn lacks of the internals used here; None if nothing.
+
+    Clients are then served by its stock protocol: slower, and without eviction.
+    """
+    stock = WebSocketsSansIOProtocol(config, ServerState(), {})
+    missing = sorted(name for name in _USED if not hasattr(stock, name))
+    return f"uvicorn {uvicorn.__version__} has no {', '.join(missing)}" if missing else None

@@ -29,7 +29,8 @@ def test_numbers_begin_at_1_and_go_up_by_1_for_every_event() -> None:
 
 def test_an_event_is_encoded_once_as_the_protocol_says() -> None:
     bus = make_bus(FakeClock(0.1239))
-    event = bus.accept("a.x", b'{"k":"v"}', b'{"source":"s"}')
+    contents = (b'"data":', b'{"k":"v"}', b',"metadata":{"source":"s"}}')
+    event = bus.accept("a.x", bus.clock.timestamp(), 1, contents)
     assert msgspec.json.decode(event.encoded) == {
         "type": "a.x",
         "timestamp": "2023-11-14T22:13:20.123Z",
@@ -81,23 +82,28 @@ def test_a_closed_subscription_gets_nothing_more() -> None:
 def test_joining_without_a_position_replays_nothing() -> None:
     bus = make_bus(FakeClock())
     publish(bus, "a.x")
-    subscription, resumed, replayed = bus.join(EventFilter())
-    assert (resumed, replayed, drain(subscription), subscription.position) == (False, 0, [], 1)
+    subscription, replay = bus.join(EventFilter())
+    assert (replay.resumed, len(replay.events), drain(subscription), subscription.position) == (
+        False,
+        0,
+        [],
+        1,
+    )
 
 
 def test_joining_with_a_position_replays_then_goes_live_without_a_seam() -> None:
     bus = make_bus(FakeClock())
     publish(bus, "a.x", "a.x", "b.y")
-    subscription, resumed, replayed = bus.join(EventFilter(["a.*"]), Position(1, EPOCH))
+    subscription, replay = bus.join(EventFilter(["a.*"]), Position(1, EPOCH))
     publish(bus, "a.x")
-    assert (resumed, replayed, drain(subscription)) == (True, 1, [2, 4])
+    assert (replay.resumed, len(replay.events), drain(subscription)) == (True, 1, [2, 4])
 
 
 def test_joining_with_a_position_of_another_epoch_is_not_resumed() -> None:
     bus = make_bus(FakeClock())
     publish(bus, "a.x")
-    subscription, resumed, replayed = bus.join(EventFilter(), Position(7, "other"))
-    assert (resumed, replayed) == (False, 1)
+    subscription, replay = bus.join(EventFilter(), Position(7, "other"))
+    assert (replay.resumed, len(replay.events)) == (False, 1)
     assert subscription.take() == Gap(None, None, None, "epoch_changed")
     assert drain(subscription) == [1]
 
@@ -108,8 +114,8 @@ def test_a_replay_is_bounded_by_the_limit_and_by_the_queue(
 ) -> None:
     bus = make_bus(FakeClock(), replay_limit=replay_limit, queue_size=queue_size)
     publish(bus, *["a.x"] * 5)
-    subscription, resumed, replayed = bus.join(EventFilter(), Position(0, EPOCH))
-    assert (resumed, replayed) == (False, 2)
+    subscription, replay = bus.join(EventFilter(), Position(0, EPOCH))
+    assert (replay.resumed, len(replay.events)) == (False, 2)
     assert drain(subscription) == [(1, 3, 3, "replay_limit"), 4, 5]
 
 
@@ -118,5 +124,9 @@ def test_what_the_clock_has_expired_is_told_at_the_join() -> None:
     bus = make_bus(clock, window_s=30)
     publish(bus, "a.x")
     clock.advance(31)
-    subscription, resumed, replayed = bus.join(EventFilter(), Position(0, EPOCH))
-    assert (resumed, replayed, drain(subscription)) == (False, 0, [(1, 1, 1, "expired")])
+    subscription, replay = bus.join(EventFilter(), Position(0, EPOCH))
+    assert (replay.resumed, len(replay.events), drain(subscription)) == (
+        False,
+        0,
+        [(1, 1, 1, "expired")],
+    )

@@ -1,6 +1,7 @@
 """The publisher: encode and check first, number second, and never stop the work it reports."""
 
 import asyncio
+import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,8 +11,10 @@ import pytest
 
 from app.catalog import Catalog, WorkflowStarted
 from app.channels import publisher as module
+from app.channels.backend import MemoryBackend
 from app.channels.bus import EventBus
-from app.channels.publisher import YIELD_EVERY, EventPublisher, encode
+from app.channels.encoding import encode
+from app.channels.publisher import YIELD_EVERY, EventPublisher
 from app.errors import (
     EventTooLargeError,
     InvalidDataError,
@@ -35,7 +38,7 @@ def bus() -> EventBus:
 
 @pytest.fixture
 def publisher(bus: EventBus) -> EventPublisher:
-    return EventPublisher(bus, Catalog(["plugin"]), 1000)
+    return EventPublisher(MemoryBackend(bus), Catalog(["plugin"]), bus.clock, 1000)
 
 
 async def test_a_published_event_is_numbered_and_in_every_queue(
@@ -49,7 +52,7 @@ async def test_a_published_event_is_numbered_and_in_every_queue(
 
 async def test_a_struct_is_published_under_its_type(publisher: EventPublisher) -> None:
     event = await publisher.publish(STARTED)
-    assert (event.type, event.encoded_metadata) == ("workflow.started", b"{}")
+    assert (event.type, event.metadata) == ("workflow.started", {})
     assert event.data == {"workflow_id": "w", "workflow_name": "n"}
 
 
@@ -61,7 +64,7 @@ async def test_data_is_copied_at_the_publish(publisher: EventPublisher) -> None:
 
 
 async def test_no_data_is_an_empty_object(publisher: EventPublisher) -> None:
-    assert (await publisher.publish("plugin.up")).encoded_data == b"{}"
+    assert (await publisher.publish("plugin.up")).data == {}
 
 
 CYCLE: dict[str, object] = {}
@@ -86,7 +89,7 @@ def test_what_json_cannot_hold_is_refused_in_dicts_and_structs(value: object) ->
 def test_a_set_is_refused_in_a_dict_and_a_list_in_a_struct() -> None:
     with pytest.raises(InvalidDataError):
         encode("data", {"v": {1}})
-    assert encode("data", Holder({1})) == b'{"value":[1]}'
+    assert encode("data", Holder({1})) == (b'{"value":[1]}', {"value": [1]})
 
 
 def test_a_struct_that_is_no_object_is_refused() -> None:
@@ -98,9 +101,22 @@ def test_a_struct_that_is_no_object_is_refused() -> None:
 
 
 def test_a_date_in_a_struct_is_text() -> None:
-    assert encode("data", Holder(datetime(2026, 1, 2, tzinfo=UTC))) == (
-        b'{"value":"2026-01-02T00:00:00Z"}'
-    )
+    encoded, _ = encode("data", Holder(datetime(2026, 1, 2, tzinfo=UTC)))
+    assert encoded == b'{"value":"2026-01-02T00:00:00Z"}'
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["é\n\x7f\u2028</", 0, -1, 2**70, True, None, 1.5, -0.0, [1, {"a": [None]}], {"a": {"b": 2}}],
+)
+def test_what_is_encoded_is_what_a_reader_decodes_and_the_catalog_checks(value: object) -> None:
+    encoded, fields = encode("data", {"v": value})
+    assert json.loads(encoded) == fields == {"v": value}
+
+
+def test_keys_become_text_as_the_standard_library_has_it() -> None:
+    encoded, fields = encode("data", {1: "a"})  # type: ignore[dict-item]
+    assert (encoded, fields) == (b'{"1":"a"}', {"1": "a"})
 
 
 @pytest.mark.parametrize(
@@ -135,15 +151,15 @@ async def test_the_size_is_checked_to_the_byte(publisher: EventPublisher) -> Non
         await publisher.publish("plugin.up", {"a": fits["a"] + "x"})
 
 
-def test_a_batch_is_published_in_order_or_not_at_all(
+async def test_a_batch_is_published_in_order_or_not_at_all(
     bus: EventBus, publisher: EventPublisher
 ) -> None:
     good: tuple[str, Mapping[str, object], Mapping[str, object]] = ("plugin.up", {}, {})
     with pytest.raises(UnknownEventTypeError):
-        publisher.publish_all([good, ("nobody.knows", {}, {})])
+        await publisher.publish_all([good, ("nobody.knows", {}, {})])
     assert bus.head == 0
-    assert [brief(event) for event in publisher.publish_all([good, good])] == [1, 2]
-    assert publisher.publish_all([]) == []
+    assert [brief(event) for event in await publisher.publish_all([good, good])] == [1, 2]
+    assert await publisher.publish_all([]) == []
 
 
 def test_emit_never_raises_and_counts_its_failures(
@@ -172,7 +188,7 @@ async def test_a_closed_publisher_refuses_everything(
     with pytest.raises(UnavailableError):
         await publisher.publish("plugin.up")
     with pytest.raises(UnavailableError):
-        publisher.publish_all([])
+        await publisher.publish_all([])
     with pytest.raises(UnavailableError):
         publisher.publish_from_thread("plugin.up")
     publisher.emit("plugin.up")
@@ -201,7 +217,7 @@ async def test_too_many_publishes_from_threads_are_refused_until_some_are_done(
     bus: EventBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_FROM_THREADS", 2)
-    publisher = EventPublisher(bus, Catalog(["plugin"]), 1000)
+    publisher = EventPublisher(MemoryBackend(bus), Catalog(["plugin"]), bus.clock, 1000)
     publisher.start(asyncio.get_running_loop())
     futures = [publisher.publish_from_thread("plugin.up") for _ in range(2)]
     with pytest.raises(UnavailableError, match="2 publishes from threads are in flight"):

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from app.channels.subscription import Subscription
 from app.events import Event, Gap, Position
 from app.filters import EventFilter
-from tests.support import EPOCH, FakeClock, make_bus
+from tests.support import EPOCH, FakeClock, make_bus, publish
 
 QUEUE_SIZE, QUEUE_BYTES, REPLAY_LIMIT = 4, 700, 3
 WINDOW_S, STORE_EVENTS, STORE_BYTES = 10.0, 12, 1800
@@ -78,10 +78,10 @@ class Stream(RuleBasedStateMachine):
         client = Client(patterns, len(self.published) if position is None else 0)
         if position is not None:
             self.expect_replay(client, position)
-        subscription, resumed, replayed = self.bus.join(EventFilter(patterns), position)
+        subscription, replay = self.bus.join(EventFilter(patterns), position)
         client.subscription = subscription
-        assert resumed == (position is not None and not client.expected_gaps)
-        assert replayed == len(client.queue)
+        assert replay.resumed == (position is not None and not client.expected_gaps)
+        assert len(replay.events) == len(client.queue)
         self.clients.append(client)
 
     def retained(self) -> list[Event]:
@@ -135,7 +135,7 @@ class Stream(RuleBasedStateMachine):
     @rule(types=st.lists(TYPES, min_size=1, max_size=6), size=st.sampled_from([0, 0, 0, 150, 900]))
     def publish(self, types: list[str], size: int) -> None:
         for type_ in types:
-            event = self.bus.accept(type_, msgspec.json.encode({"k": "x" * size}), b"{}")
+            (event,) = publish(self.bus, type_, data=msgspec.json.encode({"k": "x" * size}))
             self.published.append(event)
             assert event.sequence_number == len(self.published) == self.bus.head
             for client in self.clients:
@@ -172,7 +172,7 @@ class Stream(RuleBasedStateMachine):
     @rule(index=PICK, patterns=FILTERS)
     def refilter(self, index: int, patterns: tuple[str, ...]) -> None:
         client = self.pick(index)
-        client.subscription.filter = EventFilter(patterns)
+        client.subscription.refilter(EventFilter(patterns))
         client.patterns = patterns
 
     @rule(index=PICK)

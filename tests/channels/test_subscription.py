@@ -4,30 +4,32 @@ import asyncio
 
 import pytest
 
-from app.channels.replay import Replay
 from app.channels.subscription import Subscription
-from app.events import Event, Gap
+from app.events import Event, Position
 from app.filters import EventFilter
-from tests.support import brief, make_event
+from tests.support import EPOCH, FakeClock, brief, make_bus, make_event, publish
 
 SIZE = len(make_event(1).encoded)
 
 
 def subscription_to(
-    *patterns: str,
-    head: int = 0,
-    size: int = 3,
-    max_bytes: int = 100_000,
-    replay: Replay | None = None,
+    *patterns: str, head: int = 0, size: int = 3, max_bytes: int = 100_000
 ) -> Subscription:
-    return Subscription(
-        EventFilter(patterns or ("*",)), head, size, max_bytes, lambda _: None, replay
-    )
+    """A subscription on a bus of its own that has given `head` numbers."""
+    bus = make_bus(FakeClock(), queue_size=size, queue_max_bytes=max_bytes)
+    publish(bus, *["z.z"] * head)
+    return bus.join(EventFilter(patterns or ("*",)))[0]
 
 
-def offer(subscription: Subscription, *numbers: int, type_: str = "a.x") -> None:
-    for number in numbers:
-        subscription.offer(make_event(number, type_))
+def resumed(*, retained: int, limit: int, size: int = 9) -> Subscription:
+    """A subscription that comes back at 0 when 5 were published."""
+    bus = make_bus(FakeClock(), queue_size=size, replay_limit=limit, max_events=retained)
+    publish(bus, *["a.x"] * 5)
+    return bus.join(EventFilter(), Position(0, EPOCH))[0]
+
+
+def offer(subscription: Subscription, *types: str) -> None:
+    publish(subscription._bus, *types)
 
 
 def drain(subscription: Subscription) -> list[object]:
@@ -39,139 +41,124 @@ def drain(subscription: Subscription) -> list[object]:
 
 def test_what_matches_comes_in_order_and_nothing_else() -> None:
     subscription = subscription_to("a.*")
-    offer(subscription, 1)
-    offer(subscription, 2, type_="b.y")
-    offer(subscription, 3)
+    offer(subscription, "a.x", "b.y", "a.x")
     assert len(subscription) == 2
     assert drain(subscription) == [1, 3]
 
 
 def test_the_oldest_are_dropped_and_their_gap_comes_first_and_merged() -> None:
     subscription = subscription_to(size=2)
-    offer(subscription, 1, 2, 3, 4, 5)
+    offer(subscription, *["a.x"] * 5)
     assert subscription.dropped == 3
     assert drain(subscription) == [(1, 3, 3, "slow_consumer"), 4, 5]
 
 
 def test_the_range_of_a_gap_spans_matching_events_and_counts_only_them() -> None:
     subscription = subscription_to("a.*", size=1)
-    offer(subscription, 1, type_="b.y")
-    offer(subscription, 2)
-    offer(subscription, 3, type_="b.y")
-    offer(subscription, 4)
-    offer(subscription, 5, type_="b.y")
-    offer(subscription, 6)
+    offer(subscription, "b.y", "a.x", "b.y", "a.x", "b.y", "a.x")
     assert drain(subscription) == [(2, 4, 2, "slow_consumer"), 6]
 
 
 def test_a_loss_after_a_gap_was_taken_is_a_gap_of_its_own() -> None:
     subscription = subscription_to(size=1)
-    offer(subscription, 1, 2)
+    offer(subscription, "a.x", "a.x")
     assert brief(subscription.take()) == (1, 1, 1, "slow_consumer")
-    offer(subscription, 3)
+    offer(subscription, "a.x")
     assert drain(subscription) == [(2, 2, 1, "slow_consumer"), 3]
 
 
 def test_bytes_are_bounded_too() -> None:
     subscription = subscription_to(size=100, max_bytes=2 * SIZE)
-    offer(subscription, 1, 2)
+    offer(subscription, "a.x", "a.x")
     assert subscription.dropped == 0
-    offer(subscription, 3)
+    offer(subscription, "a.x")
     assert drain(subscription) == [(1, 1, 1, "slow_consumer"), 2, 3]
 
 
 def test_taken_and_dropped_bytes_are_free_again() -> None:
     subscription = subscription_to(size=2, max_bytes=2 * SIZE + 2)
-    for number in range(1, 10):
-        offer(subscription, number)
-    assert subscription.dropped == 7
+    offer(subscription, *["a.x"] * 7)
+    assert subscription.dropped == 5
     drain(subscription)
-    offer(subscription, 20, 21)
-    assert drain(subscription) == [20, 21]
+    offer(subscription, "a.x", "a.x")
+    assert drain(subscription) == [8, 9]
 
 
 def test_an_event_bigger_than_the_whole_bound_still_goes_through() -> None:
     subscription = subscription_to(max_bytes=SIZE - 1)
-    offer(subscription, 1, 2)
+    offer(subscription, "a.x", "a.x")
     assert drain(subscription) == [(1, 1, 1, "slow_consumer"), 2]
 
 
 def test_a_replay_comes_before_live_events_with_its_gaps_first() -> None:
-    gaps = (Gap(1, 2, None, "expired"), Gap(3, 3, 1, "replay_limit"))
-    replay = Replay(gaps, (make_event(4), make_event(5)), resumed=False)
-    subscription = subscription_to(head=5, replay=replay)
-    offer(subscription, 6)
-    assert drain(subscription) == [(1, 2, None, "expired"), (3, 3, 1, "replay_limit"), 4, 5, 6]
+    subscription = resumed(retained=3, limit=2)
+    offer(subscription, "a.x")
+    assert drain(subscription) == [(1, 2, 2, "expired"), (3, 3, 1, "replay_limit"), 4, 5, 6]
 
 
 def test_replayed_events_that_overflow_become_their_own_gap_after_those_of_the_replay() -> None:
-    replay = Replay((Gap(1, 3, 3, "replay_limit"),), (make_event(4), make_event(5)), resumed=False)
-    subscription = subscription_to(head=5, size=2, replay=replay)
-    offer(subscription, 6, 7)
+    subscription = resumed(retained=5, limit=2, size=2)
+    offer(subscription, "a.x", "a.x")
     assert drain(subscription) == [(1, 3, 3, "replay_limit"), (4, 5, 2, "slow_consumer"), 6, 7]
 
 
 def test_a_new_filter_is_for_later_events_only() -> None:
     subscription = subscription_to("a.*")
-    offer(subscription, 1)
-    subscription.filter = EventFilter(["b.*"])
-    offer(subscription, 2)
-    offer(subscription, 3, type_="b.y")
+    offer(subscription, "a.x")
+    subscription.refilter(EventFilter(["b.*"]))
+    offer(subscription, "a.x", "b.y")
     assert drain(subscription) == [1, 3]
 
 
 def test_the_position_is_the_last_number_handed_over_or_filtered_out() -> None:
     subscription = subscription_to("a.*", head=3, size=1)
     assert subscription.position == 3
-    offer(subscription, 4, type_="b.y")
+    offer(subscription, "b.y")
     assert subscription.position == 4
-    offer(subscription, 5, 6)  # 5 is lost
+    offer(subscription, "a.x", "a.x")  # 5 is lost
     assert subscription.position == 4
     subscription.take()
     assert subscription.position == 5
-    offer(subscription, 7, type_="b.y")
+    offer(subscription, "b.y")
     assert subscription.position == 5
     subscription.take()
     assert subscription.position == 7
 
 
 def test_the_position_before_a_gap_without_numbers_is_the_beginning() -> None:
-    replay = Replay((Gap(None, None, None, "epoch_changed"),), (), resumed=False)
-    subscription = subscription_to(head=9, replay=replay)
+    bus = make_bus(FakeClock(), max_events=1)
+    publish(bus, "a.x", "a.x")
+    subscription = bus.join(EventFilter(["b.*"]), Position(0, "another"))[0]
     assert subscription.position == 0
-    subscription.take()
-    assert subscription.position == 9
+    assert brief(subscription.take()) == (None, None, None, "epoch_changed")
+    assert subscription.position == 2
 
 
 async def test_a_consumer_waits_until_something_is_owed() -> None:
     subscription = subscription_to("a.*")
     assert subscription.take() is None
     waiting = asyncio.ensure_future(subscription.wait())
-    offer(subscription, 1, type_="b.y")
+    await asyncio.sleep(0)
+    offer(subscription, "b.y")
     await asyncio.sleep(0)
     assert not waiting.done()
-    offer(subscription, 2)
+    offer(subscription, "a.x")
     await waiting
     assert drain(subscription) == [2]
 
 
-@pytest.mark.parametrize(
-    "replay",
-    [
-        Replay((Gap(1, 1, 1, "expired"),), (), resumed=False),
-        Replay((), (make_event(1),), resumed=True),
-    ],
-)
-async def test_a_replay_is_owed_at_once(replay: Replay) -> None:
-    subscription = subscription_to(replay=replay)
+@pytest.mark.parametrize(("retained", "limit"), [(1, 0), (5, 5)])
+async def test_a_replay_is_owed_at_once(retained: int, limit: int) -> None:
     async with asyncio.timeout(1):
-        await subscription.wait()
+        await resumed(retained=retained, limit=limit).wait()
 
 
 async def test_wake_lets_a_consumer_look_up_although_nothing_is_owed() -> None:
     subscription = subscription_to()
+    waiting = asyncio.ensure_future(subscription.wait())
+    await asyncio.sleep(0)
     subscription.wake()
-    await subscription.wait()
+    await waiting
     assert subscription.take() is None
 
 
@@ -181,13 +168,13 @@ async def test_a_cancelled_wait_loses_nothing() -> None:
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    offer(subscription, 1)
+    subscription.wake()
+    offer(subscription, "a.x")
     assert brief(await anext(subscription)) == 1
 
 
 async def test_iterating_gives_what_is_left_and_ends_when_closed() -> None:
-    closed: list[Subscription] = []
-    subscription = Subscription(EventFilter(), 0, 3, 1000, closed.append)
+    subscription = subscription_to()
     seen: list[object] = []
 
     async def consume() -> None:
@@ -197,13 +184,13 @@ async def test_iterating_gives_what_is_left_and_ends_when_closed() -> None:
 
     consumer = asyncio.ensure_future(consume())
     await asyncio.sleep(0)
-    offer(subscription, 1)
+    offer(subscription, "a.x")
     subscription.close()
     subscription.close()
     async with asyncio.timeout(1):
         await consumer
     assert seen == [1]
-    assert closed == [subscription]
+    assert subscription._bus.subscriptions == 0
 
 
 async def test_a_closed_subscription_never_lets_a_consumer_wait() -> None:

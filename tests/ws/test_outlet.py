@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from app.filters import EventFilter
-from app.ws.outlet import MAX_CONTROL, Outlet
+from app.ws.outlet import MAX_CONTROL, ASGIOutlet
 from tests.support import FakeClock, make_bus, publish
 
 INTERVAL = 30.0
@@ -22,7 +22,7 @@ class Wire:
         self.subscription = self.bus.join(EventFilter(patterns or ("*",)))[0]
         self.sent: list[dict[str, object]] = []
         self.hook: Callable[[str], Awaitable[None]] | None = None
-        self.outlet = Outlet(self.subscription, self.send, self.clock, INTERVAL)
+        self.outlet = ASGIOutlet(self.subscription, self.send, self.clock, INTERVAL)
 
     async def send(self, text: str) -> None:
         self.sent.append(msgspec.json.decode(text, type=dict[str, object]))
@@ -133,7 +133,7 @@ async def test_a_heartbeat_is_never_ahead_of_what_was_sent() -> None:
 
 async def test_a_heartbeat_comes_by_itself_when_nothing_happens() -> None:
     wire = Wire()
-    wire.outlet = Outlet(wire.subscription, wire.send, wire.clock, 0.01)
+    wire.outlet = ASGIOutlet(wire.subscription, wire.send, wire.clock, 0.01)
     sent = asyncio.Event()
 
     async def tell(_: str) -> None:
