@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.live.conftest import GOOD, TOKEN, Gateway, Start, receive, until
+from tests.live.conftest import GOOD, TOKEN, Gateway, Start, receive
+from tests.waiting import until
 
 
 async def test_connected_comes_first_and_in_under_100_ms(gateway: Gateway) -> None:

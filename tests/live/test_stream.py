@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import Gateway, Start, close_code, receive, receive_type, until
+from tests.live.conftest import Gateway, Start, close_code, receive, receive_type
+from tests.waiting import ticks, until
 
 
 async def numbers(client: Any, count: int) -> list[int]:
@@ -176,9 +177,8 @@ async def test_a_client_resumes_without_loss_or_double_while_publishing_goes_on(
     epoch, position = connected["epoch"], connected["sequence_number"]
 
     async def pump() -> None:
-        while True:
+        async for _ in ticks(0.001):
             await gateway.publish(5)
-            await asyncio.sleep(0.001)  # the pace; nothing waits for it
 
     pumping = asyncio.create_task(pump())
     try:
@@ -297,9 +297,10 @@ async def test_ten_clients_each_get_every_number_of_1000_events_a_second(
 
     reading = asyncio.gather(*(read(client) for client in clients))
     began = loop.time()
-    for tick in range(200):
-        await asyncio.sleep(max(0, began + tick / 100 - loop.time()))  # the pace
+    async for tick in ticks(0.01):
         await gateway.publish(10)
+        if tick == 199:
+            break
     published_in = loop.time() - began
     got = await asyncio.wait_for(reading, 10)
     assert published_in < 3
