@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +24,10 @@ COMMANDS, TERMINAL, CURL, CURL_OUTPUT, TERMINAL_OUTPUT, BROWSER, LISTEN, SERVICE
 class Gateway:
     """A `litestar run` in a folder of its own."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, process: subprocess.Popen[str]) -> None:
         self.folder = folder
         self.port = port
+        self.process = process
 
     @property
     def token(self) -> str:
@@ -64,7 +64,7 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
         cwd=folder,
         env={**os.environ, **environ},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
@@ -88,13 +88,8 @@ def gateway(folder: Path, app: str = "app:create_app") -> Iterator[Gateway]:
     command = [sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)]
     environ = {"SIGHTLINE_WORKSPACE": "", "PYTHONPATH": str(ROOT)}
     with running(command, folder, **environ) as process:
-        while process.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health").close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield Gateway(folder, port)
+        until(process, "running on")
+        yield Gateway(folder, port, process)
 
 
 def until(process: subprocess.Popen[str], text: str) -> str:
@@ -104,14 +99,6 @@ def until(process: subprocess.Popen[str], text: str) -> str:
         if text in line:
             return line
     raise AssertionError(f"the example ended without {text!r}")
-
-
-def places_taken(server: Gateway) -> int:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{server.port}/api/session", headers={"X-Session-Token": server.token}
-    )
-    with urllib.request.urlopen(request) as answer:
-        return int(json.load(answer)["places_taken"])
 
 
 def shape(message: object) -> object:
@@ -142,8 +129,7 @@ def test_python_listener(tmp_path: Path) -> None:
         gateway(tmp_path) as server,
         running([sys.executable, "-c", server.example(LISTEN)], tmp_path) as listener,
     ):
-        while places_taken(server) == 0 and listener.poll() is None:
-            time.sleep(0.05)
+        until(server.process, "client_connected")
         server.curl()
         assert until(listener, "workflow.started").startswith("1 ")
 
