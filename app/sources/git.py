@@ -34,7 +34,7 @@ class GitSource:
             async with FolderWatch(common) as watch:
                 self._known |= await self._tips(all_refs=True)
                 self.ready.set()
-                log.info("commits_watched", path=str(self._workspace))
+                log.info("commits_watched", path=str(common))
                 await self._follow(watch, common)
         except (GitError, OSError, WatchError) as error:
             log.warning("git_unavailable", path=str(self._workspace), error=str(error))
