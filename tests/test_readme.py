@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,13 +13,24 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
 PATIENCE_S = 20
-COMMANDS, TERMINAL, CURL, CURL_OUTPUT, TERMINAL_OUTPUT, BROWSER, LISTEN, SERVICE = range(8)
+(
+    COMMANDS,
+    TERMINAL,
+    TRANSCRIPT,
+    CURL,
+    CURL_OUTPUT,
+    TERMINAL_OUTPUT,
+    BROWSER,
+    LISTEN,
+    SERVICE,
+) = range(9)
 
 
 class Gateway:
@@ -37,9 +49,9 @@ class Gateway:
         code = FENCES[index][1].replace("127.0.0.1:3000", f"127.0.0.1:{self.port}")
         return code.replace(".venv/bin/python", sys.executable)
 
-    def terminal(self) -> list[str]:
-        """The terminal's example; exec, as the shell must not outlive what it runs."""
-        return ["bash", "-c", "exec " + self.example(TERMINAL)]
+    def terminal(self, query: str = "") -> list[str]:
+        """The terminal's example, which ends by calling the function that it defines."""
+        return ["bash", "-c", self.example(TERMINAL).rstrip() + f" '{query}'"]
 
     def curl(self) -> str:
         command = ["bash", "-c", self.example(CURL)]
@@ -73,7 +85,7 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
     try:
         yield process
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # also what a shell has started
         process.wait()
         watchdog.cancel()
         assert process.stdout is not None
@@ -81,12 +93,12 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
 
 
 @contextmanager
-def gateway(folder: Path, app: str = "app:create_app") -> Iterator[Gateway]:
+def gateway(folder: Path, app: str = "app:create_app", workspace: str = "") -> Iterator[Gateway]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)]
-    environ = {"SIGHTLINE_WORKSPACE": "", "PYTHONPATH": str(ROOT)}
+    environ = {"SIGHTLINE_WORKSPACE": workspace, "PYTHONPATH": str(ROOT)}
     with running(command, folder, **environ) as process:
         until(process, "running on")
         yield Gateway(folder, port, process)
@@ -108,7 +120,7 @@ def shape(message: object) -> object:
 
 def test_every_example_is_run_here() -> None:
     kinds = [kind for kind, _ in FENCES]
-    assert kinds == ["sh", "bash", "bash", "json", "json", "js", "python", "python"]
+    assert kinds == ["sh", "bash", "console", "bash", "json", "json", "js", "python", "python"]
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"^make (\w+)", FENCES[COMMANDS][1], re.M)) <= targets
 
@@ -122,6 +134,48 @@ def test_terminal_and_curl(tmp_path: Path) -> None:
     assert shape(answered) == shape(json.loads(FENCES[CURL_OUTPUT][1]))
     printed = FENCES[TERMINAL_OUTPUT][1].splitlines()
     assert list(map(shape, shown)) == [shape(json.loads(line)) for line in printed]
+
+
+def test_transcript(tmp_path: Path) -> None:
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    def commit(message: str) -> None:
+        run("git", "add", ".")
+        run("git", "-c", "user.name=Ada", "-c", "user.email=a@b", "commit", "-qm", message)
+
+    note = tmp_path / "notes.txt"
+    run("git", "init", "-q")
+    with gateway(tmp_path, workspace=".") as server:
+        until(server.process, "_watched")
+        until(server.process, "_watched")
+        with running(server.terminal(), tmp_path) as terminal:
+            connected = json.loads(until(terminal, "connected"))
+            note.write_text("Remember the milk\n")
+            seen = [until(terminal, "file.created")]
+            commit("Add a note")
+            seen.append(until(terminal, "git.commit_created"))
+        with running(server.terminal("?types=*"), tmp_path) as other:
+            until(other, "connected")
+            note.write_text("Remember the milk\nBuy bread, too\n")
+            until(other, "file.modified")
+            commit("Bread")
+            until(other, "git.commit_created")
+            note.unlink()
+            until(other, "file.deleted")
+        query = f"?epoch={connected['epoch']}&last_sequence_number=2"
+        with running(server.terminal(query), tmp_path) as terminal:
+            seen += [until(terminal, f'"sequence_number":{number},"data"') for number in (3, 4, 5)]
+    printed = [line for line in FENCES[TRANSCRIPT][1].splitlines() if '"data":' in line]
+    assert list(map(steady, seen)) == list(map(steady, printed))
+
+
+def steady(line: str) -> dict[str, Any]:
+    """An event without what differs from run to run."""
+    event = json.loads(line)
+    del event["timestamp"]
+    event["data"].pop("commit_hash", None)
+    return event
 
 
 def test_python_listener(tmp_path: Path) -> None:
