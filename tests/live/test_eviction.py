@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from app.errors import UnavailableError
 from tests.live.conftest import GOOD, Gateway, Start, close_code, receive
 from tests.waiting import ticks, until
 
@@ -182,3 +183,24 @@ async def test_a_slow_link_lives_while_it_drains_and_not_longer(start: Start) ->
         await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0, 2.5)
     finally:
         pumping.cancel()
+
+
+async def test_a_stalled_client_does_not_delay_another(gateway: Gateway) -> None:
+    await stalled(gateway)
+    head = gateway.bus.head
+    async with gateway.connect() as client:
+        await receive(client)
+        async with asyncio.timeout(1):
+            for number in range(head + 1, head + 101):
+                await gateway.publish(1, "x" * 1000)
+                assert (await receive(client))["sequence_number"] == number
+
+
+async def test_publishing_after_the_end_is_refused_at_once_also_from_a_thread(
+    gateway: Gateway,
+) -> None:
+    await gateway.stop()
+    with pytest.raises(UnavailableError, match="shutting down"):
+        await gateway.publish()
+    with pytest.raises(UnavailableError, match="shutting down"):
+        await asyncio.to_thread(gateway.publisher.publish_from_thread, "system.error")

@@ -56,3 +56,29 @@ async def test_a_checkout_of_5000_files_reaches_a_client_without_a_gap_while_pin
     assert {message["type"] for message in messages} == {"file.created"}
     assert len({message["data"]["path"] for message in messages}) == FILES + FOLDERS
     assert max(pongs_s) < 0.5
+
+
+async def test_without_folder_or_repository_the_gateway_says_so_once_and_goes_on(
+    start: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = ""
+
+    def says(word: str) -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return word in said
+
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    gateway = await start(workspace=gone)
+    await until(lambda: says("git_unavailable") and says("files_watched"))
+    gone.rmdir()
+    await until(lambda: says("workspace_unavailable"))
+    async with gateway.connect() as client:
+        await receive(client)
+        await gateway.publish()
+        assert (await receive(client))["sequence_number"] == 1
+    await gateway.stop()
+    says("")
+    assert said.count("git_unavailable") == said.count("workspace_unavailable") == 1
+    assert "Traceback" not in said

@@ -307,3 +307,16 @@ async def test_ten_clients_each_get_every_number_of_1000_events_a_second(
     assert all(each == list(range(1, 2001)) for each in got)
     for client in clients:
         await client.close()
+
+
+async def test_a_mistake_is_logged_with_the_clients_id_and_the_kind_of_error(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gateway = await start()
+    async with gateway.connect("?client_id=clumsy") as client:
+        await receive(client)
+        await client.send("{")
+        await receive(client)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    (mistake,) = [line for line in lines if line["event"] == "client_mistake"]
+    assert (mistake["client_id"], mistake["error_type"]) == ("clumsy", "invalid_message")
