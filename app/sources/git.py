@@ -1,6 +1,7 @@
 """Reports new commits in the repository a workspace belongs to."""
 
 import asyncio
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class GitSource:
     def __init__(self, emit: Emit, workspace: Path) -> None:
         self.ready = asyncio.Event()
         self._emit = emit
-        self._workspace = workspace
+        self._workspace = Path(os.path.abspath(workspace))
         # Everything reachable from these was there at the start or has been reported since.
         self._known: set[str] = set()
 

@@ -156,7 +156,9 @@ async def test_the_repository_is_deleted(repository: Path) -> None:
             group.create_task(source.run())
             await source.ready.wait()
             shutil.rmtree(repository)
-    assert [entry["event"] for entry in logs][:: len(logs) - 1] == [
+    said = [entry["event"] for entry in logs]
+    # A command may meet the folder half deleted.
+    assert [event for event in said if event != "git_command_failed"] == [
         "commits_watched",
         "git_unavailable",
     ]
