@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.sources.ignore import IgnoreRules, ignore_rules
@@ -72,6 +72,7 @@ def repository(tmp_path: Path, home: Path) -> Path:
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@example(above=[], exclude=[], top=["*/", "!a/"], below=[], users=[])
 @given(above=FILES, exclude=FILES, top=FILES, below=FILES, users=FILES)
 def test_any_rules_say_what_git_says(
     repository: Path,
