@@ -15,7 +15,7 @@ from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 
 from app import log
-from app.api import events, status
+from app.api import events, metrics, status
 from app.auth.denial import Door, http_refusal, remember
 from app.auth.guards import require_token
 from app.auth.tokens import session_token
@@ -27,6 +27,7 @@ from app.channels.replay import ReplayStore
 from app.channels.subscription import QueueBounds
 from app.cli import SightlineCLI
 from app.events import Clock
+from app.metrics import Counters, watch_lag
 from app.settings import Settings
 from app.sources.git import GitSource
 from app.sources.workspace import WorkspaceSource
@@ -45,6 +46,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     """Build the gateway. Pure: the token file, the watchers and their tasks begin in the lifespan."""
     clock = clock or Clock()
     catalog = Catalog(settings.extra_namespaces)
+    counters = Counters()
     store = ReplayStore(
         new_epoch(),
         settings.replay_window_s,
@@ -58,6 +60,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         lambda flush: asyncio.get_running_loop().call_soon(flush),
         QueueBounds(settings.queue_size, settings.queue_max_bytes),
         settings.replay_limit,
+        counters,
     )
     backend = MemoryBackend(bus)
     publisher = EventPublisher(backend, catalog, clock, settings.max_event_bytes)
@@ -74,10 +77,10 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         publisher.start(asyncio.get_running_loop())
         with only_worker(settings.state_dir):
             async with asyncio.TaskGroup() as tasks:
-                sources = []
+                owned = [tasks.create_task(watch_lag(counters.loop_lag))]
                 if settings.workspace is not None:
                     workspace = settings.workspace
-                    sources = [
+                    owned += [
                         tasks.create_task(
                             _watch("workspace", WorkspaceSource(publisher.emit, workspace))
                         ),
@@ -86,8 +89,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
                 try:
                     yield
                 finally:
-                    for source in sources:
-                        source.cancel()
+                    for task in owned:
+                        task.cancel()
                     begin_drain()
 
     app = Litestar(
@@ -99,6 +102,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             status.session,
             status.catalog,
             status.upgrade_required,
+            metrics.metrics,
         ],
         dependencies={
             "publisher": _given(publisher),
@@ -108,6 +112,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             "registry": _given(registry),
             "settings": _given(settings),
             "catalog": _given(catalog),
+            "counters": _given(counters),
         },
         guards=[require_token],
         lifespan=[lifespan],
@@ -119,7 +124,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         plugins=[SightlineCLI(settings)],
     )
     app.state.begin_drain = begin_drain
-    app.asgi_handler = Door(app.asgi_handler, settings)
+    app.asgi_handler = Door(app.asgi_handler, settings, counters)
     return app
 
 

@@ -1,10 +1,12 @@
-"""`Counters`: what the gateway counts of itself, as plain numbers that cost nothing to keep."""
+"""`Counters`: what the gateway counts of itself, as plain numbers that cost next to nothing."""
 
+import asyncio
 from bisect import bisect_left
 from collections import Counter
 
 import msgspec
 
+LAG_INTERVAL_S = 0.5
 LATENCY_BOUNDS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
 
 
@@ -30,4 +32,14 @@ class Counters(msgspec.Struct):
     gaps: Counter[str] = msgspec.field(default_factory=Counter)  # gaps handed over, by reason
     evictions: Counter[str] = msgspec.field(default_factory=Counter)  # connections, by reason
     refusals: Counter[str] = msgspec.field(default_factory=Counter)  # requests, by status
+    loop_lag: Histogram = msgspec.field(default_factory=Histogram)  # how late the loop's timers are
     publish_to_write: Histogram = msgspec.field(default_factory=Histogram)  # a turn's oldest event
+
+
+async def watch_lag(lag: Histogram) -> None:
+    """Observe twice a second how late the event loop's timers are; runs until it is cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_INTERVAL_S
+        await asyncio.sleep(LAG_INTERVAL_S)
+        lag.observe(loop.time() - due)

@@ -10,6 +10,7 @@ from app.channels.bus import Contents, EventBus
 from app.channels.replay import ReplayStore
 from app.channels.subscription import QueueBounds
 from app.events import Clock, Event, Gap
+from app.metrics import Counters
 
 EPOCH = "epoch1"
 
@@ -43,7 +44,7 @@ def make_bus(
     """A bus of epoch `EPOCH`, small enough to overflow by hand; any `a.x` type may go through it."""
     store = ReplayStore(EPOCH, window_s, max_events, max_bytes)
     bounds = QueueBounds(queue_size, queue_max_bytes)
-    return EventBus(store, Catalog(), clock, lambda flush: None, bounds, replay_limit)
+    return EventBus(store, Catalog(), clock, lambda flush: None, bounds, replay_limit, Counters())
 
 
 def contents(data: bytes = b"{}") -> Contents:

@@ -5,6 +5,8 @@ Litestar turns any exception before `accept` into a close, which servers send as
 outermost layer, answers with it through the `websocket.http.response` extension.
 """
 
+from collections import Counter
+
 import msgspec
 import structlog
 from litestar import Request, Response
@@ -20,6 +22,7 @@ from app.errors import (
     UnauthorizedError,
     UnavailableError,
 )
+from app.metrics import Counters
 from app.settings import Settings
 
 RETRY_AFTER_S = 5
@@ -80,15 +83,27 @@ def _logged(status: int, error: Exception, scope: Scope) -> None:
         _log.warning("refused", status=status, reason=reason, peer=peer, path=scope["path"])
 
 
+def _counting(send: Send, refusals: Counter[str]) -> Send:
+    async def counted_send(message: Message) -> None:
+        status = message.get("status", 0)  # of an answer's start, here or to an upgrade
+        if isinstance(status, int) and status >= 400:
+            refusals[str(status)] += 1
+        await send(message)
+
+    return counted_send
+
+
 class Door:
     """The outermost layer: Host and Origin first, then a real answer to a refused upgrade."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, counters: Counters) -> None:
         self._app = app
+        self._counters = counters
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or upgrade."""
+        send = _counting(send, self._counters.refusals)
         if scope["path"] != OPEN_PATH:
             try:
                 check_browser_rules(

@@ -12,7 +12,7 @@ import msgspec
 from app.catalog import Catalog
 from app.channels.replay import Replay, ReplayStore
 from app.channels.subscription import DirectWriter, QueueBounds, Subscription
-from app.events import Clock, Event, Position
+from app.events import Clock, Event, Gap, Position
 from app.filters import EventFilter
 from app.metrics import Counters
 
@@ -68,10 +68,11 @@ class EventBus:
         call_soon: Callable[[Callable[[], None]], object],
         bounds: QueueBounds,
         replay_limit: int,
+        counters: Counters,
     ) -> None:
         """`call_soon` runs a function once the loop's turn is over; `bounds` are each queue's."""
         self.clock = clock
-        self.counters = Counters()
+        self.counters = counters
         self._store = replay_store
         self._catalog = catalog
         self._call_soon = call_soon
@@ -100,6 +101,11 @@ class EventBus:
     def subscriptions(self) -> int:
         """How many subscriptions are open."""
         return sum(len(group.queued) + len(group.direct) for group in self._groups.values())
+
+    @property
+    def queued(self) -> int:
+        """How many events wait in the queues of the consumers that are behind."""
+        return sum(len(one) for group in self._groups.values() for one in group.queued)
 
     def accept(self, type_: str, timestamp: str, number: int, contents: Contents) -> Event:
         """Keep and offer an event that has been checked and numbered: head + 1. Never waits."""
@@ -175,9 +181,12 @@ class EventBus:
         return self.join(EventFilter(patterns or ("*",)))[0]
 
     def join(
-        self, event_filter: EventFilter, position: Position | None = None
+        self,
+        event_filter: EventFilter,
+        position: Position | None = None,
+        on_gap: Callable[[Gap], None] = lambda gap: None,
     ) -> tuple[Subscription, Replay]:
-        """Subscribe after replaying from `position`.
+        """Subscribe after replaying from `position`; `on_gap` hears of each gap handed over.
 
         Snapshot and join are one synchronous step, so no event falls or doubles at the seam.
         """
@@ -191,7 +200,9 @@ class EventBus:
                 self._bounds.max_bytes,
             )
             self.counters.replayed += len(replay.events)
-        subscription = Subscription(self, event_filter, self._bounds, replay)
+            for gap in replay.gaps:
+                self.counters.dropped[gap.reason] += gap.dropped or 0
+        subscription = Subscription(self, event_filter, self._bounds, replay, on_gap)
         self._group(event_filter).queued[subscription] = None
         return subscription, replay
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -42,13 +43,19 @@ class Subscription:
     """
 
     def __init__(
-        self, bus: "EventBus", event_filter: EventFilter, bounds: QueueBounds, replay: Replay
+        self,
+        bus: "EventBus",
+        event_filter: EventFilter,
+        bounds: QueueBounds,
+        replay: Replay,
+        on_gap: Callable[[Gap], None],
     ) -> None:
         self.filter = event_filter  # changed by `refilter` alone: the bus groups by it
         self.dropped = 0  # events lost to this consumer since it joined
         self.closed = False
         self._bus = bus
         self._bounds = bounds
+        self._on_gap = on_gap
         self._gaps: deque[Gap] = deque(replay.gaps)
         self._events: deque[Event] = deque(replay.events)
         self._bytes = sum(len(event.encoded) for event in self._events)
@@ -87,6 +94,7 @@ class Subscription:
         if self._gaps:
             gap = self._gaps.popleft()
             self._bus.counters.gaps[gap.reason] += 1
+            self._on_gap(gap)
             return gap
         if self._events:
             event = self._events.popleft()

@@ -126,7 +126,11 @@ async def connection_lifespan(
             await backend.catch_up(position.sequence_number)
         offered = socket.scope.get("subprotocols") or []
         await socket.accept(subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        subscription, replay = bus.join(event_filter, position)
+        subscription, replay = bus.join(
+            event_filter,
+            position,
+            lambda gap: log.warning("gap", reason=gap.reason, dropped=gap.dropped),
+        )
         outlet = (
             ASGIOutlet(subscription, socket.send_text, bus.clock, settings.heartbeat_interval_s)
             if transport is None

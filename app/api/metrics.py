@@ -1,0 +1,90 @@
+"""`GET /metrics`: the counters in Prometheus' text format, by its maintained client library."""
+
+from collections.abc import Iterator
+from itertools import accumulate
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+
+from app.channels.bus import EventBus
+from app.channels.publisher import EventPublisher
+from app.errors import UnavailableError
+from app.metrics import LATENCY_BOUNDS_S, Histogram
+from app.ws.registry import ConnectionRegistry
+
+try:
+    from prometheus_client import CollectorRegistry, generate_latest
+    from prometheus_client.core import (
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+        Metric,
+    )
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST
+    from prometheus_client.registry import Collector
+except ImportError:  # the extra is not installed: see `metrics` below
+    Collector = object  # type: ignore[assignment,misc]
+
+
+class _Gateway(Collector):
+    """Reads the counters when it is asked; between two scrapes nothing runs."""
+
+    def __init__(
+        self, bus: EventBus, registry: ConnectionRegistry, publisher: EventPublisher
+    ) -> None:
+        self._bus = bus
+        self._registry = registry
+        self._publisher = publisher
+
+    def collect(self) -> Iterator["Metric"]:
+        counters = self._bus.counters
+        taken, most = self._registry.taken, self._registry.max_clients
+        yield GaugeMetricFamily("sightline_connections", "Places taken.", taken)
+        yield GaugeMetricFamily("sightline_places_free", "Places left.", most - taken)
+        yield GaugeMetricFamily("sightline_sequence_number", "The head.", self._bus.head)
+        yield GaugeMetricFamily(
+            "sightline_queued_events", "Events that wait for clients behind.", self._bus.queued
+        )
+        for name, what, label, counts in (
+            ("published", "Events published.", "namespace", counters.published),
+            ("dropped", "Events lost to a client, where known.", "reason", counters.dropped),
+            ("gaps", "Gaps told.", "reason", counters.gaps),
+            ("evictions", "Connections dropped by the gateway.", "reason", counters.evictions),
+            ("refusals", "Requests refused.", "status", counters.refusals),
+        ):
+            family = CounterMetricFamily(f"sightline_{name}", what, labels=[label])
+            for key, count in counts.items():
+                family.add_metric([key], count)
+            yield family
+        for name, what, count in (
+            ("delivered", "Events handed to clients.", counters.delivered),
+            ("replayed", "Events replayed to clients that came back.", counters.replayed),
+            ("emit_failures", "Events of `emit` that failed.", self._publisher.emit_failures),
+        ):
+            yield CounterMetricFamily(f"sightline_{name}", what, count)
+        yield _histogram(
+            "publish_to_write",
+            "From a turn's oldest event to its writes.",
+            counters.publish_to_write,
+        )
+        yield _histogram("loop_lag", "How late the event loop's timers are.", counters.loop_lag)
+
+
+def _histogram(name: str, what: str, histogram: Histogram) -> "Metric":
+    bounds = [*map(str, LATENCY_BOUNDS_S), "+Inf"]
+    buckets = list(zip(bounds, accumulate(histogram.buckets), strict=True))
+    return HistogramMetricFamily(f"sightline_{name}_seconds", what, buckets, histogram.total_s)
+
+
+@get("/metrics")
+async def metrics(
+    bus: NamedDependency[EventBus],
+    registry: NamedDependency[ConnectionRegistry],
+    publisher: NamedDependency[EventPublisher],
+) -> Response[bytes]:
+    """Return all counters and gauges."""
+    if Collector is object:
+        raise UnavailableError("metrics need prometheus-client: pip install 'sightline[metrics]'")
+    collectors = CollectorRegistry()
+    collectors.register(_Gateway(bus, registry, publisher))
+    return Response(generate_latest(collectors), headers={"content-type": CONTENT_TYPE_LATEST})
