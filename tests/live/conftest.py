@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
+from app.http_protocol import SightlineHTTPProtocol
 from app.log import uvicorn_log_config
 from app.main import create_app
 from app.settings import Settings
@@ -95,7 +96,7 @@ class Gateway:
         config = uvicorn.Config(  # as app.cli.serve
             self.app,
             ws=ws,
-            http="httptools",
+            http=SightlineHTTPProtocol,
             ws_ping_interval=settings.heartbeat_interval_s,
             ws_ping_timeout=settings.pong_timeout_s,
             ws_max_size=settings.max_message_bytes,
