@@ -15,10 +15,10 @@ from litestar.cli._utils import LitestarEnv, create_ssl_files, validate_ssl_file
 from litestar.cli.commands.core import _server_lifespan, run_command
 from litestar.plugins import CLIPlugin
 
-from app.http_protocol import SightlineHTTPProtocol
 from app.log import uvicorn_log_config
 from app.settings import Settings
 from app.state import URL_FILE, read_private, write_private
+from app.ws.uvicorn_strict import StrictHTTPProtocol
 
 DEFAULT_PORT = 3000
 BACKLOG = 2048
@@ -134,7 +134,7 @@ def serve(
         ssl_certfile=certificate,
         ssl_keyfile=key,
         ws=SightlineWebSocketProtocol,
-        http=SightlineHTTPProtocol,
+        http=StrictHTTPProtocol,
         ws_ping_interval=settings.heartbeat_interval_s,
         ws_ping_timeout=settings.pong_timeout_s,
         ws_max_size=settings.max_message_bytes,

@@ -20,7 +20,7 @@ KNOW_LITESTAR = {
     "api/pages.py",
     "api/status.py",
 }
-KNOW_UVICORN = {"cli.py", "http_protocol.py", "ws/uvicorn_protocol.py"}
+KNOW_UVICORN = {"cli.py", "ws/uvicorn_protocol.py", "ws/uvicorn_strict.py"}
 FILES = sorted(APP.rglob("*.py"))
 
 

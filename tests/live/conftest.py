@@ -16,12 +16,13 @@ from websockets.exceptions import ConnectionClosed
 
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
-from app.http_protocol import SightlineHTTPProtocol
+from app.cli import bind
 from app.log import uvicorn_log_config
 from app.main import create_app
 from app.settings import Settings
 from app.ws.registry import ConnectionRegistry
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
+from app.ws.uvicorn_strict import StrictHTTPProtocol
 
 TOKEN = "live-test-token-0123456789"
 UPGRADE = (
@@ -91,12 +92,14 @@ class Gateway:
         self.bus: EventBus = self.app.dependencies["bus"].dependency()
         self.publisher: EventPublisher = self.app.dependencies["publisher"].dependency()
         self.registry: ConnectionRegistry = self.app.dependencies["registry"].dependency()
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        (self.socket,) = bind(
+            "127.0.0.1", 0
+        )  # not create_server: its sockets wait for ACKs (Nagle)
         self.port: int = self.socket.getsockname()[1]
         config = uvicorn.Config(  # as app.cli.serve
             self.app,
             ws=ws,
-            http=SightlineHTTPProtocol,
+            http=StrictHTTPProtocol,
             ws_ping_interval=settings.heartbeat_interval_s,
             ws_ping_timeout=settings.pong_timeout_s,
             ws_max_size=settings.max_message_bytes,

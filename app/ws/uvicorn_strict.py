@@ -13,7 +13,7 @@ from websockets.server import ServerProtocol
 _SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # the library's debug lines show secrets
 
 
-class SightlineHTTPProtocol(HttpToolsProtocol):
+class StrictHTTPProtocol(HttpToolsProtocol):
     """An absolute target names the host; a malformed handshake is a plain request of its path."""
 
     def on_headers_complete(self) -> None:
@@ -26,10 +26,13 @@ class SightlineHTTPProtocol(HttpToolsProtocol):
             self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
             self.headers.append((b"host", host))
             self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
-        self._sound = self._get_upgrade() == b"websocket" and is_sound_handshake(
+        handshake = self._get_upgrade() == b"websocket"
+        self._sound = handshake and is_sound_handshake(
             self.parser.get_method(), self.url, self.headers
         )
         super().on_headers_complete()
+        if handshake and not self._sound:
+            self.cycle.keep_alive = False  # the parser reads nothing behind an upgrade
 
     def _should_upgrade(self) -> bool:
         """Hand over sound handshakes only: the application refuses the others, in its own order."""
