@@ -15,7 +15,6 @@ STATIC = APP / "static"
 # In a checkout the client has a folder of its own; the wheel carries a copy.
 CLIENT = next(filter(Path.is_dir, (APP / "client", APP.parent / "clients" / "js")), STATIC)
 MEDIA_TYPES = {
-    ".html": "text/html",
     ".css": "text/css",
     ".js": "text/javascript",
     ".ts": "text/plain",
@@ -34,20 +33,20 @@ RULES = {
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
-def _answer(request: HTTPRequest, path: Path) -> Response[bytes]:
+def _answer(request: HTTPRequest, path: Path, media_type: str = "text/html") -> Response[bytes]:
     body = path.read_bytes()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {**RULES, "ETag": etag}
     if etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
-    return Response(body, headers=headers, media_type=MEDIA_TYPES[path.suffix])
+    return Response(body, headers=headers, media_type=media_type)
 
 
 def _listed(request: HTTPRequest, folder: Path, name: FromPath[str]) -> Response[bytes]:
     """Only names that stand in the folder are looked up, so no path leads out of it."""
     for path in folder.iterdir():
         if path.name == name and path.suffix in MEDIA_TYPES and path.is_file():
-            return _answer(request, path)
+            return _answer(request, path, MEDIA_TYPES[path.suffix])
     raise NotFoundException
 
 

@@ -10,21 +10,19 @@ async function logIn() {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ticket }),
   });
-  if (answer.ok) {
-    location.replace("/");
-  } else {
-    state.textContent = `Not logged in: ${(await answer.json()).message}`;
-  }
+  if (!answer.ok) state.textContent = `Not logged in: ${(await answer.json()).message}`;
 }
 
-// A link on another site leads here even with a good cookie, which did not count on the way.
+// Also without a ticket or with a spent one: the cookie may be good. It did not count on the way
+// here from another site's link, but it does for this page.
 async function enterIfLoggedIn() {
   const session = await fetch("/api/session");
   if (session.ok) location.replace("/");
 }
 
 try {
-  await (ticket ? logIn() : enterIfLoggedIn());
+  if (ticket) await logIn();
+  await enterIfLoggedIn();
 } catch {
   state.textContent = "The gateway does not answer. Is it running? Reload to try again.";
 }

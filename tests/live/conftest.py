@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
 from app.cli import bind
+from app.events import Clock
 from app.log import uvicorn_log_config
 from app.main import create_app
 from app.settings import Settings
@@ -86,9 +87,9 @@ class Answer:
 class Gateway:
     """A running gateway."""
 
-    def __init__(self, settings: Settings, ws: Any) -> None:
+    def __init__(self, settings: Settings, ws: Any, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.app = create_app(settings)
+        self.app = create_app(settings, clock)
         self.bus: EventBus = self.app.dependencies["bus"].dependency()
         self.publisher: EventPublisher = self.app.dependencies["publisher"].dependency()
         self.registry: ConnectionRegistry = self.app.dependencies["registry"].dependency()
@@ -201,7 +202,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Start a gateway with settings of the test's own."""
     running: list[Gateway] = []
 
-    async def start_one(ws: Any = SightlineWebSocketProtocol, **settings: Any) -> Gateway:
+    async def start_one(
+        ws: Any = SightlineWebSocketProtocol, clock: Clock | None = None, **settings: Any
+    ) -> Gateway:
         defaults: dict[str, Any] = {
             "session_token": TOKEN,
             "state_dir": tmp_path / "state",
@@ -209,7 +212,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             "heartbeat_interval_s": 20.0,
             "log_format": "json",
         }
-        gateway = Gateway(Settings(**{**defaults, **settings}), ws)
+        gateway = Gateway(Settings(**{**defaults, **settings}), ws, clock)
         running.append(gateway)
         await gateway.start()
         return gateway
