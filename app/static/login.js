@@ -20,9 +20,13 @@ async function enterIfLoggedIn() {
   if (session.ok) location.replace("/");
 }
 
-try {
-  if (ticket) await logIn();
-  await enterIfLoggedIn();
-} catch {
-  state.textContent = "The gateway does not answer. Is it running? Reload to try again.";
+async function start() {
+  try {
+    if (ticket) await logIn();
+    await enterIfLoggedIn();
+  } catch {
+    state.textContent = "The gateway does not answer. Is it running? Reload to try again.";
+  }
 }
+
+start();
