@@ -1,5 +1,6 @@
 """`litestar run` with the gateway's own port, WebSocket and logging options."""
 
+import asyncio
 import copy
 import errno
 import signal
@@ -14,10 +15,12 @@ from litestar import Litestar
 from litestar.cli._utils import LitestarEnv, create_ssl_files, validate_ssl_file_paths
 from litestar.cli.commands.core import _server_lifespan, run_command
 from litestar.plugins import CLIPlugin
+from uvicorn.config import WSProtocolType
 
 from app.log import uvicorn_log_config
 from app.settings import Settings
 from app.state import URL_FILE, read_private, write_private
+from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
 from app.ws.uvicorn_strict import StrictHTTPProtocol
 
 DEFAULT_PORT = 3000
@@ -110,6 +113,41 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def uvicorn_config(
+    app: Litestar,
+    settings: Settings,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    *,
+    fd: int | None = None,
+    uds: str | None = None,
+    certificate: str | None = None,
+    key: str | None = None,
+    ws: type[asyncio.Protocol] | WSProtocolType = SightlineWebSocketProtocol,
+) -> uvicorn.Config:
+    """How the gateway wants to be served, whoever starts it; `ws` is another only in tests."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        fd=fd,
+        uds=uds,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        ws=ws,
+        http=StrictHTTPProtocol,
+        ws_ping_interval=settings.heartbeat_interval_s,
+        ws_ping_timeout=settings.pong_timeout_s,
+        ws_max_size=settings.max_message_bytes,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=3,
+        proxy_headers=False,
+        server_header=False,
+        log_config=uvicorn_log_config(settings),
+        access_log=False,
+    )
+
+
 def serve(
     app: Litestar,
     settings: Settings,
@@ -122,28 +160,9 @@ def serve(
     key: str | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; both end it with status 0 and no traceback."""
-    from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
-
     sockets = bind(host, port) if fd is None and uds is None else None
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        fd=fd,
-        uds=uds,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-        ws=SightlineWebSocketProtocol,
-        http=StrictHTTPProtocol,
-        ws_ping_interval=settings.heartbeat_interval_s,
-        ws_ping_timeout=settings.pong_timeout_s,
-        ws_max_size=settings.max_message_bytes,
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=3,
-        proxy_headers=False,
-        server_header=False,
-        log_config=uvicorn_log_config(settings),
-        access_log=False,
+    config = uvicorn_config(
+        app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key
     )
     # uvicorn raises the signal again once it has shut down: end quietly, after the lifespans.
     previous = signal.signal(signal.SIGTERM, _exit)

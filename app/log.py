@@ -31,7 +31,7 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *_shared_processors(),
+            *_shared_processors(_as_console(settings)),
             ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -42,9 +42,7 @@ def configure(settings: Settings) -> None:
 
 def uvicorn_log_config(settings: Settings) -> dict[str, object]:
     """The `dictConfig` for all loggers: uvicorn's own pass theirs on to the root's handler."""
-    as_console = settings.log_format == "console" or (
-        settings.log_format == "auto" and sys.stderr.isatty()
-    )
+    as_console = _as_console(settings)
     level = settings.log_level.upper()
     passed_on: dict[str, object] = {"handlers": [], "level": level, "propagate": True}
     return {
@@ -54,7 +52,7 @@ def uvicorn_log_config(settings: Settings) -> dict[str, object]:
         "formatters": {
             "default": {
                 "()": ProcessorFormatter,
-                "foreign_pre_chain": _shared_processors(),
+                "foreign_pre_chain": _shared_processors(as_console),
                 "processors": [
                     ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,
@@ -107,14 +105,31 @@ def make_safe(
     }
 
 
-def _shared_processors() -> list[Processor]:
+def _as_console(settings: Settings) -> bool:
+    return settings.log_format == "console" or (
+        settings.log_format == "auto" and sys.stderr.isatty()
+    )
+
+
+def _shared_processors(as_console: bool) -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
+        _name_uvicorn,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Who watches a terminal knows the date, and reads the clock on the wall.
+        structlog.processors.TimeStamper("%H:%M:%S" if as_console else "iso", utc=not as_console),
     ]
+
+
+def _name_uvicorn(
+    _logger: object, _method: str, event_dict: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """uvicorn tells also what is no error under the name `uvicorn.error`."""
+    if event_dict.get("logger") == "uvicorn.error":
+        event_dict["logger"] = "uvicorn"
+    return event_dict
 
 
 def _renderer(as_console: bool) -> Processor:

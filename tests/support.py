@@ -1,5 +1,8 @@
 """What the unit tests share: a clock they turn by hand, and a small bus."""
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from app.catalog import Catalog
@@ -66,3 +69,57 @@ def brief(item: Event | Gap | None) -> object:
     if isinstance(item, Event):
         return item.sequence_number
     return None if item is None else msgspec.structs.astuple(item)
+
+
+class FakeTransport:
+    """A connection that is full once it holds `room` messages, and has room again when read."""
+
+    def __init__(self, room: int = 1_000_000) -> None:
+        self.room = room
+        self.writable = True
+        self.evicted: str | None = None
+        self.writes = 0
+        self._held: list[dict[str, Any]] = []
+
+    def attach(self, on_pause: Callable[[], None], on_resume: Callable[[], None]) -> None:
+        self._on_pause, self._on_resume = on_pause, on_resume
+
+    def write(self, frames: bytes) -> None:
+        self.writes += 1
+        self._held += [msgspec.json.decode(payload) for payload in payloads(frames)]
+        if self.writable and len(self._held) >= self.room:
+            self.writable = False
+            self._on_pause()
+
+    def refuse(self, frames: bytes) -> None:
+        raise RuntimeError("this transport is broken")
+
+    def abort(self, reason: str) -> None:
+        self.evicted = reason
+
+    @property
+    def unread(self) -> int:
+        return len(self._held)
+
+    def take(self) -> list[dict[str, Any]]:
+        """Read all it holds, as a client does; what was owed flows in behind."""
+        held, self._held = self._held, []
+        if not self.writable:
+            self.writable = True
+            self._on_resume()
+        return held
+
+
+def payloads(frames: bytes) -> list[bytes]:
+    """The payloads of unmasked, unfragmented text frames."""
+    found = []
+    while frames:
+        assert frames[0] == 0x81
+        size, head = frames[1], 2
+        if size == 126:
+            size, head = int.from_bytes(frames[2:4], "big"), 4
+        elif size == 127:
+            size, head = int.from_bytes(frames[2:10], "big"), 10
+        found.append(frames[head : head + size])
+        frames = frames[head + size :]
+    return found

@@ -42,3 +42,14 @@ def test_the_token_command_says_when_no_gateway_ran_here(tmp_path: Path) -> None
     done = litestar(tmp_path, "token")
     assert done.returncode == 1
     assert "start the gateway in this folder first" in " ".join(done.stderr.split())
+
+
+def test_several_workers_and_reload_are_refused_with_the_reason_and_the_remedy(
+    tmp_path: Path,
+) -> None:
+    for option in (["--wc", "2"], ["--reload"]):
+        done = litestar(tmp_path, "run", *option)
+        assert done.returncode == 1
+        said = " ".join(done.stderr.replace("│", " ").split())
+        assert "split the events among them" in said
+        assert "leave" in said

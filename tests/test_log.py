@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -89,3 +90,24 @@ def test_console_line_cannot_be_forged(capsys: Capture) -> None:
     assert not set("\r\x1b\x9b") & set(error)
     assert "one\\r\\ntwo\\x9b" in error
     assert all(line.startswith("    ") for line in error.splitlines()[1:])
+
+
+def test_a_terminal_shows_the_wall_clocks_time_and_no_line_of_uvicorn_as_an_error(
+    capsys: Capture,
+) -> None:
+    configure(Settings(log_format="console"))
+    logging.getLogger("uvicorn.error").info("started")
+    line = capsys.readouterr().err
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \[info +\] started +\[uvicorn\] *\n", line)
+
+
+def test_on_a_terminal_the_log_is_pretty_and_elsewhere_it_is_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    for terminal in (True, False):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        configure(Settings())
+        structlog.get_logger("x").info("started")
+        line = capsys.readouterr().err
+        assert line.startswith("{") is not terminal
+        assert ("\x1b[" in line) is terminal

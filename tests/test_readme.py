@@ -4,30 +4,42 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
 PATIENCE_S = 20
-COMMANDS, TERMINAL, CURL, CURL_OUTPUT, TERMINAL_OUTPUT, BROWSER, LISTEN, SERVICE = range(8)
+(
+    COMMANDS,
+    TERMINAL,
+    TRANSCRIPT,
+    CURL,
+    CURL_OUTPUT,
+    TERMINAL_OUTPUT,
+    BROWSER,
+    LISTEN,
+    SERVICE,
+) = range(9)
 
 
 class Gateway:
     """A `litestar run` in a folder of its own."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, process: subprocess.Popen[str]) -> None:
         self.folder = folder
         self.port = port
+        self.process = process
 
     @property
     def token(self) -> str:
@@ -37,9 +49,9 @@ class Gateway:
         code = FENCES[index][1].replace("127.0.0.1:3000", f"127.0.0.1:{self.port}")
         return code.replace(".venv/bin/python", sys.executable)
 
-    def terminal(self) -> list[str]:
-        """The terminal's example; exec, as the shell must not outlive what it runs."""
-        return ["bash", "-c", "exec " + self.example(TERMINAL)]
+    def terminal(self, query: str = "") -> list[str]:
+        """The terminal's example, which ends by calling the function that it defines."""
+        return ["bash", "-c", self.example(TERMINAL).rstrip() + f" '{query}'"]
 
     def curl(self) -> str:
         command = ["bash", "-c", self.example(CURL)]
@@ -64,7 +76,7 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
         cwd=folder,
         env={**os.environ, **environ},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
@@ -73,7 +85,7 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
     try:
         yield process
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # also what a shell has started
         process.wait()
         watchdog.cancel()
         assert process.stdout is not None
@@ -81,20 +93,15 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
 
 
 @contextmanager
-def gateway(folder: Path, app: str = "app:create_app") -> Iterator[Gateway]:
+def gateway(folder: Path, app: str = "app:create_app", workspace: str = "") -> Iterator[Gateway]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)]
-    environ = {"SIGHTLINE_WORKSPACE": "", "PYTHONPATH": str(ROOT)}
+    environ = {"SIGHTLINE_WORKSPACE": workspace, "PYTHONPATH": str(ROOT)}
     with running(command, folder, **environ) as process:
-        while process.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health").close()
-                break
-            except OSError:
-                time.sleep(0.05)
-        yield Gateway(folder, port)
+        until(process, "running on")
+        yield Gateway(folder, port, process)
 
 
 def until(process: subprocess.Popen[str], text: str) -> str:
@@ -106,14 +113,6 @@ def until(process: subprocess.Popen[str], text: str) -> str:
     raise AssertionError(f"the example ended without {text!r}")
 
 
-def places_taken(server: Gateway) -> int:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{server.port}/api/session", headers={"X-Session-Token": server.token}
-    )
-    with urllib.request.urlopen(request) as answer:
-        return int(json.load(answer)["places_taken"])
-
-
 def shape(message: object) -> object:
     """The names in a message, without their values."""
     return {k: shape(v) for k, v in message.items()} if isinstance(message, dict) else None
@@ -121,7 +120,7 @@ def shape(message: object) -> object:
 
 def test_every_example_is_run_here() -> None:
     kinds = [kind for kind, _ in FENCES]
-    assert kinds == ["sh", "bash", "bash", "json", "json", "js", "python", "python"]
+    assert kinds == ["sh", "bash", "console", "bash", "json", "json", "js", "python", "python"]
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"^make (\w+)", FENCES[COMMANDS][1], re.M)) <= targets
 
@@ -137,13 +136,54 @@ def test_terminal_and_curl(tmp_path: Path) -> None:
     assert list(map(shape, shown)) == [shape(json.loads(line)) for line in printed]
 
 
+def test_transcript(tmp_path: Path) -> None:
+    def run(*command: str) -> None:
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    def commit(message: str) -> None:
+        run("git", "add", ".")
+        run("git", "-c", "user.name=Ada", "-c", "user.email=a@b", "commit", "-qm", message)
+
+    note = tmp_path / "notes.txt"
+    run("git", "init", "-q")
+    with gateway(tmp_path, workspace=".") as server:
+        until(server.process, "_watched")
+        until(server.process, "_watched")
+        with running(server.terminal(), tmp_path) as terminal:
+            connected = json.loads(until(terminal, "connected"))
+            note.write_text("Remember the milk\n")
+            seen = [until(terminal, "file.created")]
+            commit("Add a note")
+            seen.append(until(terminal, "git.commit_created"))
+        with running(server.terminal("?types=*"), tmp_path) as other:
+            until(other, "connected")
+            note.write_text("Remember the milk\nBuy bread, too\n")
+            until(other, "file.modified")
+            commit("Bread")
+            until(other, "git.commit_created")
+            note.unlink()
+            until(other, "file.deleted")
+        query = f"?epoch={connected['epoch']}&last_sequence_number=2"
+        with running(server.terminal(query), tmp_path) as terminal:
+            seen += [until(terminal, f'"sequence_number":{number},"data"') for number in (3, 4, 5)]
+    printed = [line for line in FENCES[TRANSCRIPT][1].splitlines() if '"data":' in line]
+    assert list(map(steady, seen)) == list(map(steady, printed))
+
+
+def steady(line: str) -> dict[str, Any]:
+    """An event without what differs from run to run."""
+    event = json.loads(line)
+    del event["timestamp"]
+    event["data"].pop("commit_hash", None)
+    return event
+
+
 def test_python_listener(tmp_path: Path) -> None:
     with (
         gateway(tmp_path) as server,
         running([sys.executable, "-c", server.example(LISTEN)], tmp_path) as listener,
     ):
-        while places_taken(server) == 0 and listener.poll() is None:
-            time.sleep(0.05)
+        until(server.process, "client_connected")
         server.curl()
         assert until(listener, "workflow.started").startswith("1 ")
 

@@ -87,3 +87,11 @@ def test_repr_hides_the_token() -> None:
 def test_unknown_variable_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="nearest is SIGHTLINE_MAX_CLIENTS"):
         read(MAX_CLIENT="3")
+
+
+def test_the_defaults_are_those_that_the_protocol_promises() -> None:
+    settings = Settings()
+    assert (settings.max_clients, settings.queue_size, settings.replay_limit) == (10, 1000, 100)
+    assert (settings.replay_window_s, settings.heartbeat_interval_s) == (30, 30)
+    assert (settings.pong_timeout_s, settings.workspace) == (5, Path("."))
+    assert (settings.max_message_bytes, settings.max_event_bytes) == (64 * 1024, 256 * 1024)

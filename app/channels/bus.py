@@ -78,7 +78,7 @@ class EventBus:
         self._bounds = bounds
         self._replay_limit = replay_limit
         self._groups: dict[EventFilter, _Group] = {}
-        self._routes: dict[str, _Route] = {}  # forgotten whenever a group comes or goes
+        self._routes: dict[str, _Route] = {}  # forgotten when a group comes; one that went is empty
         # One turn. Invariant: all in it is older than what any queue will get next, so joining,
         # leaving, changing filter or between direct and behind flush it first.
         self._dirty: list[_Group] = []  # the groups whose `turn` is not empty
@@ -227,7 +227,6 @@ class EventBus:
         writer = group.direct.pop(subscription, None)
         if not group.queued and not group.direct:
             del self._groups[subscription.filter]
-            self._routes.clear()
         return writer
 
     def _group(self, event_filter: EventFilter) -> _Group:

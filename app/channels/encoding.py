@@ -43,10 +43,10 @@ def encode(name: str, value: Fields | msgspec.Struct) -> tuple[bytes, dict[str, 
 
 def _is_flat(fields: dict[str, object]) -> bool:
     for key, value in fields.items():
-        kind = type(value)
-        if type(key) is not str or kind not in _EXACT:
-            if not (kind is float and isinstance(value, float) and isfinite(value)):
-                return False
+        if type(key) is not str:
+            return False
+        if type(value) not in _EXACT and not (type(value) is float and isfinite(value)):
+            return False
     return True
 
 

@@ -6,30 +6,15 @@ from itertools import pairwise
 from pathlib import Path
 
 import structlog
-from watchfiles._rust_notify import WatchfilesRustInternalError
 
-from app.sources.workspace import Emit, FolderWatch
+from app.sources import Emit
+from app.sources.git_command import GitError, git
+from app.sources.watch import FolderWatch, WatchError
 
 MOST_COMMITS = 500
-COMMAND_SECONDS = 30.0
-REPOSITORY_VARIABLES = frozenset(
-    {
-        "GIT_DIR",
-        "GIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_COMMON_DIR",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_NAMESPACE",
-        "GIT_PREFIX",
-    }
-)
 QUIET_FOLDERS = frozenset({"objects", "hooks", "info", "modules", "lfs"})
 TELLING_NAMES = frozenset({"HEAD", "packed-refs"})
 log = structlog.get_logger("sightline.git")
-
-
-class GitError(Exception):
-    """A git command could not be run, failed or took too long."""
 
 
 class GitSource:
@@ -38,20 +23,21 @@ class GitSource:
     def __init__(self, emit: Emit, workspace: Path) -> None:
         self.ready = asyncio.Event()
         self._emit = emit
-        self._workspace = workspace
+        self._workspace = Path(os.path.abspath(workspace))
         # Everything reachable from these was there at the start or has been reported since.
         self._known: set[str] = set()
 
     async def run(self) -> None:
         """Watch until cancelled, which ends the thread and any git command; else return."""
         try:
-            folder = await self._git("rev-parse", "--git-common-dir")
+            folder = await git(self._workspace, "rev-parse", "--git-common-dir")
             common = _absolute(self._workspace, folder.removesuffix("\n"))
             async with FolderWatch(common) as watch:
                 self._known |= await self._tips(all_refs=True)
                 self.ready.set()
+                log.info("commits_watched", path=str(common))
                 await self._follow(watch, common)
-        except (GitError, OSError, WatchfilesRustInternalError) as error:
+        except (GitError, OSError, WatchError) as error:
             log.warning("git_unavailable", path=str(self._workspace), error=str(error))
 
     async def _follow(self, watch: FolderWatch, common: Path) -> None:
@@ -70,8 +56,14 @@ class GitSource:
         if tips <= self._known:
             return
         wanted = [*tips, *(f"^{tip}" for tip in self._known)]
-        listed = await self._git(
-            "rev-list", "--topo-order", "--reverse", "--ignore-missing", "--stdin", lines=wanted
+        listed = await git(
+            self._workspace,
+            "rev-list",
+            "--topo-order",
+            "--reverse",
+            "--ignore-missing",
+            "--stdin",
+            lines=wanted,
         )
         hashes = listed.split()
         if len(hashes) > MOST_COMMITS:
@@ -87,13 +79,16 @@ class GitSource:
         """The commits that HEAD and the branches (or all refs) point to."""
         scope = () if all_refs else ("refs/heads",)
         form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname)"
-        words = (await self._git("for-each-ref", form, *scope)).split()
+        words = (await git(self._workspace, "for-each-ref", form, *scope)).split()
         tips = {name for kind, name in pairwise(words) if kind == "commit"}
-        head = await self._git("rev-parse", "-q", "--verify", "HEAD^{commit}", missing_ok=True)
+        head = await git(
+            self._workspace, "rev-parse", "-q", "--verify", "HEAD^{commit}", missing_ok=True
+        )
         return tips | set(head.split())
 
     async def _describe(self, hashes: list[str]) -> dict[str, dict[str, object]]:
-        text = await self._git(
+        text = await git(
+            self._workspace,
             "log",
             *("--no-walk=unsorted", "--stdin", "--no-show-signature", "--no-color", "--root"),
             *("-m", "--first-parent", "-M", "--name-only", "--encoding=UTF-8"),
@@ -111,37 +106,6 @@ class GitSource:
             }
             for commit, author, subject, files in groups
         }
-
-    async def _git(
-        self, *arguments: str, lines: list[str] | None = None, missing_ok: bool = False
-    ) -> str:
-        """Run git and return its output; cancellation and the time limit kill it."""
-        environment = {k: v for k, v in os.environ.items() if k not in REPOSITORY_VARIABLES}
-        environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *("git", "--no-pager", *arguments),
-                cwd=self._workspace,
-                env=environment,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-        except OSError as error:
-            raise GitError(str(error)) from error
-        try:
-            data = "".join(f"{line}\n" for line in lines or ()).encode()
-            async with asyncio.timeout(COMMAND_SECONDS):
-                output, errors = await process.communicate(data)
-        except TimeoutError as error:
-            raise GitError(f"git {arguments[0]} took too long") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode and not missing_ok:
-            raise GitError(errors.decode("utf-8", "replace").strip())
-        return output.decode("utf-8", "replace")
 
 
 def _absolute(base: Path, folder: str) -> Path:

@@ -84,10 +84,14 @@ class DirectOutlet:
         _log.error("outlet_failed", error_type=type(error).__name__, exc_info=error)
         self._transport.abort("internal_error")
 
-    async def run(self) -> None:
-        """Attach to the transport, then beat. The caller detaches by closing the subscription."""
+    def attach(self) -> None:
+        """Follow the transport; closing the subscription ends it."""
         self._transport.attach(self._subscription.fall_behind, self._catch_up)
         self._catch_up()
+
+    async def run(self) -> None:
+        """Attach, then beat until the subscription is closed or this is cancelled."""
+        self.attach()
         while not self._subscription.closed:
             await asyncio.sleep(self._heartbeat_interval_s)
             self.beat()

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from app.catalog import WorkflowStarted
-from app.channels.bus import new_epoch
+from app.channels.bus import MAX_ROUTES, frame_header, new_epoch
 from app.errors import InvalidPatternError, UnknownEventTypeError
 from app.events import Gap, Position
 from app.filters import EventFilter
@@ -130,3 +130,26 @@ def test_what_the_clock_has_expired_is_told_at_the_join() -> None:
         0,
         [(1, 1, 1, "expired")],
     )
+
+
+def test_types_nobody_registered_are_routed_without_growing() -> None:
+    bus = make_bus(FakeClock(), queue_size=10_000, queue_max_bytes=10_000_000)
+    subscription = bus.subscribe("*.x")
+    for i in range(MAX_ROUTES + 10):
+        publish(bus, f"a{i}.x", "a.y")
+    assert len(bus._routes) <= MAX_ROUTES
+    assert len(subscription) == MAX_ROUTES + 10
+
+
+@pytest.mark.parametrize(
+    ("size", "header"),
+    [
+        (0, "81 00"),
+        (125, "81 7d"),
+        (126, "81 7e 00 7e"),
+        (65535, "81 7e ff ff"),
+        (65536, "81 7f 00 00 00 00 00 01 00 00"),
+    ],
+)
+def test_a_frame_header_is_as_rfc_6455_section_5_2_says(size: int, header: str) -> None:
+    assert frame_header(size) == bytes.fromhex(header)

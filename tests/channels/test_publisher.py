@@ -3,6 +3,8 @@
 import asyncio
 import json
 import math
+import statistics
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -247,3 +249,29 @@ async def test_an_event_gives_its_data_as_its_struct_and_refuses_another(
     assert event.as_struct(WorkflowStarted) == STARTED
     with pytest.raises(msgspec.ValidationError):
         (await publisher.publish("plugin.up", {})).as_struct(WorkflowStarted)
+
+
+async def test_an_event_is_in_100_queues_within_10_ms_of_its_publish(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    subscriptions = [bus.subscribe("plugin.*") for _ in range(100)]
+    took_s = []
+    for number in range(1, 51):
+        began = time.perf_counter()
+        await publisher.publish("plugin.up")
+        took_s.append(time.perf_counter() - began)
+        assert {brief(subscription.take()) for subscription in subscriptions} == {number}
+    assert statistics.median(took_s) < 0.01
+
+
+async def test_publishing_never_waits_for_a_subscriber_and_its_queue_stays_at_1000() -> None:
+    clock = FakeClock()
+    bus = make_bus(clock, queue_size=1000, queue_max_bytes=10**9)
+    publisher = EventPublisher(MemoryBackend(bus), Catalog(["plugin"]), clock, 1000)
+    subscription = bus.subscribe()
+    async with asyncio.timeout(5):
+        for _ in range(2500):
+            await publisher.publish("plugin.up")
+    assert (len(subscription), subscription.dropped) == (1000, 1500)
+    assert brief(subscription.take()) == (1, 1500, 1500, "slow_consumer")
+    assert [brief(subscription.take()) for _ in range(1000)] == list(range(1501, 2501))

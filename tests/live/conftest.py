@@ -16,14 +16,13 @@ from websockets.exceptions import ConnectionClosed
 
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
-from app.cli import bind
+from app.cli import bind, uvicorn_config
 from app.events import Clock
-from app.log import uvicorn_log_config
 from app.main import create_app
 from app.settings import Settings
 from app.ws.registry import ConnectionRegistry
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
-from app.ws.uvicorn_strict import StrictHTTPProtocol
+from tests.waiting import until
 
 TOKEN = "live-test-token-0123456789"
 UPGRADE = (
@@ -32,13 +31,6 @@ UPGRADE = (
     (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ=="),
     (b"Sec-WebSocket-Version", b"13"),
 )
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
-    """Return as soon as the condition holds; fail when it does not in time."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 - any condition, not only one with an event
-            await asyncio.sleep(0.005)
 
 
 async def receive(client: ClientConnection, timeout_s: float = 5) -> dict[str, Any]:
@@ -93,24 +85,9 @@ class Gateway:
         self.bus: EventBus = self.app.dependencies["bus"].dependency()
         self.publisher: EventPublisher = self.app.dependencies["publisher"].dependency()
         self.registry: ConnectionRegistry = self.app.dependencies["registry"].dependency()
-        (self.socket,) = bind(
-            "127.0.0.1", 0
-        )  # not create_server: its sockets wait for ACKs (Nagle)
+        (self.socket,) = bind("127.0.0.1", 0)  # asyncio leaves Nagle on for create_server's
         self.port: int = self.socket.getsockname()[1]
-        config = uvicorn.Config(  # as app.cli.serve
-            self.app,
-            ws=ws,
-            http=StrictHTTPProtocol,
-            ws_ping_interval=settings.heartbeat_interval_s,
-            ws_ping_timeout=settings.pong_timeout_s,
-            ws_max_size=settings.max_message_bytes,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=3,
-            proxy_headers=False,
-            server_header=False,
-            log_config=uvicorn_log_config(settings),
-            access_log=False,
-        )
+        config = uvicorn_config(self.app, settings, ws=ws)
         self.server = uvicorn.Server(config)
         self.serving: asyncio.Task[None] | None = None
         self.raw: list[socket.socket] = []

@@ -1,13 +1,15 @@
 """Who gets in, who does not, and what they are told."""
 
 import asyncio
+import json
 import resource
 import statistics
 import time
 
 import pytest
 
-from tests.live.conftest import GOOD, TOKEN, Gateway, Start, receive, until
+from tests.live.conftest import GOOD, TOKEN, Gateway, Start, receive
+from tests.waiting import until
 
 
 async def test_connected_comes_first_and_in_under_100_ms(gateway: Gateway) -> None:
@@ -230,17 +232,20 @@ async def test_http_refuses_in_the_same_order_and_shape(gateway: Gateway) -> Non
     assert stranger.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("ws", ["websockets-sansio"])
-async def test_a_stock_uvicorn_protocol_works_too(start: Start, ws: str) -> None:
-    gateway = await start(ws=ws)
+async def test_a_stock_uvicorn_protocol_works_too_and_is_told_of_once(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gateway = await start(ws="websockets-sansio")
     assert (await gateway.refusal()).status == 401
-    async with gateway.connect() as client:
-        await receive(client)
-        await gateway.publish(3)
-        assert [(await receive(client))["sequence_number"] for _ in range(3)] == [1, 2, 3]
-        await client.send('{"type":"ping","id":1}')
-        assert (await receive(client))["id"] == 1
+    for number in (1, 2):
+        async with gateway.connect() as client:
+            await receive(client)
+            await gateway.publish()
+            assert (await receive(client))["sequence_number"] == number
+            await client.send('{"type":"ping","id":1}')
+            assert (await receive(client))["id"] == 1
     await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0)
+    assert capfd.readouterr().err.count("not configured by `litestar run`") == 1
 
 
 async def test_a_wrong_method_is_a_401_without_a_credential_and_a_405_with_one(
@@ -254,3 +259,62 @@ async def test_a_wrong_method_is_a_401_without_a_credential_and_a_405_with_one(
 
 async def test_an_upgrade_of_a_path_that_is_no_websocket_is_a_404(gateway: Gateway) -> None:
     assert (await gateway.refusal(path="/api/events")).status == 404
+
+
+async def test_a_refused_upgrade_is_logged_with_its_reason_and_peer(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gateway = await start()
+    raw, answer = await gateway.open_raw(path="/ws?types=a%0Ab")
+    assert answer.status == 401
+    host, port = raw.getsockname()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    (refused,) = [line for line in lines if line["event"] == "refused"]
+    assert (refused["status"], refused["reason"]) == (401, "UnauthorizedError")
+    assert (refused["peer"], refused["path"]) == (f"{host}:{port}", "/ws")
+
+
+ROUTES = ["/ws", "/api/events", "/api/catalog", "/api/session"]
+
+
+@pytest.mark.parametrize("path", ROUTES)
+async def test_every_route_refuses_strangers_and_foreign_hosts_and_origins(
+    gateway: Gateway, path: str
+) -> None:
+    async with gateway.http() as http:
+        for method in ("GET", "POST"):
+            for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+                answer = await http.request(method, path, headers=headers)
+                assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+            answer = await http.request(method, path, headers={"X-Session-Token": "wrong"})
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
+async def test_a_configured_origin_gets_cors_with_preflight_and_no_other_does(
+    start: Start,
+) -> None:
+    gateway = await start(allowed_origins=("https://console.example",))
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-a"}
+    async with gateway.http() as http:
+        for origin, status in (("https://console.example", 204), ("https://evil.example", 403)):
+            headers = {"Origin": origin, **asked}
+            answer = await http.options("/api/events", headers=headers)
+            assert answer.status_code == status
+            allowed = answer.headers.get("access-control-allow-origin")
+            assert allowed == (origin if status == 204 else None)
+        answer = await http.get("/api/events", headers={"Origin": "https://console.example"})
+        assert answer.headers["access-control-allow-origin"] == "https://console.example"
+
+
+async def test_while_shutting_down_publishing_and_connecting_are_a_503_with_retry_after(
+    gateway: Gateway,
+) -> None:
+    event = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
+    gateway.app.state.begin_drain()
+    async with gateway.http() as http:
+        published = await http.post("/api/events", json=event)
+    upgrade = await gateway.refusal(GOOD)
+    for answer in (published, upgrade):
+        status = answer.status if answer is upgrade else answer.status_code
+        assert status == 503
+        assert int(answer.headers["retry-after"]) > 0

@@ -6,7 +6,9 @@ import struct
 
 import pytest
 
-from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, until
+from app.errors import UnavailableError
+from tests.live.conftest import GOOD, Gateway, Start, close_code, receive
+from tests.waiting import ticks, until
 
 BIG = "x" * 200_000
 TINY = 4096
@@ -39,9 +41,8 @@ async def test_a_stalled_client_is_evicted_also_while_publishing_goes_on(start: 
     gateway = await start(heartbeat_interval_s=0.5, pong_timeout_s=0.3)
 
     async def pump() -> None:
-        while True:
+        async for _ in ticks(0.005):
             await gateway.publish(1, BIG)
-            await asyncio.sleep(0.005)
 
     await stalled(gateway)
     pumping = asyncio.create_task(pump())
@@ -169,17 +170,37 @@ async def test_a_slow_link_lives_while_it_drains_and_not_longer(start: Start) ->
     raw = await stalled(gateway)  # its pongs are stuck behind what it has yet to read
 
     async def pump() -> None:
-        while True:
+        async for _ in ticks(0.01):
             await gateway.publish(1, BIG)
-            await asyncio.sleep(0.01)
 
     pumping = asyncio.create_task(pump())
     try:
-        began = loop.time()
-        while loop.time() - began < 2.5:
+        async for tick in ticks(0.02):  # the slow link, for two and a half seconds
             assert await loop.sock_recv(raw, 65536)
-            await asyncio.sleep(0.02)  # the slow link
+            if tick == 125:
+                break
         assert gateway.registry.taken == 1
         await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0, 2.5)
     finally:
         pumping.cancel()
+
+
+async def test_a_stalled_client_does_not_delay_another(gateway: Gateway) -> None:
+    await stalled(gateway)
+    head = gateway.bus.head
+    async with gateway.connect() as client:
+        await receive(client)
+        async with asyncio.timeout(1):
+            for number in range(head + 1, head + 101):
+                await gateway.publish(1, "x" * 1000)
+                assert (await receive(client))["sequence_number"] == number
+
+
+async def test_publishing_after_the_end_is_refused_at_once_also_from_a_thread(
+    gateway: Gateway,
+) -> None:
+    await gateway.stop()
+    with pytest.raises(UnavailableError, match="shutting down"):
+        await gateway.publish()
+    with pytest.raises(UnavailableError, match="shutting down"):
+        await asyncio.to_thread(gateway.publisher.publish_from_thread, "system.error")

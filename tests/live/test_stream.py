@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import Gateway, Start, close_code, receive, receive_type, until
+from tests.live.conftest import Gateway, Start, close_code, receive, receive_type
+from tests.waiting import ticks, until
 
 
 async def numbers(client: Any, count: int) -> list[int]:
@@ -176,9 +177,8 @@ async def test_a_client_resumes_without_loss_or_double_while_publishing_goes_on(
     epoch, position = connected["epoch"], connected["sequence_number"]
 
     async def pump() -> None:
-        while True:
+        async for _ in ticks(0.001):
             await gateway.publish(5)
-            await asyncio.sleep(0.001)  # the pace; nothing waits for it
 
     pumping = asyncio.create_task(pump())
     try:
@@ -297,12 +297,26 @@ async def test_ten_clients_each_get_every_number_of_1000_events_a_second(
 
     reading = asyncio.gather(*(read(client) for client in clients))
     began = loop.time()
-    for tick in range(200):
-        await asyncio.sleep(max(0, began + tick / 100 - loop.time()))  # the pace
+    async for tick in ticks(0.01):
         await gateway.publish(10)
+        if tick == 199:
+            break
     published_in = loop.time() - began
     got = await asyncio.wait_for(reading, 10)
     assert published_in < 3
     assert all(each == list(range(1, 2001)) for each in got)
     for client in clients:
         await client.close()
+
+
+async def test_a_mistake_is_logged_with_the_clients_id_and_the_kind_of_error(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gateway = await start()
+    async with gateway.connect("?client_id=clumsy") as client:
+        await receive(client)
+        await client.send("{")
+        await receive(client)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    (mistake,) = [line for line in lines if line["event"] == "client_mistake"]
+    assert (mistake["client_id"], mistake["error_type"]) == ("clumsy", "invalid_message")

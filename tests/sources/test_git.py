@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.sources import git as module
+from app.sources import git_command
 from app.sources.git import GitSource
 
 Commits = asyncio.Queue[dict[str, object]]
@@ -146,12 +148,28 @@ async def test_no_repository_or_program(
     assert [entry["event"] for entry in logs] == ["git_unavailable"] * 3
 
 
+async def test_the_repository_is_deleted(repository: Path) -> None:
+    commit(repository, "base", "a")
+    source = GitSource(lambda *_: None, repository)
+    with capture_logs() as logs:
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            group.create_task(source.run())
+            await source.ready.wait()
+            shutil.rmtree(repository)
+    said = [entry["event"] for entry in logs]
+    # A command may meet the folder half deleted.
+    assert [event for event in said if event != "git_command_failed"] == [
+        "commits_watched",
+        "git_unavailable",
+    ]
+
+
 async def test_a_slow_command_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "git"
     program.write_text("#!/bin/sh\necho $$ > pid\nexec /bin/sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(module, "COMMAND_SECONDS", 2.0)
+    monkeypatch.setattr(git_command, "COMMAND_SECONDS", 2.0)
     async with asyncio.timeout(20):
         await GitSource(lambda *_: None, tmp_path).run()
     with pytest.raises(ProcessLookupError):

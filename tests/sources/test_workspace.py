@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 from structlog.testing import capture_logs
 
 from app.sources.workspace import WorkspaceSource
+from tests.waiting import ticks
 
 Event = tuple[str, dict[str, object]]
 
@@ -34,8 +36,11 @@ class Seen:
                 for found, data in self.all:
                     if found == kind and data["path"] == path:
                         return data
-                self._more.clear()
-                await self._more.wait()
+                await self.more()
+
+    async def more(self) -> None:
+        self._more.clear()
+        await self._more.wait()
 
     def paths(self, kind: str = "") -> list[object]:
         return [data["path"] for found, data in self.all if kind in found]
@@ -101,35 +106,26 @@ async def test_a_moved_directory(tmp_path: Path) -> None:
         await seen.until("file.created", "new/b")
 
 
-async def test_silent_names(tmp_path: Path) -> None:
-    (tmp_path / ".git").mkdir()
-    (tmp_path / ".sightline").mkdir()
-    async with watching(tmp_path) as seen:
-        for name in (".git/x", ".sightline/x", ".a.swp", "a.swo", "a~", ".#a", "#a#", "4913"):
-            (tmp_path / name).write_text("")
-        (tmp_path / "last").write_text("")
-        await seen.until("file.created", "last")
-        assert seen.paths("created") == ["last"]
-
-
-async def test_gitignore(tmp_path: Path) -> None:
-    (tmp_path / ".git" / "info").mkdir(parents=True)
+async def test_what_is_ignored_is_silent_and_the_rules_may_change(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
     (tmp_path / ".git" / "info" / "exclude").write_text("private\n")
-    (tmp_path / ".gitignore").write_text("*.log\nbuild/\n")
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / ".gitignore").write_text("!keep.log\n/only\n")
-    async with watching(tmp_path) as seen:
-        (tmp_path / "build").mkdir()
-        for name in ("a.log", "build/x", "private", "sub/b.log", "sub/only"):
-            (tmp_path / name).write_text("")
-        for name in ("sub/keep.log", "only"):
-            (tmp_path / name).write_text("")
-            await seen.until("file.created", name)
-        assert sorted(map(str, seen.paths("created"))) == ["only", "sub/keep.log"]
-        (tmp_path / ".gitignore").write_text("*.txt\n")
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    folder = tmp_path / "w"
+    (folder / "build").mkdir(parents=True)
+    (folder / ".gitignore").write_text("build/\n")
+    async with watching(folder) as seen:
+        for name in ("a.log", "build/x", "private", ".a.swp"):
+            (folder / name).write_text("")
+        (folder / "shown").write_text("")
+        await seen.until("file.created", "shown")
+        assert seen.paths() == ["shown"]
+        (folder / ".gitignore").write_text("*.txt\n")
         await seen.until("file.modified", ".gitignore")
-        (tmp_path / "b.txt").write_text("")
-        (tmp_path / "b.log").write_text("")
+        (folder / "b.txt").write_text("")
+        (folder / "build" / "y").write_text("")
+        await seen.until("file.created", "build/y")
+        (tmp_path / ".gitignore").write_text("")
+        (folder / "b.log").write_text("")
         await seen.until("file.created", "b.log")
         assert "b.txt" not in seen.paths()
 
@@ -162,7 +158,7 @@ async def test_the_folder_is_deleted(tmp_path: Path) -> None:
             group.create_task(source.run())
             await source.ready.wait()
             folder.rmdir()
-    assert [entry["event"] for entry in logs] == ["workspace_unavailable"]
+    assert [entry["event"] for entry in logs] == ["files_watched", "workspace_unavailable"]
 
 
 async def test_a_large_checkout_leaves_the_loop_free(tmp_path: Path) -> None:
@@ -176,20 +172,20 @@ async def test_a_large_checkout_leaves_the_loop_free(tmp_path: Path) -> None:
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-q", "-m", "large")
     git(tmp_path, "switch", "-q", "main")
-    longest = 0.0
+    # The process's own time, threads included: what other programs take is no fault of ours.
+    turns = [time.process_time()]
 
-    async def measure() -> None:
-        nonlocal longest
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0.005)
-            longest = max(longest, time.perf_counter() - before)
+    async def turn() -> None:
+        async for _ in ticks(0.005):
+            turns.append(time.process_time())
 
     async with watching(tmp_path) as seen:
-        meter = asyncio.create_task(measure())
+        turning = asyncio.create_task(turn())
         await asyncio.to_thread(git, tmp_path, "switch", "-q", "large")
-        for number in range(5000):
-            await seen.until("file.created", f"d{number % 50}/{number}.txt")
-        meter.cancel()
-        assert len(seen.paths("created")) == 5050
-    assert longest < 0.2, longest
+        async with asyncio.timeout(20):
+            while len(seen.paths("created")) < 5050:
+                await seen.more()
+        turning.cancel()
+        paths = seen.paths("created")
+        assert len(paths) == len(set(paths)) == 5050
+    assert max(after - before for before, after in pairwise(turns)) < 0.1

@@ -1,0 +1,53 @@
+"""How a test waits: for a condition, looked at when it may have changed, never for a time to pass."""
+
+import asyncio
+import itertools
+import selectors
+from collections.abc import AsyncIterator, Callable
+
+
+class WatchfulSelector(selectors.DefaultSelector):
+    """Looks at the conditions that tests wait for whenever the loop has nothing else to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awaited: dict[asyncio.Future[None], Callable[[], object]] = {}
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        for future, condition in self.awaited.items():
+            if not future.done() and condition():
+                future.set_result(None)
+                timeout = 0
+        return super().select(timeout)
+
+
+class WatchfulLoop(asyncio.SelectorEventLoop):
+    """The loop of every test: what runs in it changes only in its turns, so each turn looks again."""
+
+    def __init__(self) -> None:
+        self.selector = WatchfulSelector()
+        super().__init__(self.selector)
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
+    """Return as soon as the condition holds, which code in the test's own loop must bring about."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, WatchfulLoop)
+    future: asyncio.Future[None] = loop.create_future()
+    loop.selector.awaited[future] = condition
+    try:
+        async with asyncio.timeout(timeout_s):
+            await future
+    finally:
+        del loop.selector.awaited[future]
+
+
+async def ticks(interval_s: float) -> AsyncIterator[int]:
+    """Count at a steady pace, catching up when late: a load has a rate, and only a timer gives one."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for number in itertools.count():
+        due = asyncio.Event()
+        loop.call_at(began + number * interval_s, due.set)
+        await due.wait()
+        yield number

@@ -1,0 +1,117 @@
+"""The direct outlet: what the bus and the transport do to it, step by step.
+
+`test_outlet_machine` holds what a client gets over any history; here is what it costs and bounds.
+"""
+
+import asyncio
+
+from app.channels.bus import FLUSH_BYTES, FLUSH_EVENTS
+from app.filters import EventFilter
+from app.ws.outlet import MAX_CONTROL, DirectOutlet
+from tests.support import FakeClock, FakeTransport, make_bus, publish
+
+
+class Wire:
+    """A client on a fake transport; `writes` holds what each write brought."""
+
+    def __init__(self, room: int = 1_000_000, queue_size: int = 9) -> None:
+        self.due: list[object] = []  # what the bus asked the loop to call
+        self.bus = make_bus(FakeClock(), queue_size=queue_size)
+        self.bus._call_soon = self.due.append
+        self.transport = FakeTransport(room)
+        self.join()
+
+    def join(self, *patterns: str) -> DirectOutlet:
+        self.subscription = self.bus.join(EventFilter(patterns or ("*",)))[0]
+        self.outlet = DirectOutlet(self.subscription, self.transport, self.bus.clock, 30.0)
+        self.outlet.attach()
+        return self.outlet
+
+    def told(self) -> list[object]:
+        return [m["sequence_number"] if "data" in m else m["type"] for m in self.transport.take()]
+
+
+def test_a_turn_is_one_write_and_asks_the_loop_once() -> None:
+    wire = Wire()
+    publish(wire.bus, "a.x", "a.x", "a.x")
+    assert (wire.told(), len(wire.due)) == ([], 1)
+    wire.bus._end_turn()
+    assert (wire.told(), wire.transport.writes) == ([1, 2, 3], 1)
+    publish(wire.bus, "a.x")
+    assert len(wire.due) == 2
+
+
+def test_a_long_turn_is_flushed_early_by_count_and_by_bytes() -> None:
+    wire = Wire()
+    publish(wire.bus, *["a.x"] * FLUSH_EVENTS)
+    assert len(wire.told()) == FLUSH_EVENTS
+    publish(wire.bus, "a.x", data=b'{"k":"%s"}' % (b"x" * FLUSH_BYTES))
+    assert wire.told() == [FLUSH_EVENTS + 1]
+
+
+def test_nobody_direct_means_no_turn() -> None:
+    wire = Wire()
+    wire.subscription.close()
+    publish(wire.bus, *["a.x"] * 2 * FLUSH_EVENTS)
+    assert wire.due == []
+
+
+def test_a_transport_that_raises_is_aborted_and_the_others_are_served() -> None:
+    wire = Wire()
+    broken = FakeTransport()
+    subscription = wire.bus.join(EventFilter())[0]
+    outlet = DirectOutlet(subscription, broken, wire.bus.clock, 30.0)
+    outlet.attach()
+    outlet.write = broken.refuse
+    wire.join()
+    publish(wire.bus, "a.x")
+    wire.bus.flush()
+    assert broken.evicted == "internal_error"
+    assert wire.told() == [1, 1]
+
+
+def test_answers_wait_for_a_full_transport_in_order_and_are_bounded() -> None:
+    wire = Wire(room=1)
+    wire.outlet.answer(b'{"type":"connected"}')
+    assert all(wire.outlet.answer(b'{"type":"pong"}') for _ in range(MAX_CONTROL))
+    assert not wire.outlet.answer(b'{"type":"pong"}')
+    assert wire.told() == ["connected"]
+    assert wire.told() == ["pong"]
+
+
+def test_a_client_behind_gets_answers_before_the_events_that_wait() -> None:
+    wire = Wire(room=2)
+    publish(wire.bus, "a.x", "a.x")
+    wire.bus.flush()
+    publish(wire.bus, "a.x")
+    wire.outlet.answer(b'{"type":"pong"}')
+    assert wire.told() == [1, 2]
+    assert wire.told() == ["pong", 3]
+
+
+def test_nothing_is_written_after_the_subscription_was_closed() -> None:
+    wire = Wire(room=1)
+    publish(wire.bus, "a.x")
+    wire.bus.flush()
+    publish(wire.bus, "a.x")
+    wire.subscription.close()
+    wire.subscription.fall_behind()
+    assert wire.told() == [1]
+    assert wire.told() == []
+    assert not wire.subscription.go_direct(wire.outlet)
+
+
+async def test_it_beats_with_the_position_and_ends_with_the_subscription() -> None:
+    wire = Wire()
+    wire.subscription.close()
+    subscription = wire.bus.subscribe()
+    outlet = DirectOutlet(subscription, wire.transport, wire.bus.clock, 0.0)
+    publish(wire.bus, "a.x")
+    running = asyncio.ensure_future(outlet.run())
+    for _ in range(10):  # turns; the event comes, then a heartbeat
+        await asyncio.sleep(0)
+    beat = wire.transport.take()[-1]
+    assert (beat["type"], beat["sequence_number"]) == ("heartbeat", 1)
+    subscription.close()
+    async with asyncio.timeout(5):
+        await running
