@@ -5,11 +5,11 @@ import copy
 import errno
 import signal
 import socket
-from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
 import click
+import structlog
 import uvicorn
 from litestar import Litestar
 from litestar.cli._utils import LitestarEnv, create_ssl_files, validate_ssl_file_paths
@@ -19,10 +19,13 @@ from uvicorn.config import WSProtocolType
 
 from app.log import uvicorn_log_config
 from app.settings import Settings
+from app.state import URL_FILE, read_private, write_private
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
+from app.ws.uvicorn_strict import StrictHTTPProtocol
 
 DEFAULT_PORT = 3000
 BACKLOG = 2048
+_log = structlog.get_logger("sightline.cli")
 
 
 class SightlineCLI(CLIPlugin):
@@ -77,20 +80,37 @@ class SightlineCLI(CLIPlugin):
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, as uvicorn does not when it is handed sockets; drains at the signal."""
+    """Says where it listens and how to log in; drains at the signal."""
 
-    def __init__(self, config: uvicorn.Config, begin_drain: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: Litestar, settings: Settings) -> None:
         super().__init__(config)
-        self._begin_drain = begin_drain
+        self._app = app
+        self._settings = settings
+        self._url_file = settings.state_dir / URL_FILE
+        self._url: str | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._begin_drain()  # uvicorn runs the lifespan's end only once all connections are gone
+        # uvicorn runs the lifespan's end only once all connections are gone
+        self._app.state.begin_drain()
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if sockets:
-            self._log_started_message(sockets)
+        if not sockets or not self.started:
+            return
+        self._log_started_message(sockets)  # uvicorn does not when it is handed sockets
+        self._url = url = url_of(sockets, "https" if self.config.is_ssl else "http")
+        write_private(self._url_file, url)
+        if self.config.is_ssl and url not in self._settings.allowed_origins:
+            _log.warning("origin_not_allowed", origin=url, setting="SIGHTLINE_ALLOWED_ORIGINS")
+        # To the terminal and never through logging: a secret does not go into a log.
+        ticket = self._app.state.keyring.tickets.issue()
+        print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._url is not None and read_private(self._url_file) == self._url:
+            self._url_file.unlink(missing_ok=True)
+        await super().shutdown(sockets)
 
 
 def uvicorn_config(
@@ -115,7 +135,7 @@ def uvicorn_config(
         ssl_certfile=certificate,
         ssl_keyfile=key,
         ws=ws,
-        http="httptools",
+        http=StrictHTTPProtocol,
         ws_ping_interval=settings.heartbeat_interval_s,
         ws_ping_timeout=settings.pong_timeout_s,
         ws_max_size=settings.max_message_bytes,
@@ -148,7 +168,7 @@ def serve(
     previous = signal.signal(signal.SIGTERM, _exit)
     try:
         with _server_lifespan(app):
-            _Server(config, app.state.begin_drain).run(sockets)
+            _Server(config, app, settings).run(sockets)
     except KeyboardInterrupt:
         pass
     finally:
@@ -191,6 +211,15 @@ def bind(host: str, port: int) -> list[socket.socket]:
     if not sockets:
         _fail(_why(failure or OSError("no address"), host, port))
     return sockets
+
+
+def url_of(sockets: list[socket.socket], scheme: str) -> str:
+    """Where a browser on this machine finds the gateway: on the loopback where it listens there."""
+    names = [listener.getsockname()[:2] for listener in sockets]
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    addresses = [local.get(address, address) for address, _ in names]
+    address = next((a for a in ("127.0.0.1", "::1") if a in addresses), addresses[0])
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{names[0][1]}"
 
 
 def _why(error: OSError, host: str, port: int) -> str:

@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 
 import structlog
 from litestar import Litestar
-from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
 from litestar.di import Provide
 
 from app import log
-from app.api import events, metrics, status
+from app.api import events, login, metrics, pages, status
 from app.auth.denial import Door, http_refusal, remember
-from app.auth.guards import require_token
-from app.auth.tokens import session_token
+from app.auth.guards import require_credential
+from app.auth.tokens import Keyring
 from app.catalog import Catalog
 from app.channels.backend import MemoryBackend
 from app.channels.bus import EventBus, new_epoch
@@ -36,6 +36,12 @@ from app.ws.listener import events_socket
 from app.ws.registry import ConnectionRegistry
 
 _log = structlog.get_logger("sightline.main")
+
+
+def keyring_of(state: State) -> Keyring:
+    """The keyring that the lifespan made."""
+    keyring: Keyring = state.keyring
+    return keyring
 
 
 def _given(value: object) -> Provide:
@@ -73,7 +79,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         log.configure(settings)
-        app.state.session_token = session_token(settings)
+        app.state.keyring = Keyring(settings, clock)
         publisher.start(asyncio.get_running_loop())
         with only_worker(settings.state_dir):
             async with asyncio.TaskGroup() as tasks:
@@ -98,6 +104,12 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             events_socket,
             events.publish_events,
             events.read_events,
+            login.make_ticket,
+            login.log_in,
+            pages.console,
+            pages.login_page,
+            pages.static_file,
+            pages.client_file,
             status.health,
             status.session,
             status.catalog,
@@ -113,12 +125,12 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             "settings": _given(settings),
             "catalog": _given(catalog),
             "counters": _given(counters),
+            "keyring": Provide(keyring_of, sync_to_thread=False),
         },
-        guards=[require_token],
+        guards=[require_credential],
         lifespan=[lifespan],
         after_exception=[remember],
         exception_handlers={Exception: http_refusal},
-        cors_config=CORSConfig(allow_origins=list(settings.allowed_origins)),
         openapi_config=None,
         logging_config=None,
         plugins=[SightlineCLI(settings)],

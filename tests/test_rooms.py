@@ -16,9 +16,11 @@ KNOW_LITESTAR = {
     "auth/denial.py",
     "ws/listener.py",
     "api/events.py",
+    "api/login.py",
+    "api/pages.py",
     "api/status.py",
 }
-KNOW_UVICORN = {"cli.py", "ws/uvicorn_protocol.py"}
+KNOW_UVICORN = {"cli.py", "ws/uvicorn_protocol.py", "ws/uvicorn_strict.py"}
 FILES = sorted(APP.rglob("*.py"))
 
 

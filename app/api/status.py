@@ -3,15 +3,18 @@
 from importlib.metadata import version
 
 import msgspec
-from litestar import get
+from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
+from app.auth.guards import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
 from app.settings import Settings
 from app.ws.listener import limits_of
 from app.ws.messages import Limits
 from app.ws.registry import ConnectionRegistry
+
+HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
 class Health(msgspec.Struct):
@@ -24,7 +27,7 @@ class Health(msgspec.Struct):
 class SessionStatus(msgspec.Struct):
     """How the caller is authenticated, and the room there is."""
 
-    authenticated_by: str
+    authenticated_by: AuthenticatedBy
     limits: Limits
     places_taken: int
 
@@ -43,10 +46,13 @@ async def health() -> Health:
 
 @get("/api/session")
 async def session(
-    registry: NamedDependency[ConnectionRegistry], settings: NamedDependency[Settings]
+    request: HTTPRequest,
+    registry: NamedDependency[ConnectionRegistry],
+    settings: NamedDependency[Settings],
 ) -> SessionStatus:
     """Tell the caller that its credential is good, and what to expect."""
-    return SessionStatus("token", limits_of(settings), registry.taken)
+    authenticated_by = request.scope["state"]["authenticated_by"]
+    return SessionStatus(authenticated_by, limits_of(settings), registry.taken)
 
 
 @get("/api/catalog")

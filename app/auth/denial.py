@@ -14,7 +14,7 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth.guards import check_browser_rules, check_credentials
+from app.auth.guards import authenticate_scope, check_browser_rules, shared_origin
 from app.errors import (
     ErrorMessage,
     ForbiddenError,
@@ -27,6 +27,7 @@ from app.settings import Settings
 
 RETRY_AFTER_S = 5
 OPEN_PATH = "/api/health"
+_SHARED_HEADERS = b"Authorization, Content-Type, Last-Event-ID, X-Session-Token"
 _REMEMBERED = "sightline_refusal"
 _log = structlog.get_logger("sightline.door")
 
@@ -50,7 +51,7 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
     if isinstance(error, UnavailableError):
         headers["retry-after"] = str(RETRY_AFTER_S)
     if status == 426:
-        headers |= {"upgrade": "websocket", "connection": "Upgrade"}
+        headers |= {"upgrade": "websocket", "connection": "Upgrade", "sec-websocket-version": "13"}
     return status, headers, msgspec.json.encode(ErrorMessage(code, message))
 
 
@@ -65,7 +66,7 @@ def http_refusal(request: Request[object, object, object], error: Exception) -> 
     if isinstance(error, MethodNotAllowedException) and request.scope["path"] != OPEN_PATH:
         # Routing fails before any guard: who has no credential learns no methods.
         try:
-            check_credentials(request.scope["headers"], request.app.state.session_token)
+            authenticate_scope(request.scope)
         except UnauthorizedError as unauthorized:
             error = unauthorized
     status, headers, body = refusal(error)
@@ -93,8 +94,29 @@ def _counting(send: Send, refusals: Counter[str]) -> Send:
     return counted_send
 
 
+def _sharing(send: Send, origin: bytes) -> Send:
+    """Let the page of a configured origin read the answer, a refusal too, and send our headers.
+
+    Without `Access-Control-Allow-Credentials`: pages of other origins show a token, no cookie.
+    """
+    cors = [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-methods", b"GET, POST"),
+        (b"access-control-allow-headers", _SHARED_HEADERS),
+        (b"access-control-max-age", b"600"),
+        (b"vary", b"Origin"),
+    ]
+
+    async def send_shared(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *cors]
+        await send(message)
+
+    return send_shared
+
+
 class Door:
-    """The outermost layer: Host and Origin first, then a real answer to a refused upgrade."""
+    """The outermost layer: Host and Origin first, CORS, a real answer to a refused upgrade."""
 
     def __init__(self, app: ASGIApp, settings: Settings, counters: Counters) -> None:
         self._app = app
@@ -113,7 +135,8 @@ class Door:
                 await self._refuse(error, scope, send)
                 return
         if scope["type"] == ScopeType.HTTP:
-            await self._app(scope, receive, send)
+            origin = shared_origin(scope["headers"], self._settings.allowed_origins)
+            await self._app(scope, receive, _sharing(send, origin) if origin else send)
             return
         accepted = False
 

@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed
 
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
-from app.cli import uvicorn_config
+from app.cli import bind, uvicorn_config
+from app.events import Clock
 from app.main import create_app
 from app.settings import Settings
 from app.ws.registry import ConnectionRegistry
@@ -78,13 +79,13 @@ class Answer:
 class Gateway:
     """A running gateway."""
 
-    def __init__(self, settings: Settings, ws: Any) -> None:
+    def __init__(self, settings: Settings, ws: Any, clock: Clock | None = None) -> None:
         self.settings = settings
-        self.app = create_app(settings)
+        self.app = create_app(settings, clock)
         self.bus: EventBus = self.app.dependencies["bus"].dependency()
         self.publisher: EventPublisher = self.app.dependencies["publisher"].dependency()
         self.registry: ConnectionRegistry = self.app.dependencies["registry"].dependency()
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        (self.socket,) = bind("127.0.0.1", 0)  # asyncio leaves Nagle on for create_server's
         self.port: int = self.socket.getsockname()[1]
         config = uvicorn_config(self.app, settings, ws=ws)
         self.server = uvicorn.Server(config)
@@ -178,7 +179,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     """Start a gateway with settings of the test's own."""
     running: list[Gateway] = []
 
-    async def start_one(ws: Any = SightlineWebSocketProtocol, **settings: Any) -> Gateway:
+    async def start_one(
+        ws: Any = SightlineWebSocketProtocol, clock: Clock | None = None, **settings: Any
+    ) -> Gateway:
         defaults: dict[str, Any] = {
             "session_token": TOKEN,
             "state_dir": tmp_path / "state",
@@ -186,7 +189,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
             "heartbeat_interval_s": 20.0,
             "log_format": "json",
         }
-        gateway = Gateway(Settings(**{**defaults, **settings}), ws)
+        gateway = Gateway(Settings(**{**defaults, **settings}), ws, clock)
         running.append(gateway)
         await gateway.start()
         return gateway

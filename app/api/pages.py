@@ -1,0 +1,78 @@
+"""The pages and scripts that browsers load. None holds a secret; they come with strict rules."""
+
+import hashlib
+from pathlib import Path
+
+from litestar import Request, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from app.auth.guards import authenticate_scope
+from app.errors import UnauthorizedError
+
+APP = Path(__file__).parent.parent
+STATIC = APP / "static"
+# In a checkout the client has a folder of its own; the wheel carries a copy.
+CLIENT = next(filter(Path.is_dir, (APP / "client", APP.parent / "clients" / "js")), STATIC)
+MEDIA_TYPES = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".ts": "text/plain",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+RULES = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",  # ask each time: the ETag saves the body
+}
+HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
+
+
+def _answer(request: HTTPRequest, path: Path, media_type: str = "text/html") -> Response[bytes]:
+    body = path.read_bytes()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {**RULES, "ETag": etag}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(b"", status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type=media_type)
+
+
+def _listed(request: HTTPRequest, folder: Path, name: FromPath[str]) -> Response[bytes]:
+    """Only names that stand in the folder are looked up, so no path leads out of it."""
+    for path in folder.iterdir():
+        if path.name == name and path.suffix in MEDIA_TYPES and path.is_file():
+            return _answer(request, path, MEDIA_TYPES[path.suffix])
+    raise NotFoundException
+
+
+@get("/", opt={"open": True}, sync_to_thread=True)
+def console(request: HTTPRequest) -> Response[bytes]:
+    """The console; to who is not logged in, how to."""
+    try:
+        authenticate_scope(request.scope)
+    except UnauthorizedError:
+        return _answer(request, STATIC / "login.html")
+    return _answer(request, STATIC / "index.html")
+
+
+@get("/login", opt={"open": True}, sync_to_thread=True)
+def login_page(request: HTTPRequest) -> Response[bytes]:
+    """Where a login link leads: the page's script trades the ticket for a cookie."""
+    return _answer(request, STATIC / "login.html")
+
+
+@get("/static/{name:str}", opt={"open": True}, sync_to_thread=True)
+def static_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
+    """What the pages are made of."""
+    return _listed(request, STATIC, name)
+
+
+@get("/client/{name:str}", opt={"open": True}, sync_to_thread=True)
+def client_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
+    """The browser client, for any page that imports it."""
+    return _listed(request, CLIENT, name)

@@ -1,0 +1,109 @@
+"""The links that `litestar run` and `litestar login` print, as a user sees them."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.live.conftest import TOKEN
+from tests.live.test_process import FIRST_REPLY_S, ROOT, free_port
+
+
+async def litestar(folder: Path, *words: str, **environ: str) -> asyncio.subprocess.Process:
+    inherited = {
+        k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
+    }
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "litestar", "--app", "app:create_app", *words),
+        cwd=folder,
+        env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN, **environ},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def said_by(process: asyncio.subprocess.Process) -> tuple[str, str]:
+    out, err = await asyncio.wait_for(process.communicate(), FIRST_REPLY_S)
+    return out.decode(), err.decode()
+
+
+async def test_a_start_prints_a_link_that_logs_in_and_so_does_litestar_login(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    url, url_file = f"http://127.0.0.1:{port}", tmp_path / ".sightline" / "gateway.url"
+    opened = tmp_path / "opened"
+    (browser := tmp_path / "browser").write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o700)
+    process = await litestar(tmp_path, "run", "--port", str(port), SIGHTLINE_LOG_LEVEL="debug")
+    try:
+        line = (await asyncio.wait_for(process.stdout.readline(), FIRST_REPLY_S)).decode()
+        links = [line.split()[-1]]
+        assert url_file.read_text() == f"{url}\n"
+        assert url_file.stat().st_mode & 0o777 == 0o600
+        for words in (["login"], ["login", "--open"]):
+            out, err = await said_by(await litestar(tmp_path, *words, BROWSER=str(browser)))
+            assert err == ""
+            links.append(out.strip())
+        assert opened.read_text().strip() == links[-1]
+        async with httpx.AsyncClient(trust_env=False) as http:
+            for link in links:
+                assert link.startswith(f"{url}/login#")
+                body = {"ticket": link.partition("#")[2]}
+                assert (await http.post(f"{url}/api/login", json=body)).status_code == 204
+                assert (await http.post(f"{url}/api/login", json=body)).status_code == 401
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = await said_by(process)
+    assert out == ""
+    for link in links:
+        assert link.partition("#")[2] not in err
+    assert not url_file.exists()
+    out, err = await said_by(await litestar(tmp_path, "login"))
+    assert "start the gateway in this folder first" in " ".join(err.split())
+
+
+async def test_litestar_login_says_when_the_gateway_is_gone(tmp_path: Path) -> None:
+    state = tmp_path / ".sightline"
+    state.mkdir()
+    (state / "session.token").write_text(TOKEN)
+    (state / "gateway.url").write_text(url := f"http://127.0.0.1:{free_port()}")
+    process = await litestar(tmp_path, "login")
+    out, err = await said_by(process)
+    assert (process.returncode, out) == (1, "")
+    assert url in err
+    assert "is it running?" in " ".join(err.split())
+    assert TOKEN not in err
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+async def test_over_tls_the_own_origin_is_configured_and_the_cookie_secure(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"https://127.0.0.1:{port}"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout k.pem -out c.pem"
+    making = await asyncio.create_subprocess_exec(*make.split(), cwd=tmp_path)
+    assert await making.wait() == 0
+    certificate = ["--ssl-certfile=c.pem", "--ssl-keyfile=k.pem"]
+    for allowed, status in (("", 403), (url, 204)):
+        process = await litestar(
+            *(tmp_path, "run", "--port", str(port), *certificate),
+            SIGHTLINE_ALLOWED_ORIGINS=allowed,
+            SIGHTLINE_WORKSPACE="",
+        )
+        try:
+            line = (await asyncio.wait_for(process.stdout.readline(), FIRST_REPLY_S)).decode()
+            assert f" {url}/login#" in line
+            async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+                body = {"ticket": line.strip().partition("#")[2]}
+                answer = await http.post(f"{url}/api/login", json=body, headers={"Origin": url})
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, err = await said_by(process)
+        assert answer.status_code == status
+        assert ("SIGHTLINE_ALLOWED_ORIGINS" in err) == (status == 403)
+        assert ("; Secure" in answer.headers.get("set-cookie", "")) == (status == 204)
