@@ -340,7 +340,7 @@ export class EventStream extends EventTarget {
   #batch = []; // received and not yet handed over, at most BATCH_LIMIT
   #batchTimer = null;
   #frame = null;
-  #heardAt = 0;
+  #heardAt = null; // when the last frame came; null while a sign of life is asked for
   #patient = false; // whether waiting is not to be cut short by the page coming back
 
   constructor({
@@ -439,6 +439,7 @@ export class EventStream extends EventTarget {
     const socket = this.#socket;
     socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
     socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
+    socket.onerror = () => socket === this.#socket && this.#lost(1006); // node 20 tells no close then
     this.#after(CONNECT_TIMEOUT_S, () => this.#lost(1006));
   }
 
@@ -528,9 +529,9 @@ export class EventStream extends EventTarget {
 
   /** A ping that any frame may answer; silence means that the connection is dead, whatever the browser believes. */
   #probe() {
-    const askedAt = this.#io.now();
+    this.#heardAt = null;
     this.#socket.send('{"type":"ping"}');
-    this.#after(PROBE_S, () => (this.#heardAt >= askedAt ? this.#watch() : this.#lost(1006)));
+    this.#after(PROBE_S, () => (this.#heardAt === null ? this.#lost(1006) : this.#watch()));
   }
 
   #wake = ({ type }) => {
