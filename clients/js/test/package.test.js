@@ -61,7 +61,7 @@ test("the readme's pages hear events", { skip: missing }, async (t) => {
           .replace("ws://127.0.0.1:3000/ws", url)
           .replace("new EventStream({", `new EventStream(${options}`),
     );
-    const child = execFile(process.execPath, ["--experimental-websocket", page]);
+    const child = execFile(process.execPath, [...process.execArgv, page]);
     t.after(() => child.kill());
     let printed = "";
     child.stdout.on("data", (text) => (printed += text));
