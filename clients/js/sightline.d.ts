@@ -1,0 +1,145 @@
+import type { EventData } from "./events.d.ts";
+
+export type { EventData } from "./events.d.ts";
+
+export type EventType = keyof EventData;
+
+/** An event: comparing `type` narrows `data`. */
+export type StreamEvent<T extends EventType = EventType> = {
+  [K in T]: {
+    type: K;
+    timestamp: string;
+    sequence_number: number;
+    data: EventData[K];
+    metadata: Metadata;
+  };
+}[T];
+
+/** Free, but for these names. */
+export interface Metadata {
+  source?: string;
+  agent?: string;
+  correlation_id?: string;
+  causation_id?: string;
+  [field: string]: unknown;
+}
+
+/** What was lost: the range is inclusive; null is what cannot be known. */
+export interface Gap {
+  type: "gap";
+  from_sequence_number: number | null;
+  to_sequence_number: number | null;
+  dropped: number | null;
+  reason: "epoch_changed" | "expired" | "replay_limit" | "slow_consumer";
+}
+
+export interface Position {
+  readonly epoch: string;
+  readonly sequence_number: number;
+}
+
+export interface Limits {
+  max_clients: number;
+  queue_size: number;
+  replay_limit: number;
+  replay_window_s: number;
+  max_message_bytes: number;
+  max_event_bytes: number;
+}
+
+export type State =
+  | { readonly name: "connecting" }
+  | { readonly name: "live" }
+  | { readonly name: "behind"; readonly reason: "slow_consumer" }
+  | {
+      readonly name: "reconnecting";
+      /** Seconds from when the state was told to the next attempt. */
+      readonly retryInS: number;
+      readonly reason: "connection lost" | "restarting" | "full" | "down" | "too many messages";
+      readonly message?: string;
+    }
+  | {
+      readonly name: "refused";
+      readonly reason:
+        "not logged in" | "forbidden" | "bad request" | "replaced" | "message too big";
+      readonly message?: string;
+    }
+  | { readonly name: "closed" };
+
+/** `*`, `git.*`, `*.failed`, `git.commit_created`. */
+export type Pattern = string;
+
+export interface EventStreamOptions {
+  /** Relative to the page, or absolute with http, https, ws or wss. Default "/ws". */
+  url?: string;
+  /** The session token, for pages without the login cookie. */
+  token?: string;
+  /** What to hear; absent is everything, an empty array nothing. */
+  types?: readonly Pattern[];
+  onEvent?: (event: StreamEvent) => void;
+  /** With `batch`: what came since the last animation frame, in order, gaps among it. */
+  onEvents?: (items: Array<StreamEvent | Gap>) => void;
+  onGap?: (gap: Gap) => void;
+  onState?: (state: State) => void;
+  /** Hand over once per animation frame, through `onEvents` in place of `onEvent`. */
+  batch?: boolean;
+  /** What stands in for the page's own WebSocket, fetch, timers and so on; for tests. */
+  environment?: Record<string, unknown>;
+}
+
+export interface EventStreamEventMap {
+  event: CustomEvent<StreamEvent>;
+  events: CustomEvent<Array<StreamEvent | Gap>>;
+  gap: CustomEvent<Gap>;
+  state: CustomEvent<State>;
+  error: CustomEvent<StreamError>;
+}
+
+/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed". */
+export declare class StreamError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: { cause?: unknown });
+}
+
+/** A live stream of events that reconnects and resumes by itself. */
+export declare class EventStream extends EventTarget {
+  /** Throws a `StreamError` for a malformed pattern, a `TypeError` for a malformed url or token. */
+  constructor(options?: EventStreamOptions);
+  readonly state: State;
+  /** The last event processed; null before the first connection. */
+  readonly position: Position | null;
+  /** What the gateway told on connecting; null before. */
+  readonly limits: Limits | null;
+  readonly clientId: string;
+  /** Add patterns; resolves with the whole filter once it is in force. */
+  subscribe(types: readonly Pattern[]): Promise<Pattern[]>;
+  /** Take out exactly these patterns; resolves with the whole filter once it is in force. */
+  unsubscribe(types: readonly Pattern[]): Promise<Pattern[]>;
+  /** Connect now, resuming: the way back from "refused" and "closed". */
+  reconnect(): void;
+  /** Leave; nothing is handed over any more. */
+  close(): void;
+  addEventListener<K extends keyof EventStreamEventMap>(
+    type: K,
+    listener: (this: EventStream, event: EventStreamEventMap[K]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof EventStreamEventMap>(
+    type: K,
+    listener: (this: EventStream, event: EventStreamEventMap[K]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+/** Whether `text` is a well-formed pattern. */
+export declare function isPattern(text: unknown): text is Pattern;
