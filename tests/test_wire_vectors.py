@@ -10,7 +10,7 @@ import pytest
 
 from app import errors
 from app.errors import ErrorMessage, InvalidPatternError
-from app.events import Gap, Position, splice
+from app.events import Gap, Position
 from app.filters import MAX_PATTERNS, EventFilter
 from app.queries import Query
 from app.ws.messages import (
@@ -24,6 +24,7 @@ from app.ws.messages import (
     decode_control,
     encode,
 )
+from tests.support import FakeClock, make_bus
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "wire_vectors.json").read_text())
 RECEIVED = [
@@ -55,9 +56,12 @@ def test_every_control_message_and_every_reason_of_a_gap_has_a_vector() -> None:
 @pytest.mark.parametrize("wire", EVENTS)
 def test_an_event_is_spliced_as_the_vector_says(wire: str) -> None:
     event = json.loads(wire)
+    number, bus = event["sequence_number"], make_bus(FakeClock())
+    bus._store.head = number - 1
     data, metadata = msgspec.json.encode(event["data"]), msgspec.json.encode(event["metadata"])
-    said = splice(event["type"], event["timestamp"], event["sequence_number"], data, metadata)
-    assert said.decode() == wire
+    contents = (b'"data":', data, b',"metadata":', metadata, b"}")
+    said = bus.accept(event["type"], event["timestamp"], number, contents)
+    assert said.encoded.decode() == wire
 
 
 @pytest.mark.parametrize("vector", VECTORS["client_messages"], ids=lambda vector: vector["wire"])
