@@ -23,6 +23,8 @@ def _checked(pattern: str) -> str:
 class EventFilter:
     """An immutable set of patterns in the order they came. No pattern matches nothing."""
 
+    __slots__ = ("_all", "_exact", "patterns")
+
     def __init__(self, patterns: Iterable[str] = ("*",)) -> None:
         """Parse `patterns`.
 

@@ -42,6 +42,11 @@ class Subscription:
     loss always lies between the two and the gap needs no place of its own.
     """
 
+    __slots__ = (
+        *("_bounds", "_bus", "_bytes", "_events", "_gaps", "_on_gap", "_waiter"),
+        *("closed", "dropped", "filter"),
+    )
+
     def __init__(
         self,
         bus: "EventBus",
@@ -56,7 +61,7 @@ class Subscription:
         self._bus = bus
         self._bounds = bounds
         self._on_gap = on_gap
-        self._gaps: deque[Gap] = deque(replay.gaps)
+        self._gaps: list[Gap] = [*replay.gaps]
         self._events: deque[Event] = deque(replay.events)
         self._bytes = sum(len(event.encoded) for event in self._events)
         self._waiter: asyncio.Future[None] | None = None
@@ -92,7 +97,7 @@ class Subscription:
     def take(self) -> Event | Gap | None:
         """Return the next item, or None when nothing is owed now. Never waits."""
         if self._gaps:
-            gap = self._gaps.popleft()
+            gap = self._gaps.pop(0)
             self._bus.counters.gaps[gap.reason] += 1
             self._on_gap(gap)
             return gap

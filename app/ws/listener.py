@@ -16,6 +16,8 @@ from app.channels.backend import ChannelBackend
 from app.channels.bus import EventBus
 from app.channels.subscription import Subscription
 from app.errors import CLOSE_INTERNAL_ERROR, CLOSE_REPLACED, CLOSE_TOO_MANY_MESSAGES
+from app.events import Position
+from app.filters import EventFilter
 from app.queries import Query
 from app.settings import Settings
 from app.ws.messages import Connected, Limits, encode
@@ -24,6 +26,7 @@ from app.ws.registry import ConnectionRegistry
 from app.ws.session import Session, TooManyMessagesError
 
 Socket = WebSocket[object, object, object]  # type: ignore[type-var]
+GONE = (OSError, WebSocketDisconnect)  # how sending tells that the client has left
 _log = structlog.get_logger("sightline.ws")
 
 
@@ -40,7 +43,9 @@ def limits_of(settings: Settings) -> Limits:
 
 
 class Connection:
-    """One accepted socket: its session, its outlet, and the tasks that it owns."""
+    """One accepted socket: its session, its outlet, and the closing of it."""
+
+    __slots__ = ("_closing", "_outlet", "_session", "_socket", "_subscription")
 
     def __init__(
         self, socket: Socket, subscription: Subscription, session: Session, outlet: Outlet
@@ -50,16 +55,11 @@ class Connection:
         self._session = session
         self._outlet = outlet
         self._closing: asyncio.Task[None] | None = None
-        self._sending = asyncio.create_task(self._send())
+        outlet.start(self._failed)
 
-    async def _send(self) -> None:
-        try:
-            await self._outlet.run()
-        except (OSError, WebSocketDisconnect):
-            pass  # the client is gone; the receiving side hears of it too
-        except Exception as error:
-            _log.error("outlet_failed", error_type=type(error).__name__, exc_info=error)
-            self.close(CLOSE_INTERNAL_ERROR, "internal error")
+    def _failed(self, error: Exception) -> None:
+        _log.error("outlet_failed", error_type=type(error).__name__, exc_info=error)
+        self.close(CLOSE_INTERNAL_ERROR, "internal error")
 
     def receive(self, data: str) -> None:
         """Handle one message; the answer goes through the outlet, so that reading never waits."""
@@ -78,16 +78,16 @@ class Connection:
             self._closing = asyncio.create_task(self._close(code, reason))
 
     async def _close(self, code: int, reason: str) -> None:
-        self._sending.cancel()
+        await self._outlet.stop()
         with suppress(OSError, WebSocketDisconnect, RuntimeError):
             await self._socket.close(code, reason)
 
     async def end(self) -> None:
-        """Cancel and await what this connection owns."""
-        tasks = [task for task in (self._sending, self._closing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """End and await what this connection began."""
+        await self._outlet.stop()
+        if self._closing is not None:
+            self._closing.cancel()
+            await asyncio.wait({self._closing})
 
 
 def _transport(socket: Socket) -> Transport | None:
@@ -104,6 +104,12 @@ def _transport(socket: Socket) -> Transport | None:
     return transport
 
 
+def _asked(socket: Socket) -> tuple[EventFilter, str, Position | None]:
+    query = Query(socket.scope["query_string"], socket.scope["headers"])
+    position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
+    return query.event_filter(), query.client_id(), position
+
+
 @asynccontextmanager
 async def connection_lifespan(
     socket: Socket,
@@ -113,10 +119,7 @@ async def connection_lifespan(
     settings: NamedDependency[Settings],
 ) -> AsyncIterator[None]:
     """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
-    query = Query(socket.scope["query_string"], socket.scope["headers"])
-    event_filter = query.event_filter()
-    client_id = query.client_id()
-    position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
+    event_filter, client_id, position = _asked(socket)
     place = registry.reserve(client_id)
     log = _log.bind(client_id=client_id)
     transport = _transport(socket)
@@ -131,10 +134,11 @@ async def connection_lifespan(
             position,
             lambda gap: log.warning("gap", reason=gap.reason, dropped=gap.dropped),
         )
+        interval_s = settings.heartbeat_interval_s
         outlet = (
-            ASGIOutlet(subscription, socket.send_text, bus.clock, settings.heartbeat_interval_s)
+            ASGIOutlet(subscription, socket.send_text, bus.clock, interval_s, GONE)
             if transport is None
-            else DirectOutlet(subscription, transport, bus.clock, settings.heartbeat_interval_s)
+            else DirectOutlet(subscription, transport, bus.clock, interval_s)
         )
         connected = Connected(
             client_id=client_id,

@@ -22,11 +22,14 @@ _log = structlog.get_logger("sightline.outlet")
 class Outlet(Protocol):
     """What the listener knows of a connection's writer."""
 
+    def start(self, on_error: Callable[[Exception], None]) -> None:
+        """Begin to send what the subscription owes, and heartbeats; ends with the subscription."""
+
     def answer(self, message: bytes) -> bool:
         """Send a control message, or queue it; False when the client owes us too much reading."""
 
-    async def run(self) -> None:
-        """Send what the subscription owes and heartbeats until it is closed or cancelled."""
+    async def stop(self) -> None:
+        """End all that `start` began; nothing is sent once this returns."""
 
 
 class Transport(Protocol):
@@ -52,8 +55,13 @@ def _encoded(item: Event | Gap) -> bytes:
 class DirectOutlet:
     """Writes ready frames below the ASGI layer. While the client keeps up, the bus does so itself.
 
-    Its task sleeps but for heartbeats: all else happens inside the call that causes it.
+    It has no task: all happens inside the call that causes it, and a timer calls for heartbeats.
     """
+
+    __slots__ = (
+        *("_beating", "_clock", "_control", "_heartbeat_interval_s"),
+        *("_subscription", "_transport", "write"),
+    )
 
     def __init__(
         self,
@@ -67,7 +75,23 @@ class DirectOutlet:
         self._transport = transport
         self._clock = clock
         self._heartbeat_interval_s = heartbeat_interval_s
-        self._control: deque[bytes] = deque()  # holds only what could not be written
+        self._control: list[bytes] = []  # holds only what could not be written
+        self._beating: asyncio.TimerHandle | None = None
+
+    def start(self, on_error: Callable[[Exception], None] = lambda error: None) -> None:
+        """Attach, and begin to beat. An error of the transport ends the connection by itself."""
+        self.attach()
+        self._beat_later()
+
+    def attach(self) -> None:
+        """Follow the transport from full to free; closing the subscription ends it."""
+        self._transport.attach(self._subscription.fall_behind, self._catch_up)
+        self._catch_up()
+
+    async def stop(self) -> None:
+        """Stop the heartbeats. Closing the subscription has ended all else."""
+        if self._beating is not None:
+            self._beating.cancel()
 
     def answer(self, message: bytes) -> bool:
         """Write at once, or queue while the transport is full."""
@@ -84,28 +108,24 @@ class DirectOutlet:
         _log.error("outlet_failed", error_type=type(error).__name__, exc_info=error)
         self._transport.abort("internal_error")
 
-    def attach(self) -> None:
-        """Follow the transport; closing the subscription ends it."""
-        self._transport.attach(self._subscription.fall_behind, self._catch_up)
-        self._catch_up()
-
-    async def run(self) -> None:
-        """Attach, then beat until the subscription is closed or this is cancelled."""
-        self.attach()
-        while not self._subscription.closed:
-            await asyncio.sleep(self._heartbeat_interval_s)
-            self.beat()
-
     def beat(self) -> None:
         """Send a heartbeat; a client that is behind gets it behind the answers it is owed."""
         beat = Heartbeat(self._clock.timestamp(), self._subscription.position)
         self.answer(encode(beat))
 
+    def _beat_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._beating = loop.call_later(self._heartbeat_interval_s, self._beat_again)
+
+    def _beat_again(self) -> None:
+        self.beat()
+        self._beat_later()
+
     def _catch_up(self) -> None:
         """Write what is owed until the transport is full or all is written: then go direct."""
         while self._transport.writable and not self._subscription.closed:
             if self._control:
-                self.answer(self._control.popleft())
+                self.answer(self._control.pop(0))
             elif run := self._run_of_frames():
                 self.write(run)
             elif self._subscription.go_direct(self):
@@ -130,7 +150,10 @@ class ASGIOutlet:
         send: Callable[[str], Awaitable[None]],
         clock: Clock,
         heartbeat_interval_s: float,
+        gone: tuple[type[Exception], ...] = (OSError,),
     ) -> None:
+        """`gone` are the errors by which `send` says that the client has left."""
+        self._gone = gone
         self._subscription = subscription
         self._send = send
         self._clock = clock
@@ -144,6 +167,23 @@ class ASGIOutlet:
         self._control.append(message)
         self._subscription.wake()
         return True
+
+    def start(self, on_error: Callable[[Exception], None]) -> None:
+        """Send in a task of its own; `on_error` is told of what ended it, save a client gone."""
+        self._sending = asyncio.create_task(self._send_all(on_error))
+
+    async def stop(self) -> None:
+        """Cancel the task, between two messages, and wait for its end."""
+        self._sending.cancel()
+        await asyncio.wait({self._sending})
+
+    async def _send_all(self, on_error: Callable[[Exception], None]) -> None:
+        try:
+            await self.run()
+        except self._gone:
+            pass  # the receiving side hears of it too
+        except Exception as error:
+            on_error(error)
 
     async def run(self) -> None:
         """Send until the subscription is closed; cancelling stops between two messages."""

@@ -8,6 +8,8 @@ from app.errors import UnavailableError
 class Place:
     """One of the `max_clients`. Released exactly once, by the connection that holds it."""
 
+    __slots__ = ("client_id", "held", "on_replaced")
+
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
         self.held = True

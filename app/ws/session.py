@@ -32,6 +32,8 @@ class TooManyMessagesError(SightlineError):
 class Session:
     """One client's filter and its control messages."""
 
+    __slots__ = ("_allowance", "_bus", "_on_mistake", "_refilled_at", "_subscription")
+
     def __init__(
         self,
         bus: EventBus,

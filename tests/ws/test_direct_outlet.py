@@ -101,17 +101,19 @@ def test_nothing_is_written_after_the_subscription_was_closed() -> None:
     assert not wire.subscription.go_direct(wire.outlet)
 
 
-async def test_it_beats_with_the_position_and_ends_with_the_subscription() -> None:
+async def test_it_beats_with_the_position_until_it_is_stopped() -> None:
     wire = Wire()
     wire.subscription.close()
     subscription = wire.bus.subscribe()
     outlet = DirectOutlet(subscription, wire.transport, wire.bus.clock, 0.0)
     publish(wire.bus, "a.x")
-    running = asyncio.ensure_future(outlet.run())
-    for _ in range(10):  # turns; the event comes, then a heartbeat
+    outlet.start()
+    for _ in range(10):  # turns; the event comes, then heartbeats
         await asyncio.sleep(0)
-    beat = wire.transport.take()[-1]
-    assert (beat["type"], beat["sequence_number"]) == ("heartbeat", 1)
-    subscription.close()
-    async with asyncio.timeout(5):
-        await running
+    await outlet.stop()
+    told = wire.transport.take()
+    assert [told[0]["type"], told[1]["type"]] == ["a.x", "heartbeat"]
+    assert told[1]["sequence_number"] == 1
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert wire.transport.unread == 0
