@@ -120,6 +120,7 @@ async def connection_lifespan(
 ) -> AsyncIterator[None]:
     """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
     event_filter, client_id, position = _asked(socket)
+    socket.scope["headers"] = []  # read: an idle connection keeps neither them nor their token
     place = registry.reserve(client_id)
     log = _log.bind(client_id=client_id)
     transport = _transport(socket)

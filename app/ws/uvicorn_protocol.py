@@ -79,9 +79,13 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        del self.request  # a copy of what the scope holds: a third of an idle connection
+        event.headers.clear()  # the scope holds them too; an idle connection keeps one copy
         if hasattr(self, "scope"):  # not after a handshake that was refused
             cast(dict[str, object], self.scope["extensions"])[TRANSPORT] = self._direct
+
+    def start_keepalive(self) -> None:
+        del self.response  # sent; see `handle_connect`
+        super().start_keepalive()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
