@@ -44,7 +44,8 @@ test("handlers and listeners get states, events and gaps in order", () => {
   const page = new FakePage();
   const seen = [];
   const stream = page.stream({
-    onEvent: (item) => seen.push(["onEvent", item.sequence_number, stream.position.sequence_number]),
+    onEvent: (item) =>
+      seen.push(["onEvent", item.sequence_number, stream.position.sequence_number]),
     onGap: (item) => seen.push(["onGap", item.to_sequence_number]),
     onState: (state) => seen.push(["onState", state.name]),
   });
@@ -67,7 +68,10 @@ test("handlers and listeners get states, events and gaps in order", () => {
 test("the first state is told, though not before the constructor has returned", () => {
   const page = new FakePage();
   const states = [];
-  const stream = new EventStream({ onState: () => states.push(stream.state.name), environment: page.environment });
+  const stream = new EventStream({
+    onState: () => states.push(stream.state.name),
+    environment: page.environment,
+  });
   assert.deepEqual(states, []);
   page.advance(0);
   assert.deepEqual(states, ["connecting"]);
@@ -256,7 +260,11 @@ test("an overdue heartbeat is asked for, and silence after that is a lost connec
   assert.deepEqual(page.socket.sent, [{ type: "ping" }]);
   assert.equal(stream.state.name, "live");
   page.advance(5);
-  assert.deepEqual(stream.state, { name: "reconnecting", retryInS: 0.25, reason: "connection lost" });
+  assert.deepEqual(stream.state, {
+    name: "reconnecting",
+    retryInS: 0.25,
+    reason: "connection lost",
+  });
   assert.ok(page.socket.isClosed);
 });
 
@@ -421,6 +429,22 @@ test("what waits for a frame is handed over before the resume asks from behind i
   assert.equal(page.query.last_sequence_number, "2");
 });
 
+test("what waited when the stream was closed comes after a reconnect, neither lost nor double", () => {
+  const page = new FakePage();
+  const batches = [];
+  const stream = page.stream({ batch: true, onEvents: (items) => batches.push(numbers(items)) });
+  page.connect();
+  page.say(event(1), event(2));
+  stream.close();
+  page.frame();
+  page.advance(1);
+  assert.deepEqual(batches, []);
+  stream.reconnect();
+  page.advance(0);
+  assert.deepEqual(batches, [[1, 2]]);
+  assert.equal(page.query.last_sequence_number, "2");
+});
+
 test("a handler that reconnects does not get its event again", () => {
   const page = new FakePage();
   const stream = page.stream({ onEvent: () => stream.reconnect() });
@@ -433,7 +457,8 @@ test("a handler that reconnects does not get its event again", () => {
 test("a handler may close the stream, whatever it is called for", () => {
   for (const name of ["connecting", "live", "behind", "reconnecting"]) {
     const page = new FakePage();
-    const closing = ({ detail }) => detail.name === name && detail.name === stream.state.name && stream.close();
+    const closing = ({ detail }) =>
+      detail.name === name && detail.name === stream.state.name && stream.close();
     const stream = new EventStream({ environment: page.environment });
     stream.addEventListener("state", closing);
     page.advance(0);
