@@ -1,5 +1,5 @@
 /**
- * The browser client of the Sightline gateway: connects, resumes, and never calls itself live when it is not.
+ * The browser client of the Sightline gateway: connects, resumes, and says what was lost.
  *
  * `Protocol` decides and `EventStream` acts: the first is pure, without socket, timer or clock; the
  * second is the shell that pages use. The wire contract is docs/protocol.md of the gateway.
@@ -9,14 +9,14 @@ const BACKOFF_MIN_S = 0.5;
 const BACKOFF_MAX_S = 30;
 const MINUTE_S = 60;
 const CONNECT_TIMEOUT_S = 10; // from the first attempt to `connected`, and for /api/session
-const SILENCE_GRACE_S = 5; // beyond the heartbeat's interval, before the gateway is asked for a sign
+const SILENCE_GRACE_S = 5; // beyond the heartbeat's interval, before a sign of life is asked for
 const PROBE_S = 5; // a pong comes well under 5 s even while events flood
 const BEHIND_S = 5; // without a further loss, before `behind` is `live` again
-const BATCH_TIMER_S = 0.25; // hands over where no animation frame comes: a hidden tab, no page at all
+const BATCH_TIMER_S = 0.25; // where no animation frame comes: a hidden tab, no page at all
 const BATCH_LIMIT = 1000; // a fuller batch is handed over at once: nothing is dropped or piled up
 const MAX_PATTERNS = 256;
 const MAX_PATTERN_LENGTH = 64;
-const MAX_FILTER_LENGTH = 4096; // in the address; the gateway's server reads 8 KiB of head, cookies and all
+const MAX_FILTER_LENGTH = 4096; // in the address; of the request 8 KiB are read, cookies and all
 const MAX_CHANGES = 1000; // unanswered ones
 const MAX_TIMER_MS = 2 ** 31 - 1; // a longer timer fires at once
 
@@ -67,8 +67,8 @@ function checked(types) {
   if (patterns.length > MAX_PATTERNS || patterns.join("%2C").length > MAX_FILTER_LENGTH) {
     throw new StreamError(
       "invalid_pattern",
-      `${patterns.length} patterns in one filter: at most ${MAX_PATTERNS}, and ${MAX_FILTER_LENGTH} characters, ` +
-        'fit; use wildcards such as "workflow.*"',
+      `${patterns.length} patterns in one filter: at most ${MAX_PATTERNS} and ` +
+        `${MAX_FILTER_LENGTH} characters fit; use wildcards such as "workflow.*"`,
     );
   }
   return patterns;
@@ -89,7 +89,7 @@ class Filter {
     return this.#changes.reduce((types, change) => applied(types ?? ["*"], change), this.#told);
   }
 
-  /** Add a change; its `message` is to be sent unless an upgrade carries it. Throws a `StreamError`. */
+  /** Add a change and return its message, to be sent unless an upgrade carries it. */
   change(type, types, settle) {
     const change = {
       message: { type, types: checked(types), id: this.#lastId + 1 },
@@ -182,7 +182,7 @@ export class Protocol {
     return this.#epoch !== null;
   }
 
-  /** Take in one raw message: `{}`, or one of `{connected}` (messages to send), `{event}`, `{gap}`, `{error}`, `{answer}`. */
+  /** Take in one raw message: what is to be told of it, or sent for it. */
   receive(text) {
     const message = parsed(text);
     const isEvent = message?.type.includes(".");
@@ -225,13 +225,13 @@ export class Protocol {
     this.position = this.#received;
   }
 
-  /** What follows from a close code: `reconnect` is "backoff", "after_a_minute", "no" or "ask" (why the upgrade failed). */
+  /** What follows from a close code: "backoff", "after_a_minute", "no", or "ask" first. */
   closed(code) {
     if (code === 1006 && !this.connected) return { reconnect: "ask" };
     return CLOSED[code] ?? { reconnect: "backoff", reason: "connection lost" };
   }
 
-  /** What follows from the answer of /api/session after a failed upgrade; a `status` of 0 is none. */
+  /** What follows from the answer of /api/session after a failed upgrade. */
   refused(status, answer) {
     const said = answer?.message && { message: answer.message };
     if (status !== 200) return { ...(REFUSED[status] ?? UNREACHABLE), ...said };
@@ -323,7 +323,8 @@ function newClientId() {
 /**
  * A live stream of events that reconnects and resumes by itself. See README.md.
  *
- * An `EventTarget` of "event" (or "events", with `batch`), "gap", "state" and "error", each with its `detail`.
+ * An `EventTarget` of "event" (or "events", with `batch`), "gap", "state" and "error", which carry
+ * a `detail`.
  */
 export class EventStream extends EventTarget {
   #on;
@@ -407,8 +408,7 @@ export class EventStream extends EventTarget {
   /** Leave for good; no handler is called for events any more. */
   close() {
     this.#drop();
-    this.#cancelHandOver();
-    this.#batch = [];
+    this.#cancelHandOver(); // what waits is kept for a reconnect: it will not be replayed
     this.#io.window?.removeEventListener("online", this.#wake);
     this.#io.window?.removeEventListener("offline", this.#wake);
     this.#io.document?.removeEventListener("visibilitychange", this.#wakeIfVisible);
@@ -433,13 +433,13 @@ export class EventStream extends EventTarget {
       const protocols = this.#token == null ? [] : [`token.${this.#token}`];
       this.#socket = new this.#io.WebSocket(address.href, ["events.v1", ...protocols]);
     } catch (error) {
-      this.#follow({ reconnect: "no", reason: "forbidden", message: error.message }); // by the browser
+      this.#follow({ reconnect: "no", reason: "forbidden", message: error.message });
       return;
     }
     const socket = this.#socket;
     socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(data);
     socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
-    socket.onerror = () => socket === this.#socket && this.#lost(1006); // node 20 tells no close then
+    socket.onerror = () => socket === this.#socket && this.#lost(1006); // node 20 skips the close
     this.#after(CONNECT_TIMEOUT_S, () => this.#lost(1006));
   }
 
@@ -493,6 +493,7 @@ export class EventStream extends EventTarget {
 
   #follow({ reconnect, ...why }) {
     if (reconnect === "no") {
+      this.#drop();
       this.#protocol.filter.abandon(new StreamError("refused", why.message ?? why.reason));
       this.#enter({ name: "refused", ...why });
       return;
@@ -519,7 +520,7 @@ export class EventStream extends EventTarget {
     this.#timer = this.#io.setTimeout(action, Math.min(seconds * 1000, MAX_TIMER_MS));
   }
 
-  /** Ask for a sign once a heartbeat is overdue. Not one timer a frame: frames may come by the thousand. */
+  /** Ask for a sign of life once a heartbeat is overdue. No timer per frame: thousands may come. */
   #watch() {
     const silentS = (this.#io.now() - this.#heardAt) / 1000;
     const leftS = this.#protocol.heartbeatIntervalS + SILENCE_GRACE_S - silentS;
@@ -527,7 +528,7 @@ export class EventStream extends EventTarget {
     else this.#probe();
   }
 
-  /** A ping that any frame may answer; silence means that the connection is dead, whatever the browser believes. */
+  /** A ping, which any frame may answer; silence means that the connection is dead. */
   #probe() {
     this.#heardAt = null;
     this.#socket.send('{"type":"ping"}');
@@ -602,7 +603,7 @@ export class EventStream extends EventTarget {
     this.#tell("state", this.#state);
   }
 
-  /** Call the handler and the listeners. A handler that throws has had its event: it is not told again. */
+  /** Call handler and listeners. A handler that throws has had its event: it is not told again. */
   #tell(name, detail) {
     try {
       this.#on[name]?.(detail);
@@ -614,7 +615,7 @@ export class EventStream extends EventTarget {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 
-  /** Tell of an error; unless a listener prevents it, also the console, so that none goes unseen. */
+  /** Tell of an error, also in the console unless a listener prevents it: none goes unseen. */
   #report(error) {
     const event = new CustomEvent("error", { detail: error, cancelable: true });
     if (this.dispatchEvent(event)) console.error(error);

@@ -2,6 +2,7 @@
 import { EventStream } from "../sightline.js";
 
 export class FakePage {
+  timersSet = 0;
   sockets = [];
   requests = [];
   answer = () => Promise.reject(new TypeError("nobody listens"));
@@ -37,7 +38,11 @@ export class FakePage {
         this.requests.push({ address, ...options });
         return this.answer(options);
       },
-      setTimeout: (action, ms) => this.#keep(this.#timers, { action, at: this.#nowMs + ms }),
+      setTimeout: (action, ms) => {
+        this.timersSet += 1;
+        const at = this.#nowMs + (ms < 2 ** 31 ? ms : 1); // as in every browser
+        return this.#keep(this.#timers, { action, at });
+      },
       clearTimeout: (timer) => this.#timers.delete(timer),
       requestAnimationFrame: (action) => this.#keep(this.#frames, action),
       cancelAnimationFrame: (frame) => this.#frames.delete(frame),

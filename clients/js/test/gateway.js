@@ -64,8 +64,8 @@ export class Gateway {
     await until(() => fetch(`${this.url}/api/health`).catch(() => null), "the gateway answers");
   }
 
-  async kill() {
-    this.#process.kill("SIGKILL");
+  async kill(signal = "SIGKILL") {
+    this.#process.kill(signal);
     await once(this.#process, "exit");
   }
 

@@ -120,6 +120,35 @@ describe("against a real gateway", { skip: missing }, () => {
     await live(late);
   });
 
+  test("a newer connection with its client id replaces it, and it stays away", async () => {
+    const { stream } = listen();
+    await live({ stream });
+    const address = `${gateway.url.replace("http", "ws")}/ws?client_id=${stream.clientId}`;
+    const newer = new WebSocket(address, ["events.v1", `token.${TOKEN}`]);
+    await until(() => stream.state.name === "refused");
+    assert.equal(stream.state.reason, "replaced");
+    newer.close();
+  });
+
+  test("too many messages cost a minute", async () => {
+    const { stream } = listen();
+    await live({ stream });
+    for (let change = 0; change < 300; change++) void stream.subscribe(["git.*"]);
+    await until(() => stream.state.name === "reconnecting");
+    assert.equal(stream.state.reason, "too many messages");
+    assert.equal(stream.state.retryInS, 60);
+  });
+
+  test("a gateway that goes down in order is said to restart", async () => {
+    const heard = listen();
+    await live(heard);
+    await gateway.kill("SIGTERM");
+    await until(() => heard.states.some(({ reason }) => reason === "restarting"));
+    await gateway.run();
+    await live(heard);
+    assert.deepEqual(contents(heard), ["epoch_changed"]);
+  });
+
   test("after kill -9 and a restart: down, then live again with an honest gap", async () => {
     const heard = listen();
     await live(heard);

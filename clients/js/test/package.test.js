@@ -36,8 +36,12 @@ test(
       writeFileSync(files.at(-1), code);
     }
     assert.equal(files.length, 3);
-    const options = "--noEmit --strict --target es2022 --lib es2022,dom --module nodenext".split(" ");
-    const compiled = await run(process.execPath, [TSC, ...options, ...files]).catch((error) => error);
+    const options = "--noEmit --strict --target es2022 --lib es2022,dom --module nodenext".split(
+      " ",
+    );
+    const compiled = await run(process.execPath, [TSC, ...options, ...files]).catch(
+      (error) => error,
+    );
     assert.equal(compiled.stdout, "");
     assert.equal(compiled.code, undefined);
   },
@@ -76,10 +80,13 @@ test("the readme's pages hear events", { skip: missing }, async (t) => {
 test("the package holds the module, its declarations and the readme, and needs nothing", async () => {
   const { stdout } = await run("npm", ["pack", "--dry-run", "--json"], { cwd: HERE });
   const [{ files }] = JSON.parse(stdout);
-  assert.deepEqual(
-    files.map(({ path }) => path).sort(),
-    ["README.md", "events.d.ts", "package.json", "sightline.d.ts", "sightline.js"],
-  );
+  assert.deepEqual(files.map(({ path }) => path).sort(), [
+    "README.md",
+    "events.d.ts",
+    "package.json",
+    "sightline.d.ts",
+    "sightline.js",
+  ]);
   const { dependencies } = JSON.parse(readFileSync(join(HERE, "package.json"), "utf8"));
   assert.equal(dependencies, undefined);
 });

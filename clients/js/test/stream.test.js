@@ -21,6 +21,7 @@ test("an absolute url and a token, which is nowhere in the address", () => {
   assert.match(page.socket.address.href, /^wss:\/\/events\.example\.org\/live\/ws\?a=b&client_id=/);
   assert.deepEqual(page.socket.protocols, ["events.v1", "token.s3cret"]);
   assert.ok(!page.socket.address.href.includes("s3cret"));
+  assert.equal(page.socket.address.hash, "");
 });
 
 test("what cannot work is refused at once, with the remedy", () => {
@@ -44,7 +45,8 @@ test("handlers and listeners get states, events and gaps in order", () => {
   const page = new FakePage();
   const seen = [];
   const stream = page.stream({
-    onEvent: (item) => seen.push(["onEvent", item.sequence_number, stream.position.sequence_number]),
+    onEvent: (item) =>
+      seen.push(["onEvent", item.sequence_number, stream.position.sequence_number]),
     onGap: (item) => seen.push(["onGap", item.to_sequence_number]),
     onState: (state) => seen.push(["onState", state.name]),
   });
@@ -67,7 +69,10 @@ test("handlers and listeners get states, events and gaps in order", () => {
 test("the first state is told, though not before the constructor has returned", () => {
   const page = new FakePage();
   const states = [];
-  const stream = new EventStream({ onState: () => states.push(stream.state.name), environment: page.environment });
+  const stream = new EventStream({
+    onState: () => states.push(stream.state.name),
+    environment: page.environment,
+  });
   assert.deepEqual(states, []);
   page.advance(0);
   assert.deepEqual(states, ["connecting"]);
@@ -242,6 +247,7 @@ test("an answer that comes after the stream was closed changes nothing", async (
   const stream = page.stream();
   page.lose();
   stream.close();
+  assert.ok(page.requests[0].signal.aborted);
   await turn();
   assert.equal(stream.state.name, "closed");
 });
@@ -256,7 +262,11 @@ test("an overdue heartbeat is asked for, and silence after that is a lost connec
   assert.deepEqual(page.socket.sent, [{ type: "ping" }]);
   assert.equal(stream.state.name, "live");
   page.advance(5);
-  assert.deepEqual(stream.state, { name: "reconnecting", retryInS: 0.25, reason: "connection lost" });
+  assert.deepEqual(stream.state, {
+    name: "reconnecting",
+    retryInS: 0.25,
+    reason: "connection lost",
+  });
   assert.ok(page.socket.isClosed);
 });
 
@@ -292,8 +302,9 @@ test("an unbelievably long heartbeat interval does not spin", () => {
   const page = new FakePage();
   page.stream();
   page.connect({ heartbeat_interval_s: 1e9 });
+  const before = page.timersSet;
   page.advance(3600);
-  assert.deepEqual(page.socket.sent, []);
+  assert.equal(page.timersSet, before);
 });
 
 test("subscribe and unsubscribe resolve with the whole filter, which a reconnect remembers", async () => {
@@ -421,6 +432,22 @@ test("what waits for a frame is handed over before the resume asks from behind i
   assert.equal(page.query.last_sequence_number, "2");
 });
 
+test("what waited when the stream was closed comes after a reconnect, neither lost nor double", () => {
+  const page = new FakePage();
+  const batches = [];
+  const stream = page.stream({ batch: true, onEvents: (items) => batches.push(numbers(items)) });
+  page.connect();
+  page.say(event(1), event(2));
+  stream.close();
+  page.frame();
+  page.advance(1);
+  assert.deepEqual(batches, []);
+  stream.reconnect();
+  page.advance(0);
+  assert.deepEqual(batches, [[1, 2]]);
+  assert.equal(page.query.last_sequence_number, "2");
+});
+
 test("a handler that reconnects does not get its event again", () => {
   const page = new FakePage();
   const stream = page.stream({ onEvent: () => stream.reconnect() });
@@ -433,7 +460,8 @@ test("a handler that reconnects does not get its event again", () => {
 test("a handler may close the stream, whatever it is called for", () => {
   for (const name of ["connecting", "live", "behind", "reconnecting"]) {
     const page = new FakePage();
-    const closing = ({ detail }) => detail.name === name && detail.name === stream.state.name && stream.close();
+    const closing = ({ detail }) =>
+      detail.name === name && detail.name === stream.state.name && stream.close();
     const stream = new EventStream({ environment: page.environment });
     stream.addEventListener("state", closing);
     page.advance(0);
@@ -449,10 +477,15 @@ test("a handler may close the stream, whatever it is called for", () => {
   const stream = page.stream({ batch: true, onEvents: () => stream.close() });
   page.connect();
   page.say(event(1));
-  page.lose(1011);
-  page.advance(1);
+  stream.reconnect();
+  page.advance(0);
   assert.equal(stream.state.name, "closed");
   assert.equal(page.sockets.length, 1);
+  const other = page.stream({ onGap: () => other.close() });
+  page.connect();
+  page.say(gap(1, 2));
+  assert.equal(other.state.name, "closed");
+  assert.equal(page.timers, 0);
 });
 
 test("a handler that throws is told as an error, has had its event, and the stream goes on", () => {
@@ -518,6 +551,19 @@ test("another epoch starts over, and its smaller numbers are delivered", () => {
   page.say(gap(null, null, "epoch_changed"), event(1), event(2));
   assert.deepEqual(seen, [1, 2]);
   assert.deepEqual({ ...stream.position }, { epoch: "e-2", sequence_number: 2 });
+});
+
+test("even a new epoch that no gap announced starts over", () => {
+  const page = new FakePage();
+  const seen = [];
+  const stream = page.stream({ onEvent: (item) => seen.push(item.sequence_number) });
+  page.connect({ sequence_number: 500 });
+  page.lose(1012);
+  page.advance(1);
+  page.connect({ epoch: "e-2" });
+  page.say(event(1));
+  assert.deepEqual(seen, [1]);
+  assert.deepEqual({ ...stream.position }, { epoch: "e-2", sequence_number: 1 });
 });
 
 test("an address that the browser forbids is a refusal, not an exception", () => {
