@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import TextIO
 
 import click
 import msgspec
@@ -42,26 +43,28 @@ def record(path: str, patterns: tuple[str, ...]) -> None:
     """
     _tell_of_reconnects()
     events = gaps = 0
-    try:
-        file = open(path, "x", encoding="utf-8", buffering=1)  # noqa: SIM115 - entered below
-    except FileExistsError:
-        raise RecordingExistsError(f"{path} exists: move it away or choose another name") from None
-    with file:
+    with connect(types=patterns or None) as stream, _new_file(path) as file:
+        click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
         try:
-            with connect(types=patterns or None) as stream:
-                click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
-                for item in stream:
-                    if isinstance(item, Gap):
-                        gaps += 1
-                        click.echo(lines.of_gap(item), err=True)
-                    else:
-                        file.write(item.raw + "\n")
-                        events += 1
+            for item in stream:
+                if isinstance(item, Gap):
+                    gaps += 1
+                    click.echo(lines.of_gap(item), err=True)
+                else:
+                    file.write(item.raw + "\n")
+                    events += 1
         except KeyboardInterrupt:
             pass
         finally:
             lost = f", with {gaps} gaps" if gaps else ""
             click.echo(f"recorded {events:,} events{lost}", err=True)
+
+
+def _new_file(path: str) -> TextIO:
+    try:
+        return open(path, "x", encoding="utf-8", buffering=1)  # a line is there when it is written
+    except FileExistsError:
+        raise RecordingExistsError(f"{path} exists: move it away or choose another name") from None
 
 
 def _as_json(item: Event | Gap) -> str:

@@ -75,8 +75,7 @@ def publish_stdin(type_: str | None) -> None:
     fd = sys.stdin.fileno()
     status = os.fstat(fd)
     total = status.st_size if stat.S_ISREG(status.st_mode) else None
-    numbers: list[int] = []
-    line = 1
+    line, count, first, last = 1, 0, 0, 0
     with Publisher() as publisher, progress() as bar:
         task = bar.add_task("", total=total)
         try:
@@ -86,14 +85,14 @@ def publish_stdin(type_: str | None) -> None:
                     if type_ is None
                     else read_data(lines, type_, STDIN, line)
                 )
-                for sent in send(publisher, list(events), STDIN):
-                    numbers = [*numbers[:1], sent]
-                    bar.update(task, description=f"to #{sent}")
+                for last in send(publisher, list(events), STDIN):
+                    first = first or last
+                    count += 1
                 line += len(lines)
-                bar.update(task, advance=size_bytes)
+                bar.update(task, advance=size_bytes, description=f"{count:,} events")
         finally:
-            span = f", #{numbers[0]} to #{numbers[-1]}" if numbers else ""
-            click.echo(f"published up to line {line - 1:,} of {STDIN}{span}", err=True)
+            span = f", #{first} to #{last}" if count else ""
+            click.echo(f"published {count:,} events{span}", err=True)
 
 
 def _arriving(fd: int) -> Iterator[tuple[list[bytes], int]]:

@@ -1,7 +1,7 @@
 """What a client knows and decides: no socket, no clock, no chance of its own.
 
-The I/O around it (`stream`, `sync`) opens a connection with `parameters`, hands each text to
-`receive`, calls `processed` when the consumer asks for the next item, and `wait_s` after a failure.
+The I/O around it (`stream`, `sync`) opens a connection with `parameters`, hands the first
+text to `begin` and each later one to `receive`, calls `processed` when the consumer asks for the next item, and `wait_s` after a failure.
 """
 
 from collections.abc import Iterable
@@ -82,21 +82,35 @@ class Core:
     @property
     def silence_s(self) -> float:
         """How long nothing may arrive before the connection counts as dead."""
-        if self.connected is None:
-            return HANDSHAKE_S
+        assert self.connected is not None, "begin() comes first"
         return HEARTBEATS_MISSED * self.connected.heartbeat_interval_s
 
+    def begin(self, text: str) -> None:
+        """Read the first message of a connection.
+
+        Raises:
+            ProtocolError: it is not `connected`, so this is no gateway.
+        """
+        connected = decode(text)
+        if not isinstance(connected, Connected):
+            raise ProtocolError(f"expected connected first, got {text[:80]!r}: is it a gateway?")
+        self.connected = connected
+        self._attempt = 0
+        self._down_since = None
+        if self.position is None:
+            self.position = Position(connected.sequence_number, connected.epoch)
+        elif self.position.epoch is None:  # the gateway took it as the current one
+            self.position = Position(self.position.sequence_number, connected.epoch)
+
     def receive(self, text: str) -> Item | None:
-        """Read one message; return what the consumer is to hear. What was before is processed.
+        """Read a later message; return what the consumer is to hear. What was before is processed.
 
         Raises:
             ProtocolError: a message that makes no sense, or a complaint; the stream goes on.
         """
-        message = decode(text)
-        epoch = self.connected.epoch if self.connected else None
-        match message:
-            case Connected():
-                self._begin(message)
+        assert self.connected is not None, "begin() comes first"
+        epoch = self.connected.epoch
+        match message := decode(text):
             case Event() if not self._is_above(message.sequence_number, epoch):
                 return None
             case Event():
@@ -135,20 +149,11 @@ class Core:
         self._attempt += 1
         return wait_s
 
-    def _begin(self, connected: Connected) -> None:
-        self.connected = connected
-        self._attempt = 0
-        self._down_since = None
-        if self.position is None:
-            self.position = Position(connected.sequence_number, connected.epoch)
-        elif self.position.epoch is None:  # the gateway took it as the current one
-            self.position = Position(self.position.sequence_number, connected.epoch)
-
-    def _is_above(self, number: int, epoch: str | None) -> bool:
+    def _is_above(self, number: int, epoch: str) -> bool:
         position = self.position
         return position is None or position.epoch != epoch or number > position.sequence_number
 
-    def _after(self, gap: Gap, epoch: str | None) -> Position | None:
+    def _after(self, gap: Gap, epoch: str) -> Position | None:
         if gap.reason == "epoch_changed":  # only now: a connection lost before hears the gap again
             return Position(gap.to_sequence_number or 0, epoch)
         end = gap.to_sequence_number

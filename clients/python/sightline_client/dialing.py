@@ -12,13 +12,14 @@ from sightline_client.address import Address, find
 from sightline_client.core import HANDSHAKE_S, Core
 from sightline_client.errors import (
     AddressError,
+    ProtocolError,
     SightlineError,
     UnreachableError,
     closed,
     refusal,
 )
 from sightline_client.events import KnownData
-from sightline_client.messages import Position
+from sightline_client.messages import Item, Position
 
 # What the consumer has not asked for yet: 1,000 messages, as the gateway's queue for this client.
 # Beyond it reading stops, and the gateway's own policy takes over: oldest dropped, a gap told.
@@ -100,6 +101,14 @@ class Dialer:
             case _:
                 return UnreachableError(f"{place} does not answer: {error}")
 
+    def read(self, text: str) -> Item | None:
+        """`Core.receive`, where a message that makes no sense is logged and passed over."""
+        try:
+            return self.core.receive(text)
+        except ProtocolError as error:
+            log.warning("%s", error)
+            return None
+
     def wait_s(self, error: Exception, now: float, random: float) -> float:
         """Log the failure and return how long to wait; raise it where waiting is no use."""
         failure = self.failure(error)
@@ -107,10 +116,11 @@ class Dialer:
         log.warning("%s; trying again in %.1f s", failure, wait_s)
         return wait_s
 
-    def began(self, first: bool) -> None:
-        """Log that the stream goes on after a failure."""
-        connected = self.core.connected
-        if not first and connected is not None:
+    def begin(self, text: str) -> None:
+        """`Core.begin`, and tell that the stream goes on where it had stopped."""
+        again = self.core.connected is not None
+        self.core.begin(text)
+        if again and (connected := self.core.connected):
             how = "resumed" if connected.resumed else "connected again"
             log.warning("%s, %d events to catch up with", how, connected.replayed)
 

@@ -9,8 +9,8 @@ from typing import Self
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 
-from sightline_client.dialing import FAILURES, Dialer, log
-from sightline_client.errors import ProtocolError
+from sightline_client.core import HANDSHAKE_S
+from sightline_client.dialing import FAILURES, Dialer
 from sightline_client.events import KnownData
 from sightline_client.messages import Connected, Item, Position
 
@@ -34,7 +34,7 @@ class Stream:
         return self._core.connected
 
     async def __aenter__(self) -> Self:
-        await self._connect()
+        self._socket = await self._connect()
         return self
 
     async def __aexit__(
@@ -56,40 +56,34 @@ class Stream:
         self._core.processed()
         while True:
             if self._socket is None:
-                await self._connect()
+                self._socket = await self._connect()
             try:
-                item = await self._receive()
+                text = await _receive(self._socket, self._core.silence_s)
             except FAILURES as error:
-                await self._wait(error)
-                continue
-            if item is not None:
-                return item
-
-    async def _connect(self) -> None:
-        first = self._core.connected is None
-        while True:
-            url, options = self._dialer.target()
-            try:
-                self._socket = await dial(url, **options)
-                await self._receive()  # `connected`, so from here on no event is missed
-            except FAILURES as error:
+                await self._hang_up()
                 await self._wait(error)
             else:
-                self._dialer.began(first)
-                return
+                if (item := self._dialer.read(text)) is not None:
+                    return item
 
-    async def _receive(self) -> Item | None:
-        assert self._socket is not None
-        async with asyncio.timeout(self._core.silence_s):
-            text = await self._socket.recv(decode=True)
+    async def _connect(self) -> ClientConnection:
+        while True:
+            try:
+                return await self._open()
+            except FAILURES as error:
+                await self._wait(error)
+
+    async def _open(self) -> ClientConnection:
+        url, options = self._dialer.target()
+        socket = await dial(url, **options)
         try:
-            return self._core.receive(text)
-        except ProtocolError as error:
-            log.warning("%s", error)
-            return None
+            self._dialer.begin(await _receive(socket, HANDSHAKE_S))
+        except BaseException:
+            await socket.close()
+            raise
+        return socket
 
     async def _wait(self, error: Exception) -> None:
-        await self._hang_up()
         now = asyncio.get_running_loop().time()
         await asyncio.sleep(self._dialer.wait_s(error, now, random.random()))
 
@@ -97,6 +91,11 @@ class Stream:
         socket, self._socket = self._socket, None
         if socket is not None:
             await socket.close()
+
+
+async def _receive(socket: ClientConnection, silence_s: float) -> str:
+    async with asyncio.timeout(silence_s):
+        return await socket.recv(decode=True)
 
 
 def connect(

@@ -15,8 +15,8 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as dial
 
 from sightline_client.address import find
-from sightline_client.dialing import FAILURES, Dialer, log
-from sightline_client.errors import ProtocolError
+from sightline_client.core import HANDSHAKE_S
+from sightline_client.dialing import FAILURES, Dialer
 from sightline_client.events import KnownData
 from sightline_client.messages import Connected, Item, Position
 from sightline_client.publishing import (
@@ -41,7 +41,7 @@ class Stream:
         self._dialer = dialer
         self._core = dialer.core
         self._socket: ClientConnection | None = None
-        self._resources = ExitStack()
+        self._closing = ExitStack()
 
     @property
     def position(self) -> Position | None:
@@ -54,7 +54,7 @@ class Stream:
         return self._core.connected
 
     def __enter__(self) -> Self:
-        self._connect()
+        self._socket = self._connect()
         return self
 
     def __exit__(
@@ -73,44 +73,37 @@ class Stream:
         self._core.processed()
         while True:
             if self._socket is None:
-                self._connect()
+                self._socket = self._connect()
             try:
-                item = self._receive()
+                text = self._socket.recv(self._core.silence_s, decode=True)
             except FAILURES as error:
-                self._wait(error)
-                continue
-            if item is not None:
-                return item
-
-    def _connect(self) -> None:
-        first = self._core.connected is None
-        while True:
-            url, options = self._dialer.target()
-            try:
-                self._socket = self._resources.enter_context(dial(url, **options))
-                self._receive()  # `connected`, so from here on no event is missed
-            except FAILURES as error:
+                self._hang_up()
                 self._wait(error)
             else:
-                self._dialer.began(first)
-                return
+                if (item := self._dialer.read(text)) is not None:
+                    return item
 
-    def _receive(self) -> Item | None:
-        assert self._socket is not None
-        text = self._socket.recv(self._core.silence_s, decode=True)
-        try:
-            return self._core.receive(text)
-        except ProtocolError as error:
-            log.warning("%s", error)
-            return None
+    def _connect(self) -> ClientConnection:
+        while True:
+            try:
+                return self._open()
+            except FAILURES as error:
+                self._wait(error)
+
+    def _open(self) -> ClientConnection:
+        url, options = self._dialer.target()
+        with ExitStack() as opening:
+            socket = opening.enter_context(dial(url, **options))
+            self._dialer.begin(socket.recv(HANDSHAKE_S, decode=True))
+            self._closing = opening.pop_all()
+        return socket
 
     def _wait(self, error: Exception) -> None:
-        self._hang_up()
         time.sleep(self._dialer.wait_s(error, time.monotonic(), random.random()))
 
     def _hang_up(self) -> None:
         self._socket = None
-        self._resources.close()
+        self._closing.close()
 
 
 def connect(
