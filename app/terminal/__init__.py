@@ -90,9 +90,7 @@ def _one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         raise SystemExit(CTRL_C) from None
     except BrokenPipeError:
-        # Python would flush into the closed pipe once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+        reader_gone()
     except ModuleNotFoundError as error:
         if error.name not in ("sightline_client", "httpx"):
             raise
@@ -101,6 +99,13 @@ def _one_line_errors() -> Iterator[None]:
         if isinstance(error, (click.ClickException, click.exceptions.Exit)) or not _is_told(error):
             raise
         _fail(str(error))
+
+
+def reader_gone() -> NoReturn:
+    """End because nobody reads standard output any more; that is no failure."""
+    # Python would flush into the closed pipe once more at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)
 
 
 def _is_told(error: Exception) -> bool:

@@ -18,7 +18,7 @@ from sightline_client import Event, Gap
 from sightline_client.sync import connect
 
 from app.errors import SightlineError
-from app.terminal import lines
+from app.terminal import lines, reader_gone
 
 
 class RecordingExistsError(SightlineError):
@@ -96,7 +96,7 @@ def _end_with_the_pipe() -> None:
     assert main is not None
 
     def gone(_signal: int, _frame: FrameType | None) -> None:
-        raise BrokenPipeError
+        reader_gone()
 
     def watch() -> None:
         poll = select.poll()

@@ -14,7 +14,7 @@ from sightline_client import NewEvent, batches
 from sightline_client.errors import InvalidDataError, PublishError
 from sightline_client.sync import Publisher
 
-from app.terminal.recordings import MAX_LINE_BYTES, Recorded, RecordingError, read, read_data
+from app.terminal.recordings import MAX_LINE_BYTES, Recorded, RecordingError, read_data, read_events
 
 STDIN = "standard input"
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
@@ -80,19 +80,33 @@ def publish_stdin(type_: str | None) -> None:
         task = bar.add_task("", total=total)
         try:
             for lines, size_bytes in _arriving(fd):
-                events = (
-                    read(lines, STDIN, line)
-                    if type_ is None
-                    else read_data(lines, type_, STDIN, line)
-                )
-                for last in send(publisher, list(events), STDIN):
+                recorded, bad = _readable(lines, type_, line)
+                for last in send(publisher, recorded, STDIN):
                     first = first or last
                     count += 1
+                if bad is not None:
+                    raise bad
                 line += len(lines)
                 bar.update(task, advance=size_bytes, description=f"{count:,} events")
         finally:
             span = f", #{first} to #{last}" if count else ""
             click.echo(f"published {count:,} events{span}", err=True)
+
+
+def _readable(
+    lines: Sequence[bytes], type_: str | None, first: int
+) -> tuple[list[Recorded], RecordingError | None]:
+    """The events up to the first bad line, and what is wrong with that one."""
+    recorded: list[Recorded] = []
+    read = (
+        read_events(lines, STDIN, first) if type_ is None else read_data(lines, type_, STDIN, first)
+    )
+    try:
+        for item in read:
+            recorded.append(item)
+    except RecordingError as error:
+        return recorded, error
+    return recorded, None
 
 
 def _arriving(fd: int) -> Iterator[tuple[list[bytes], int]]:

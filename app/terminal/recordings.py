@@ -42,7 +42,7 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_data = msgspec.json.Decoder(dict[str, object]).decode
 
 
-def read(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[Recorded]:
+def read_events(lines: Iterable[bytes], name: str, first: int = 1) -> Iterator[Recorded]:
     """Read a recording; empty lines and control messages, such as gaps, are passed over.
 
     Raises:

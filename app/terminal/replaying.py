@@ -6,7 +6,7 @@ import click
 from sightline_client.sync import Publisher
 
 from app.terminal.publishing import progress, send
-from app.terminal.recordings import Recorded, read, schedule
+from app.terminal.recordings import Recorded, read_events, schedule
 
 AT_MOST_AT_ONCE = 1000
 
@@ -19,7 +19,7 @@ def replay(path: str, speed: float, rate: float | None) -> None:
         PublishError: the gateway refuses an event.
     """
     with open(path, "rb") as file:
-        total = sum(1 for _ in schedule(read(file, path), speed, rate, path))
+        total = sum(1 for _ in schedule(read_events(file, path), speed, rate, path))
     done = 0
     began = time.monotonic()
     with open(path, "rb") as file, Publisher() as publisher, progress() as bar:
@@ -34,7 +34,7 @@ def replay(path: str, speed: float, rate: float | None) -> None:
             bar.update(task, completed=done)
 
         try:
-            for due_s, recorded in schedule(read(file, path), speed, rate, path):
+            for due_s, recorded in schedule(read_events(file, path), speed, rate, path):
                 ahead_s = began + due_s - time.monotonic()
                 if ahead_s > 0 or len(due) == AT_MOST_AT_ONCE:
                     publish_due()

@@ -55,7 +55,7 @@ def test_a_kept_token_goes_to_its_own_gateway_or_this_machine_alone(tmp_path: Pa
 def test_what_is_missing_is_said_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(AddressError, match=r"no gateway: .*start the gateway here.*SIGHTLINE_URL"):
         find(folder=tmp_path, environ={})
-    with pytest.raises(AddressError, match="no token for .*SIGHTLINE_SESSION_TOKEN"):
+    with pytest.raises(AddressError, match=r"no token for .*SIGHTLINE_SESSION_TOKEN"):
         find(URL, folder=tmp_path, environ={})
 
 
@@ -82,7 +82,9 @@ def test_every_way_to_write_a_url_is_understood(url: str, http: str, socket: str
     assert (address.url, address.socket_url) == (http, socket)
 
 
-@pytest.mark.parametrize("url", ["localhost:3000", "ftp://h", "http://", "http://h:x", "http://u@h"])
+@pytest.mark.parametrize(
+    "url", ["localhost:3000", "ftp://h", "http://", "http://h:x", "http://u@h"]
+)
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(AddressError, match="is not a gateway's URL"):
         find(url, "t", environ={})

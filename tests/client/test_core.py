@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from sightline_client.core import Core, backoff_s
 from sightline_client.errors import (
     ProtocolError,
     ReplacedError,
-    SightlineError,
     UnreachableError,
     closed,
     refusal,
@@ -127,7 +127,9 @@ def test_the_wait_grows_and_begins_again_once_connected() -> None:
 
 
 def test_a_busy_gateway_is_given_the_time_that_it_asks_for() -> None:
-    busy = refusal(503, {"retry-after": "5"}, b'{"type":"error","code":"unavailable","message":"m"}')
+    busy = refusal(
+        503, {"retry-after": "5"}, b'{"type":"error","code":"unavailable","message":"m"}'
+    )
     assert (busy.code, str(busy)) == ("unavailable", "m")
     assert Core("c").wait_s(busy, 0, 0.1) == 5
 
@@ -164,10 +166,8 @@ def test_a_filter_takes_patterns_and_event_classes() -> None:
 def test_no_text_breaks_the_core(text: str) -> None:
     core = Core("c")
     core.begin(connected("e", 0))
-    try:
+    with suppress(ProtocolError):
         core.receive(text)
-    except SightlineError as error:
-        assert isinstance(error, ProtocolError)
 
 
 class Gateway:

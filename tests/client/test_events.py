@@ -13,7 +13,7 @@ from sightline_client.messages import decode
 from app.catalog import Catalog
 from app.client_events import to_python
 
-USER = '''
+USER = """
 from sightline_client import Event, Gap, Item, connect, publish
 from sightline_client.events import GitCommitCreated, WorkflowStarted
 
@@ -38,7 +38,7 @@ def line(item: Item) -> str:
         case Gap(dropped=dropped):
             reveal_type(dropped)
             return str(dropped)
-'''
+"""
 WRONG = """
 from sightline_client import connect
 from sightline_client.events import WorkflowStarted

@@ -31,14 +31,16 @@ from sightline_client.publishing import (
 def test_a_class_and_a_name_with_fields_are_the_same_event() -> None:
     fields = {"workflow_id": "w", "workflow_name": "n"}
     by_name = new_event("workflow.started", fields, {"agent": "Ada"})
-    by_class = new_event(WorkflowStarted(workflow_id="w", workflow_name="n"), None, {"agent": "Ada"})
+    by_class = new_event(
+        WorkflowStarted(workflow_id="w", workflow_name="n"), None, {"agent": "Ada"}
+    )
     assert json.loads(encode(by_name)) == json.loads(encode(by_class))
     assert json.loads(encode(by_name))["data"] == fields
 
 
 @pytest.mark.parametrize("value", [float("nan"), b"x", "\ud800", object()])
 def test_what_json_cannot_hold_is_refused_before_it_is_sent(value: object) -> None:
-    with pytest.raises(InvalidDataError, match="'a.b' cannot be encoded"):
+    with pytest.raises(InvalidDataError, match=r"'a\.b' cannot be encoded"):
         encode(NewEvent("a.b", {"x": value}))
 
 

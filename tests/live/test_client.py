@@ -85,8 +85,9 @@ async def test_what_is_published_after_entering_is_heard(folder: Path, gateway: 
 
 
 async def test_a_lost_connection_resumes_without_loss_while_publishing_goes_on(
-    folder: Path, gateway: Gateway
+    folder: Path, start: Start
 ) -> None:
+    gateway: Gateway = await start(replay_limit=300)
     name(folder, gateway)
     async with connect() as stream:
         publishing = asyncio.create_task(_publish_steadily(gateway, 300))
@@ -214,11 +215,10 @@ async def _first_connected() -> str:
 
 async def test_another_client_of_the_same_name_takes_over(gateway: Gateway) -> None:
     options: dict[str, Any] = {"token": TOKEN, "client_id": "one"}
-    async with connect(url(gateway), **options) as older:
-        async with connect(url(gateway), **options):
-            with pytest.raises(ReplacedError):
-                await next_item(older)
-            assert gateway.registry.taken == 1
+    async with connect(url(gateway), **options) as older, connect(url(gateway), **options):
+        with pytest.raises(ReplacedError):
+            await next_item(older)
+        assert gateway.registry.taken == 1
 
 
 async def test_leaving_or_cancelling_frees_the_place(gateway: Gateway) -> None:
@@ -237,7 +237,10 @@ async def test_refused_events_are_errors_with_a_class(start: Start) -> None:
             await publisher.publish("chat.mesage_sent", CHAT)
         with pytest.raises(InvalidDataError, match="content"):
             await publisher.publish_many(
-                [ChatMessageSent(role="r", content="c"), NewEvent("chat.message_sent", {"role": "r"})]
+                [
+                    ChatMessageSent(role="r", content="c"),
+                    NewEvent("chat.message_sent", {"role": "r"}),
+                ]
             )
         with pytest.raises(TooLargeError):
             await publisher.publish("chat.message_sent", {"role": "r", "content": "x" * 1000})
