@@ -118,6 +118,14 @@ def test_an_item_counts_as_processed_only_when_the_next_is_asked_for() -> None:
     assert core.position == Position(1, "e")
 
 
+def test_another_epoch_is_heard_from_its_first_number_and_entered_by_its_gap_alone() -> None:
+    core = Core("c", position=Position(9, "old"))
+    core.begin(connected("new", 12))
+    core.receive('{"type":"heartbeat","timestamp":"t","sequence_number":12}')
+    assert core.position == Position(9, "old")
+    assert isinstance(core.receive(event(1)), Event)
+
+
 def test_the_wait_grows_and_begins_again_once_connected() -> None:
     core = Core("c")
     lost = UnreachableError("no")

@@ -49,6 +49,11 @@ def test_an_array_of_events_is_one_body() -> None:
     assert [event["type"] for event in body] == ["a.b", "file.created"]
 
 
+def test_events_that_do_not_fit_one_body_are_cut_into_several() -> None:
+    cut = list(batches([NewEvent("a.b", {"text": "x" * 1_500_000})] * 5))
+    assert [len(batch) for batch in cut] == [2, 2, 1]
+
+
 @given(st.lists(st.integers(1, 900_000), max_size=30), st.integers(0, 2500))
 def test_batches_keep_order_and_each_fits_one_request(sizes: list[int], small: int) -> None:
     events = [NewEvent("a.b", {"text": "x" * size}) for size in sizes]

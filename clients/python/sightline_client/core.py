@@ -119,9 +119,11 @@ class Core:
             case Gap():
                 self._next = self._after(message, epoch)
                 return message
-            case Heartbeat():
-                if self._is_above(message.sequence_number, epoch):
-                    self.position = Position(message.sequence_number, epoch)
+            case Heartbeat(sequence_number=number):
+                position = self.position
+                # Into another epoch only a gap leads, or the loss would go unsaid.
+                if position and position.epoch == epoch and number > position.sequence_number:
+                    self.position = Position(number, epoch)
             case Complaint():
                 raise ProtocolError(f"the gateway complains: {message.message} ({message.code})")
         return None
