@@ -16,6 +16,7 @@ from sightline_client import (
     Publisher,
     Stream,
     connect,
+    core,
     publish,
     publish_many,
     sync,
@@ -156,7 +157,10 @@ async def test_a_slow_consumer_hears_of_what_it_lost(folder: Path, start: Start)
         assert gateway.bus.head == 20000
 
 
-async def test_silence_is_a_lost_connection(folder: Path, start: Start) -> None:
+async def test_silence_is_a_lost_connection(
+    folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "SILENCE_GRACE_S", 0.3)
     gateway: Gateway = await start(heartbeat_interval_s=0.2)
     name(folder, gateway)
     async with connect() as stream:

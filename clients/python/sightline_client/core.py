@@ -23,8 +23,7 @@ from sightline_client.messages import (
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 30.0
-# One heartbeat may be late, by as much as a slow link takes; a second that misses is no accident.
-HEARTBEATS_MISSED = 2.5
+SILENCE_GRACE_S = 10.0  # by as much a heartbeat may be late: what the browser client allows too
 HANDSHAKE_S = 10.0
 _TYPES: dict[type[msgspec.Struct], str] = {data: type_ for type_, data in DATA_CLASSES.items()}
 
@@ -83,7 +82,7 @@ class Core:
     def silence_s(self) -> float:
         """How long nothing may arrive before the connection counts as dead."""
         assert self.connected is not None, "begin() comes first"
-        return HEARTBEATS_MISSED * self.connected.heartbeat_interval_s
+        return self.connected.heartbeat_interval_s + SILENCE_GRACE_S
 
     def begin(self, text: str) -> None:
         """Read the first message of a connection.
