@@ -36,12 +36,13 @@ def tail(patterns: tuple[str, ...], since: int | None, as_json: bool) -> None:
 
 
 def record(path: str, patterns: tuple[str, ...]) -> None:
-    """Write events to a new file until Ctrl-C.
+    """Write events to a new file until Ctrl-C, or SIGTERM, which is what scripts send.
 
     Raises:
         RecordingExistsError: a recording is never overwritten.
     """
     _tell_of_reconnects()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     events = gaps = 0
     with connect(types=patterns or None) as stream, _new_file(path) as file:
         click.echo(f"recording to {path}; Ctrl-C ends it", err=True)

@@ -253,7 +253,7 @@ async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -
         await first.publish(200)
         recording = folder / "session.jsonl"
         await until(lambda: recording.exists() and recording.read_bytes().count(b"\n") == 202)
-        record.send_signal(signal.SIGINT)
+        record.send_signal(signal.SIGTERM)
         assert await ended(record) == 0
         assert (await record.stderr.read()).endswith(b"recorded 202 events\n")
     recorded = await kept(first)
