@@ -5,14 +5,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.test_readme import PATIENCE_S, Gateway, gateway, places_taken, running, until
+from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
+from tests.waiting import lines_of_file
 
 ROOT = Path(__file__).parent.parent
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
@@ -54,11 +54,6 @@ def bash(server: Gateway, line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def wait_for_place(server: Gateway, process: subprocess.Popen[str], count: int = 1) -> None:
-    while places_taken(server) < count and process.poll() is None:
-        time.sleep(0.05)
-
-
 def test_every_example_is_run_here() -> None:
     assert [kind for kind, _ in README] == ["sh", "python", "python", "python"]
     assert [kind for kind, _ in TERMINAL] == ["bash"] * 4
@@ -77,7 +72,7 @@ def test_the_client_installs_from_its_folder_typed(tmp_path: Path) -> None:
 
 def test_listening_and_publishing_from_python(server: Gateway) -> None:
     with running([sys.executable, "-c", README[LISTEN][1]], server.folder) as listener:
-        wait_for_place(server, listener)
+        until(server.process, "client_connected")
         printed = python(server, PUBLISH).splitlines()
         assert printed[0] == "1"
         assert "workflow_name" in printed[1]
@@ -96,7 +91,8 @@ def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
         running(["bash", "-c", f"exec {everything}"], server.folder, **ENVIRON) as all_events,
         running(["bash", "-c", f"exec {patterns}"], server.folder, **ENVIRON) as some,
     ):
-        wait_for_place(server, all_events, 2)
+        until(server.process, "client_connected")
+        until(server.process, "client_connected")
         for command in (TERMINAL[1][1] + TERMINAL[2][1]).splitlines():
             done = bash(server, command)
             assert done.returncode == 0, (command, done.stderr)
@@ -111,15 +107,11 @@ def test_recording_and_replaying(server: Gateway) -> None:
     record, *replays = TERMINAL[3][1].splitlines()
     publish = TERMINAL[1][1].splitlines()[0]
     with running(["bash", "-c", f"exec {record}"], server.folder, **ENVIRON) as recorder:
-        wait_for_place(server, recorder)
-        recording = server.folder / "session.jsonl"
-        while not recording.exists():
-            time.sleep(0.05)
+        until(recorder, "recording to session.jsonl")
         bash(server, publish)
-        while not recording.read_text() and recorder.poll() is None:
-            time.sleep(0.05)
+        lines_of_file(server.folder / "session.jsonl", 1)
         recorder.send_signal(signal.SIGINT)
-        assert recorder.wait(PATIENCE_S) == 0
+        until(recorder, "recorded 1 events")
     for replay in replays:
         done = bash(server, replay)
         assert "replayed 1 of 1 events" in done.stderr, done.stderr

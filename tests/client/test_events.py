@@ -1,5 +1,6 @@
 """The event classes of the Python client, and what a type checker says to their user."""
 
+import json
 import subprocess
 import sys
 from importlib.resources import files
@@ -10,7 +11,7 @@ from sightline_client import Event
 from sightline_client.events import DATA_CLASSES, WorkflowStarted
 from sightline_client.messages import decode
 
-from app.catalog import Catalog
+from app.catalog import Catalog, CatalogEntry
 from app.client_events import to_python
 
 USER = """
@@ -54,9 +55,7 @@ def test_the_generated_classes_are_those_of_the_catalog() -> None:
 
 
 @pytest.mark.parametrize("entry", Catalog().entries(), ids=lambda entry: entry.type)
-def test_every_example_of_the_catalog_is_an_object_of_its_class(entry: object) -> None:
-    import json
-
+def test_every_example_of_the_catalog_is_an_object_of_its_class(entry: CatalogEntry) -> None:
     fields = {"timestamp": "2026-11-22T21:00:00.123Z", "sequence_number": 1, "metadata": {}}
     event = decode(json.dumps({"type": entry.type, "data": {**entry.example, "x": 1}, **fields}))
     assert isinstance(event, Event)
@@ -84,11 +83,17 @@ def test_match_takes_an_event_apart() -> None:
             pytest.fail("no match")
 
 
-def mypy(tmp_path: Path, program: str) -> str:
-    (tmp_path / "user.py").write_text(program)
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder; the type checker's cache in it serves both programs."""
+    return tmp_path_factory.mktemp("project")
+
+
+def mypy(project: Path, program: str) -> str:
+    (project / "user.py").write_text(program)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "user.py"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "mypy", "--strict", "user.py"],
+        cwd=project,
         capture_output=True,
         text=True,
         timeout=300,
@@ -97,14 +102,14 @@ def mypy(tmp_path: Path, program: str) -> str:
     return done.stdout
 
 
-def test_a_users_program_is_type_checked(tmp_path: Path) -> None:
-    said = mypy(tmp_path, USER)
+def test_a_users_program_is_type_checked(project: Path) -> None:
+    said = mypy(project, USER)
     assert "error" not in said
     revealed = [line.split("type is ")[1] for line in said.splitlines() if "Revealed" in line]
     assert revealed == ['"str"', '"str | None"', '"int | None"']
 
 
-def test_a_users_mistakes_are_found(tmp_path: Path) -> None:
-    said = mypy(tmp_path, WRONG)
+def test_a_users_mistakes_are_found(project: Path) -> None:
+    said = mypy(project, WRONG)
     assert 'Argument "workflow_id"' in said
     assert "List item 0" in said

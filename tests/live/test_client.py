@@ -33,7 +33,8 @@ from sightline_client.errors import (
 )
 from sightline_client.events import ChatMessageSent, WorkflowStarted
 
-from tests.live.conftest import TOKEN, Gateway, Start, until
+from tests.live.conftest import TOKEN, Gateway, Start
+from tests.waiting import ticks, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -102,9 +103,10 @@ async def test_a_lost_connection_resumes_without_loss_while_publishing_goes_on(
 
 
 async def _publish_steadily(gateway: Gateway, count: int) -> None:
-    for _ in range(count):
+    async for number in ticks(0.003):
+        if number == count:
+            return
         await gateway.publish()
-        await asyncio.sleep(0.003)
 
 
 async def test_a_restart_is_a_gap_and_then_the_new_epoch(folder: Path, start: Start) -> None:
@@ -255,7 +257,7 @@ async def test_refused_events_are_errors_with_a_class(start: Start) -> None:
 async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start) -> None:
     gateway: Gateway = await start()
     name(folder, gateway)
-    restarted = threading.Event()
+    loop, half_done, restarted = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     heard: list[object] = []
 
     def script() -> None:
@@ -263,6 +265,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
             sync.publish(ChatMessageSent(role="user", content="sync"))
             sync.publish_many([NewEvent("chat.message_sent", CHAT)] * 2)
             heard.extend(next(stream) for _ in range(3))
+            loop.call_soon_threadsafe(half_done.set)
             assert restarted.wait(10)
             heard.extend(next(stream) for _ in range(2))
             heard.append(stream.position)
@@ -272,7 +275,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
             sync.publish("chat.nothing", {})
 
     running = asyncio.create_task(asyncio.to_thread(script))
-    await until(lambda: len(heard) == 3 or running.done())
+    await until(lambda: half_done.is_set() or running.done())
     await gateway.stop()
     second: Gateway = await start()
     name(folder, second)

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.live.conftest import TOKEN, Gateway, Start, until
+from tests.live.conftest import TOKEN, Gateway, Start
 from tests.live.test_client import folder as folder
 from tests.live.test_client import name
+from tests.waiting import lines_of_file, until
 
 Process = asyncio.subprocess.Process
 PIPE = asyncio.subprocess.PIPE
@@ -252,7 +253,7 @@ async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -
         await first.publisher.publish("deploy.done", {"at": {"deep": None}}, {"agent": "Ada"})
         await first.publish(200)
         recording = folder / "session.jsonl"
-        await until(lambda: recording.exists() and recording.read_bytes().count(b"\n") == 202)
+        await asyncio.to_thread(lines_of_file, recording, 202)
         record.send_signal(signal.SIGTERM)
         assert await ended(record) == 0
         assert (await record.stderr.read()).endswith(b"recorded 202 events\n")
