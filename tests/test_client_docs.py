@@ -25,7 +25,6 @@ ENVIRON = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Gateway]:
     with gateway(tmp_path) as server:
-        (tmp_path / ".sightline/gateway.url").write_text(f"http://127.0.0.1:{server.port}\n")
         yield server
 
 
