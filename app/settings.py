@@ -15,6 +15,7 @@ from app.errors import SettingsError
 PREFIX = "SIGHTLINE_"
 MIB = 1024 * 1024
 SHOWN_CHARACTERS = 80
+OF_CLIENTS = PREFIX + "URL"  # where the Python client finds a gateway; none of its settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -58,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Read `SIGHTLINE_*`; raise `SettingsError`, one line, for what does not fit."""
         values: dict[str, object] = {}
         for variable, text in environ.items():
-            if not variable.startswith(PREFIX):
+            if not variable.startswith(PREFIX) or variable == OF_CLIENTS:
                 continue
             name = variable.removeprefix(PREFIX).lower()
             if name not in _PARSERS or variable != PREFIX + name.upper():

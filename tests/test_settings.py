@@ -84,6 +84,10 @@ def test_repr_hides_the_token() -> None:
     assert token not in repr(settings)
 
 
+def test_the_clients_address_of_a_gateway_is_no_setting_and_no_mistake() -> None:
+    assert read(URL="http://127.0.0.1:3000") == Settings()
+
+
 def test_unknown_variable_names_the_nearest() -> None:
     with pytest.raises(SettingsError, match="nearest is SIGHTLINE_MAX_CLIENTS"):
         read(MAX_CLIENT="3")

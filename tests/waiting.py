@@ -3,7 +3,11 @@
 import asyncio
 import itertools
 import selectors
+import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from watchfiles import watch
 
 
 class WatchfulSelector(selectors.DefaultSelector):
@@ -40,6 +44,18 @@ async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
             await future
     finally:
         del loop.selector.awaited[future]
+
+
+def lines_of_file(path: Path, count: int, timeout_s: float = 20) -> list[str]:
+    """The lines of a file that another process writes, as soon as there are `count`."""
+    began = time.monotonic()
+    changes = watch(path.parent, step=10, rust_timeout=200, yield_on_timeout=True)
+    for _ in itertools.chain([()], changes):  # its first look may come before the watch begins
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        if len(lines) >= count:
+            return lines
+        assert time.monotonic() - began < timeout_s, f"{path} has {len(lines)} lines"
+    raise AssertionError("the watch ended")
 
 
 async def ticks(interval_s: float) -> AsyncIterator[int]:

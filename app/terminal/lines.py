@@ -1,0 +1,74 @@
+"""How an event, a gap and the catalog look in a terminal. Pure."""
+
+import json
+import re
+from datetime import datetime
+
+import msgspec
+from sightline_client import Event, Gap
+
+from app.catalog import Catalog
+
+_PLAIN_WORD = re.compile(r"[^\s\"'=\[\]{}]+")
+_COLOURS = (32, 33, 34, 35, 36)  # green to cyan; red is for what went wrong
+_DIM, _RED, _BOLD = 2, 31, 1
+
+
+def of_event(event: Event, *, colour: bool = False, width: int | None = None) -> str:
+    """One line: local time, number, type, fields. `width` in characters cuts the fields."""
+    moment = datetime.fromisoformat(event.timestamp).astimezone()
+    time = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+    number = f"#{event.sequence_number}"
+    fields = " ".join(f"{printable(key)}={_shown(value)}" for key, value in event.fields.items())
+    if width is not None:
+        room = max(width - len(f"{time} {number} {event.type} "), 10)
+        fields = fields if len(fields) <= room else fields[: room - 1] + "…"
+    if not colour:
+        return f"{time} {number} {event.type} {fields}".rstrip()
+    red = _RED if event.type.endswith((".failed", ".error")) else None
+    namespace = sum(event.type.partition(".")[0].encode())
+    type_ = _painted(event.type, red or _COLOURS[namespace % len(_COLOURS)], _BOLD)
+    return f"{_painted(f'{time} {number}', _DIM)} {type_} {fields}".rstrip()
+
+
+def of_gap(gap: Gap, *, colour: bool = False) -> str:
+    """One line that says what is lost and why."""
+    how_many = "events were" if gap.dropped is None else f"{gap.dropped} events were"
+    where = (
+        ""
+        if gap.to_sequence_number is None
+        else (f" from #{gap.from_sequence_number} to #{gap.to_sequence_number}")
+    )
+    text = f"--- gap: {how_many} lost{where} ({printable(gap.reason)})"
+    return _painted(text, _RED) if colour else text
+
+
+def of_catalog() -> str:
+    """A line for each event type."""
+    return "\n".join(
+        f"{entry.type:<24} {_names(entry.schema):<60} {entry.description}"
+        for entry in Catalog().entries()
+    )
+
+
+def printable(text: str) -> str:
+    """`text` without what a terminal would obey: file names and messages come from anywhere."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _names(schema: dict[str, object]) -> str:
+    required = msgspec.convert(schema.get("required", []), list[str])
+    names = msgspec.convert(schema["properties"], dict[str, object])
+    return " ".join(name if name in required else f"[{name}]" for name in names)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str) and _PLAIN_WORD.fullmatch(value):
+        return printable(value)
+    return printable(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def _painted(text: str, *codes: int) -> str:
+    return f"\x1b[{';'.join(map(str, codes))}m{text}\x1b[0m"

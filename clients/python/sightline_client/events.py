@@ -1,0 +1,260 @@
+"""The data of every event type, one class each.
+
+Written by `python -m app.client_events` from the gateway's catalog; do not edit by hand.
+"""
+
+import msgspec
+
+
+class WorkflowStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`workflow.started`: A workflow began to run."""
+
+    workflow_id: str
+    workflow_name: str
+    project: str | None = None
+
+
+class WorkflowStepCompleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`workflow.step_completed`: A step of a workflow completed."""
+
+    workflow_id: str
+    step_name: str
+    step_index: int
+    total_steps: int
+    workflow_name: str | None = None
+
+
+class WorkflowFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`workflow.finished`: A workflow ran to its end."""
+
+    workflow_id: str
+    status: str
+    duration_ms: float
+
+
+class WorkflowFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`workflow.failed`: A workflow stopped on an error."""
+
+    workflow_id: str
+    error: str
+    step_name: str | None = None
+
+
+class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.message_sent`: A person sent a message to an agent."""
+
+    role: str
+    content: str
+    agent_name: str | None = None
+
+
+class ChatMessageReceived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.message_received`: An agent answered with a complete message."""
+
+    role: str
+    content: str
+    agent_name: str | None = None
+
+
+class ChatStreamingChunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.streaming_chunk`: A part of an answer that is still being written."""
+
+    chunk: str
+    message_id: str | None = None
+    agent_name: str | None = None
+
+
+class ChatThinkingStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.thinking_started`: An agent began to think about its answer."""
+
+    agent_name: str | None = None
+    message_id: str | None = None
+
+
+class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.thinking_finished`: An agent finished thinking."""
+
+    agent_name: str | None = None
+    message_id: str | None = None
+    duration_ms: float | None = None
+
+
+class FileCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`file.created`: A file or a directory was created."""
+
+    path: str
+    size: int | None = None
+    is_directory: bool = False
+
+
+class FileModified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`file.modified`: A file or a directory was modified."""
+
+    path: str
+    size: int | None = None
+    is_directory: bool = False
+
+
+class FileDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`file.deleted`: A file or a directory was deleted."""
+
+    path: str
+    size: int | None = None
+    is_directory: bool = False
+
+
+class StateEpicCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`state.epic_created`: An epic was created."""
+
+    epic_id: str | int
+    title: str
+
+
+class StateStoryCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`state.story_created`: A story was created."""
+
+    story_id: str | int
+    title: str
+    epic_id: str | int | None = None
+
+
+class StateStoryTransitioned(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`state.story_transitioned`: A story moved from one state to another."""
+
+    story_id: str | int
+    from_state: str
+    to_state: str
+    epic_id: str | int | None = None
+    title: str | None = None
+
+
+class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, or their
+    number."""
+
+    commit_hash: str
+    message: str
+    author: str
+    files_changed: list[str] | int
+
+
+class CeremonyStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`ceremony.started`: A ceremony (a meeting of agents) began."""
+
+    ceremony_id: str
+    ceremony_type: str | None = None
+    participants: list[str] | None = None
+
+
+class CeremonyMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`ceremony.message`: A participant spoke in a ceremony."""
+
+    ceremony_id: str
+    content: str
+    agent_name: str | None = None
+
+
+class CeremonyEnded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`ceremony.ended`: A ceremony ended."""
+
+    ceremony_id: str
+    summary: str | None = None
+    duration_ms: float | None = None
+
+
+class KanbanCardMoved(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`kanban.card_moved`: A card moved to another column of the board, or to another position."""
+
+    card_id: str | int
+    to_column: str
+    from_column: str | None = None
+    position: int | None = None
+
+
+class KanbanCardUpdated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`kanban.card_updated`: The content of a card changed; only the changed fields need to be
+    sent."""
+
+    card_id: str | int
+    title: str | None = None
+    description: str | None = None
+    assignee: str | None = None
+
+
+class SessionModeChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`session.mode_changed`: A session changed its mode, such as read-only or write."""
+
+    mode: str
+    previous_mode: str | None = None
+    session_id: str | None = None
+    reason: str | None = None
+
+
+class ProviderChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`provider.changed`: Another model provider is in use from now on."""
+
+    provider: str
+    model: str | None = None
+    previous_provider: str | None = None
+
+
+class SystemErrorReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`system.error`: A part of the system reports an error."""
+
+    message: str
+    code: str | None = None
+    component: str | None = None
+
+
+KnownData = (
+    WorkflowStarted
+    | WorkflowStepCompleted
+    | WorkflowFinished
+    | WorkflowFailed
+    | ChatMessageSent
+    | ChatMessageReceived
+    | ChatStreamingChunk
+    | ChatThinkingStarted
+    | ChatThinkingFinished
+    | FileCreated
+    | FileModified
+    | FileDeleted
+    | StateEpicCreated
+    | StateStoryCreated
+    | StateStoryTransitioned
+    | GitCommitCreated
+    | CeremonyStarted
+    | CeremonyMessage
+    | CeremonyEnded
+    | KanbanCardMoved
+    | KanbanCardUpdated
+    | SessionModeChanged
+    | ProviderChanged
+    | SystemErrorReported
+)
+DATA_CLASSES: dict[str, type[KnownData]] = {
+    "workflow.started": WorkflowStarted,
+    "workflow.step_completed": WorkflowStepCompleted,
+    "workflow.finished": WorkflowFinished,
+    "workflow.failed": WorkflowFailed,
+    "chat.message_sent": ChatMessageSent,
+    "chat.message_received": ChatMessageReceived,
+    "chat.streaming_chunk": ChatStreamingChunk,
+    "chat.thinking_started": ChatThinkingStarted,
+    "chat.thinking_finished": ChatThinkingFinished,
+    "file.created": FileCreated,
+    "file.modified": FileModified,
+    "file.deleted": FileDeleted,
+    "state.epic_created": StateEpicCreated,
+    "state.story_created": StateStoryCreated,
+    "state.story_transitioned": StateStoryTransitioned,
+    "git.commit_created": GitCommitCreated,
+    "ceremony.started": CeremonyStarted,
+    "ceremony.message": CeremonyMessage,
+    "ceremony.ended": CeremonyEnded,
+    "kanban.card_moved": KanbanCardMoved,
+    "kanban.card_updated": KanbanCardUpdated,
+    "session.mode_changed": SessionModeChanged,
+    "provider.changed": ProviderChanged,
+    "system.error": SystemErrorReported,
+}

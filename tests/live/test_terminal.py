@@ -1,0 +1,332 @@
+"""`litestar events …` as processes, against a real gateway."""
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.live.conftest import TOKEN, Gateway, Start
+from tests.live.test_client import folder as folder
+from tests.live.test_client import name
+from tests.waiting import lines_of_file, until
+
+Process = asyncio.subprocess.Process
+PIPE = asyncio.subprocess.PIPE
+PATIENCE_S = 30
+
+
+@asynccontextmanager
+async def litestar(folder: Path, *words: str, **options: Any) -> AsyncIterator[Process]:
+    """A command of `litestar events`; killed should it still run in the end."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE", "LITESTAR"))}
+    options = {"stdin": asyncio.subprocess.DEVNULL, "stdout": PIPE, "stderr": PIPE, **options}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "litestar", "events", *words),
+        cwd=folder,
+        env={**inherited, "TZ": "UTC", **options.pop("env", {})},
+        **options,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def run(folder: Path, *words: str, said: bytes | None = None) -> tuple[int, str, str]:
+    """Run a command to its end: its status and what it said."""
+    options = {} if said is None else {"stdin": PIPE}
+    async with litestar(folder, *words, **options) as process:
+        out, err = await asyncio.wait_for(process.communicate(said), PATIENCE_S)
+    assert process.returncode is not None
+    assert "Traceback" not in err.decode()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def line(process: Process) -> str:
+    assert process.stdout is not None
+    return (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
+
+
+async def listening(gateway: Gateway, process: Process) -> None:
+    await until(lambda: gateway.registry.taken == 1 or process.returncode is not None, PATIENCE_S)
+    assert process.returncode is None, await process.communicate()
+
+
+async def ended(process: Process) -> int:
+    return await asyncio.wait_for(process.wait(), 10)
+
+
+def read_to_the_end(terminal: int) -> bytes:
+    shown = b""
+    with suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while chunk := os.read(terminal, 65536):
+            shown += chunk
+    return shown
+
+
+def ndjson(count: int) -> bytes:
+    return b"".join(
+        b'{"type":"file.created","data":{"path":"f%d"},"metadata":{"n":%d}}\n' % (i, i)
+        for i in range(count)
+    )
+
+
+async def retained(gateway: Gateway) -> list[dict[str, Any]]:
+    """What the gateway retains, oldest first."""
+    events: list[dict[str, Any]] = []
+    async with gateway.http() as http:
+        while True:
+            after = events[-1]["sequence_number"] if events else 0
+            page = await http.get("/api/events", params={"after": after, "limit": 1000})
+            if not (found := page.json()["events"]):
+                return events
+            events += found
+
+
+async def kept(gateway: Gateway) -> list[object]:
+    """What the gateway retains, without number and time."""
+    events = await retained(gateway)
+    return [{key: event[key] for key in ("type", "data", "metadata")} for event in events]
+
+
+async def test_tail_shows_a_line_an_event_and_ends_at_ctrl_c(
+    folder: Path, gateway: Gateway
+) -> None:
+    name(folder, gateway)
+    async with litestar(folder, "tail", "chat.*") as tail:
+        await listening(gateway, tail)
+        await gateway.publisher.publish("file.deleted", {"path": "p"})
+        event = await gateway.publisher.publish(
+            "chat.message_sent", {"role": "u", "content": "a b"}
+        )
+        time = event.timestamp[11:23]
+        assert await line(tail) == f'{time} #2 chat.message_sent role=u content="a b"\n'
+        tail.send_signal(signal.SIGINT)
+        assert await ended(tail) == 130
+        assert await tail.stderr.read() == b""
+    await until(lambda: gateway.registry.taken == 0)
+
+
+async def test_tail_in_a_pipe_ends_when_its_reader_does(folder: Path, gateway: Gateway) -> None:
+    name(folder, gateway)
+    await gateway.publish(3)
+    reading, writing = os.pipe()
+    async with litestar(folder, "tail", "--since", "1", stdout=writing) as tail:
+        os.close(writing)
+        with os.fdopen(reading) as reader:
+            first = await asyncio.to_thread(reader.readline)
+        assert " #2 " in first
+        assert await ended(tail) == 0  # though no event comes any more
+        assert await tail.stderr.read() == b""
+
+
+async def test_tail_follows_through_a_restart(folder: Path, start: Start) -> None:
+    first: Gateway = await start()
+    name(folder, first)
+    async with litestar(folder, "tail", "--json") as tail:
+        await listening(first, tail)
+        await first.publish()
+        assert json.loads(await line(tail))["sequence_number"] == 1
+        await first.stop()
+        second: Gateway = await start()
+        await second.publish()
+        name(folder, second)
+        assert json.loads(await line(tail))["reason"] == "epoch_changed"
+        assert json.loads(await line(tail))["sequence_number"] == 1
+        tail.send_signal(signal.SIGINT)
+        said = (await tail.communicate())[1].decode()
+        assert "trying again" in said
+        assert "connected again" in said
+
+
+async def test_a_terminal_gets_colours_and_lines_that_fit(folder: Path, gateway: Gateway) -> None:
+    name(folder, gateway)
+    ours, theirs = pty.openpty()
+    async with litestar(
+        folder, "tail", stdout=theirs, env={"COLUMNS": "60", "TERM": "xterm"}
+    ) as tail:
+        os.close(theirs)
+        await listening(gateway, tail)
+        await gateway.publish(1, "\x1b]0;owned\x07 " + "long " * 100)
+        shown = ""
+        while "…\r\n" not in shown:
+            shown += (await asyncio.to_thread(os.read, ours, 4096)).decode()
+    os.close(ours)
+    assert "1mchat.message_sent\x1b[0m" in shown
+    assert "\x1b]" not in shown  # what events hold never steers the terminal
+    assert shown.endswith("…\r\n")
+
+
+async def test_publish_takes_fields_json_and_objects(folder: Path, gateway: Gateway) -> None:
+    name(folder, gateway)
+    step = ("workflow.step_completed", "workflow_id=7", "step_name=a b", "step_index:=1")
+    status, out, _ = await run(folder, "publish", *step, "total_steps:=2")
+    assert (status, json.loads(out)["sequence_number"]) == (0, 1)
+    about = ("--data", '{"role":"u","content":"="}', "--metadata", '{"agent":"Ada"}')
+    assert (await run(folder, "publish", "chat.message_sent", *about))[0] == 0
+    status, out, err = await run(folder, "publish", *step, "total_steps=2")
+    assert (status, out) == (1, "")
+    assert "total_steps" in err
+    assert "key:=value is JSON" in err
+    assert err.count("\n") == 1
+    assert await kept(gateway) == [
+        {
+            "type": "workflow.step_completed",
+            "data": {"workflow_id": "7", "step_name": "a b", "step_index": 1, "total_steps": 2},
+            "metadata": {},
+        },
+        {
+            "type": "chat.message_sent",
+            "data": {"role": "u", "content": "="},
+            "metadata": {"agent": "Ada"},
+        },
+    ]
+
+
+async def test_publish_takes_5000_lines_from_standard_input(folder: Path, gateway: Gateway) -> None:
+    name(folder, gateway)
+    status, out, err = await run(folder, "publish", "-", said=ndjson(5000))
+    assert (status, out) == (0, "")
+    assert err == "published 5,000 events, #1 to #5000\n"
+    assert [event["metadata"]["n"] for event in await kept(gateway)] == [*range(5000)]
+
+
+async def test_each_line_is_published_as_soon_as_it_arrives(folder: Path, gateway: Gateway) -> None:
+    name(folder, gateway)
+    async with litestar(folder, "publish", "chat.message_sent", "-", stdin=PIPE) as process:
+        for number in range(1, 4):
+            process.stdin.write(b'{"role":"u","content":"c"}\n')
+            await until(lambda number=number: gateway.bus.head == number, PATIENCE_S)
+        process.stdin.write(b'{"role":"u","content":"no line end"}')
+        process.stdin.close()
+        assert await ended(process) == 0
+        assert gateway.bus.head == 4
+
+
+async def test_a_bad_line_is_named_and_all_before_it_are_published(
+    folder: Path, gateway: Gateway
+) -> None:
+    name(folder, gateway)
+    good = ndjson(3)
+    for bad, why in (
+        (b'{"type":"file.created","data":{}}\n', "path"),
+        (b'{"type":"file.created","data":[]}\n', "is not an event"),
+        (b"{\n", "is not an event"),
+    ):
+        before = gateway.bus.head
+        status, _, err = await run(folder, "publish", "-", said=good + b"\n" + bad + good)
+        assert status == 1
+        assert "line 5" in err
+        assert why in err
+        assert gateway.bus.head == before + 3
+
+
+async def test_long_input_shows_its_progress_in_a_terminal(folder: Path, gateway: Gateway) -> None:
+    name(folder, gateway)
+    (folder / "many").write_bytes(ndjson(5000))
+    ours, theirs = pty.openpty()
+    with (folder / "many").open() as many:
+        async with litestar(folder, "publish", "-", stdin=many, stderr=theirs):
+            os.close(theirs)
+            shown = await asyncio.to_thread(read_to_the_end, ours)
+    os.close(ours)
+    assert b"%" in shown
+    assert b"published 5,000 events" in shown
+
+
+async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -> None:
+    first: Gateway = await start(extra_namespaces=("deploy",))
+    name(folder, first)
+    async with litestar(folder, "record", "session.jsonl") as record:
+        await listening(first, record)
+        await first.publisher.publish(
+            "chat.message_sent", {"role": "u", "content": "é\u2028\n", "x": [1]}
+        )
+        await first.publisher.publish("deploy.done", {"at": {"deep": None}}, {"agent": "Ada"})
+        await first.publish(200)
+        recording = folder / "session.jsonl"
+        await asyncio.to_thread(lines_of_file, recording, 202)
+        record.send_signal(signal.SIGTERM)
+        assert await ended(record) == 0
+        assert (await record.stderr.read()).endswith(b"recorded 202 events\n")
+    recorded = await kept(first)
+    await first.stop()
+    second: Gateway = await start(extra_namespaces=("deploy",))
+    name(folder, second)
+    status, _, err = await run(folder, "replay", "session.jsonl", "--speed", "1000")
+    assert status == 0, err
+    assert "replayed 202 of 202 events" in err
+    assert await kept(second) == recorded
+    status, _, err = await run(folder, "record", "session.jsonl")
+    assert (status, "exists: move it away" in err) == (1, True)
+
+
+async def test_a_replay_checks_the_whole_file_before_it_begins(
+    folder: Path, gateway: Gateway
+) -> None:
+    name(folder, gateway)
+    (folder / "r").write_bytes(ndjson(2) + b'{"message":"no event"}\n')
+    status, _, err = await run(folder, "replay", "r", "--rate", "100")
+    assert (status, gateway.bus.head) == (1, 0)
+    assert "r, line 3 is not an event" in err
+    (folder / "r").write_bytes(ndjson(2))
+    status, _, err = await run(folder, "replay", "r")
+    assert (status, gateway.bus.head) == (1, 0)
+    assert "line 1 has no timestamp: replay with --rate" in err
+
+
+async def test_a_replay_keeps_its_rate(folder: Path, gateway: Gateway) -> None:
+    name(folder, gateway)
+    (folder / "r").write_bytes(ndjson(21))
+    status, _, err = await run(folder, "replay", "r", "--rate", "40")
+    assert (status, gateway.bus.head) == (0, 21)
+    assert 0.5 <= float(err.split(" in ")[1].split()[0]) < 5
+
+
+async def test_types_lists_them_without_a_gateway(tmp_path: Path) -> None:
+    status, out, _ = await run(tmp_path, "types")
+    assert status == 0
+    assert any(
+        line.split()[:4] == ["workflow.started", "workflow_id", "workflow_name", "[project]"]
+        for line in out.splitlines()
+    )
+
+
+async def test_without_a_gateway_every_command_says_what_to_do(tmp_path: Path) -> None:
+    for words in (["tail"], ["publish", "chat.message_sent", "a=b"], ["record", "x"]):
+        status, out, err = await run(tmp_path, *words)
+        assert (status, out) == (1, "")
+        assert "start the gateway here" in err
+    assert not (tmp_path / "x").exists()
+
+
+async def test_without_the_client_a_command_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['sightline_client'] = None;"
+        "from app.terminal import events; events(['tail'])"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, cwd=tmp_path, stderr=PIPE
+    )
+    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    assert process.returncode == 1
+    assert err == b"sightline: this needs the Python client: pip install 'sightline[terminal]'\n"
+
+
+async def test_the_environment_names_another_gateway(tmp_path: Path, gateway: Gateway) -> None:
+    environ = {
+        "SIGHTLINE_URL": f"http://127.0.0.1:{gateway.port}",
+        "SIGHTLINE_SESSION_TOKEN": TOKEN,
+    }
+    words = ("publish", "chat.message_sent", "role=u", "content=c")
+    async with litestar(tmp_path, *words, env=environ) as process:
+        assert await ended(process) == 0
+    assert gateway.bus.head == 1

@@ -1,0 +1,116 @@
+"""Every example of clients/python/README.md and docs/terminal.md, run against a real gateway."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
+from tests.waiting import lines_of_file
+
+ROOT = Path(__file__).parent.parent
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+README = FENCE.findall((ROOT / "clients/python/README.md").read_text())
+TERMINAL = FENCE.findall((ROOT / "docs/terminal.md").read_text())
+INSTALL, LISTEN, PUBLISH, SYNC = range(4)
+ENVIRON = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Gateway]:
+    with gateway(tmp_path) as server:
+        yield server
+
+
+def python(server: Gateway, example: int) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", README[example][1]],
+        cwd=server.folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def bash(server: Gateway, line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-ec", line],
+        cwd=server.folder,
+        env={**os.environ, **ENVIRON},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+def test_every_example_is_run_here() -> None:
+    assert [kind for kind, _ in README] == ["sh", "python", "python", "python"]
+    assert [kind for kind, _ in TERMINAL] == ["bash"] * 4
+
+
+def test_the_client_installs_from_its_folder_typed(tmp_path: Path) -> None:
+    assert README[INSTALL][1] == "pip install ./clients/python\n"
+    build = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
+    subprocess.run(
+        [sys.executable, "-m", "pip", *build, "./clients/python"], cwd=ROOT, check=True, timeout=120
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {"sightline_client/py.typed", "sightline_client/events.py"} <= names
+
+
+def test_listening_and_publishing_from_python(server: Gateway) -> None:
+    with running([sys.executable, "-c", README[LISTEN][1]], server.folder) as listener:
+        until(server.process, "client_connected")
+        printed = python(server, PUBLISH).splitlines()
+        assert printed[0] == "1"
+        assert "workflow_name" in printed[1]
+        assert until(listener, "started") == "started: nightly-build\n"
+        assert until(listener, "workflow.failed").startswith("2 workflow.failed {'workflow_id'")
+        assert until(listener, "workflow.finished").startswith("3 ")
+
+
+def test_the_synchronous_flavour(server: Gateway) -> None:
+    assert python(server, SYNC).startswith("chat.message_sent {'role': 'user'")
+
+
+def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
+    everything, patterns, piped = TERMINAL[0][1].splitlines()
+    with (
+        running(["bash", "-c", f"exec {everything}"], server.folder, **ENVIRON) as all_events,
+        running(["bash", "-c", f"exec {patterns}"], server.folder, **ENVIRON) as some,
+    ):
+        until(server.process, "client_connected")
+        until(server.process, "client_connected")
+        for command in (TERMINAL[1][1] + TERMINAL[2][1]).splitlines():
+            done = bash(server, command)
+            assert done.returncode == 0, (command, done.stderr)
+        assert " #1 chat.message_sent " in until(all_events, "chat")
+        assert " #5 file.created path=b.txt" in until(all_events, "b.txt")
+        assert " #2 workflow.step_completed workflow_id=wf-42 " in until(some, "step")
+    first = bash(server, piped)
+    assert (first.returncode, '"sequence_number":1,' in first.stdout) == (0, True)
+
+
+def test_recording_and_replaying(server: Gateway) -> None:
+    record, *replays = TERMINAL[3][1].splitlines()
+    publish = TERMINAL[1][1].splitlines()[0]
+    with running(["bash", "-c", f"exec {record}"], server.folder, **ENVIRON) as recorder:
+        until(recorder, "recording to session.jsonl")
+        bash(server, publish)
+        lines_of_file(server.folder / "session.jsonl", 1)
+        recorder.send_signal(signal.SIGINT)
+        until(recorder, "recorded 1 events")
+    for replay in replays:
+        done = bash(server, replay)
+        assert "replayed 1 of 1 events" in done.stderr, done.stderr
