@@ -21,6 +21,7 @@ from benchmarks.server import READER_CORE, Server
 COUNTED = 1  # clients read in full in a measured run, flat out; the others must get as many bytes
 TIMED = 100  # clients whose latency is noted, spread over all
 STALL_S = 30.0  # without a byte for so long, the run has failed
+KERNEL = "(of all this, in the kernel)"
 Figures = dict[str, float]
 
 
@@ -143,11 +144,14 @@ class Reader:
         self._server.settle()
         return {"seconds": seconds, "events_per_s": missed * order.events / seconds}
 
-    def profile(self, order: Order) -> Answer:
-        """As `flat_out`; where the server's time went."""
+    def profile(self, order: Order) -> Figures:
+        """As `flat_out`: the share of the server's CPU time by function, and the kernel's."""
         counted = [Count(client.socket) for client in self._clients[:COUNTED]]
         drained = [Drain(client.socket) for client in self._clients[COUNTED:]]
-        return self._drive(order, [*counted, *drained], counted)[0]
+        answer, figures = self._drive(order, [*counted, *drained], counted)
+        samples = sum(answer.samples.values())
+        shares = {function: count / samples for function, count in answer.samples.items()}
+        return {KERNEL: figures["server_kernel"] / figures["server_cpu"], **shares}
 
     def _finish(self, readings: Sequence[Count], events: int) -> None:
         poller = select.epoll()
