@@ -2,6 +2,7 @@
 
 import argparse
 import resource
+import sys
 
 from benchmarks import profile, report
 from benchmarks.peers import TITLES, missing
@@ -12,7 +13,8 @@ from benchmarks.scenarios import FULL, QUICK, SCENARIOS
 COMMANDS = {"report": report.write, "profile": profile.write}
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """Parse `given`, or the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "what",
@@ -25,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="see that the suite works; no figures")
     parser.add_argument("--runs", type=int, help=f"runs of each contender (default {FULL.runs})")
     parser.add_argument("--peers", default=",".join(TITLES), help="default %(default)s")
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def present(names: list[str], may_install: bool) -> list[str]:
@@ -42,6 +44,7 @@ def present(names: list[str], may_install: bool) -> list[str]:
 def main() -> None:
     """Measure, print each comparison as it is done, keep it."""
     chosen = arguments()
+    sys.stdout.reconfigure(line_buffering=True)
     for name, command in COMMANDS.items():
         if name in chosen.what:
             command()
@@ -55,7 +58,7 @@ def main() -> None:
     for scenario in chosen.what or SCENARIOS:
         found = []
         for comparison in SCENARIOS[scenario](scale, peers):
-            runs = measure(comparison, chosen.runs or scale.runs)
+            runs = measure(comparison, chosen.runs or scale.runs, scale.attempts)
             result = Result(scenario=scenario, label=comparison.label, runs=runs)
             report.show(result)
             found.append(result)

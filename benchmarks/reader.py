@@ -177,7 +177,7 @@ class Reader:
         reads = {reading.fileno: reading.read for reading in readings}
         answer, slowest, total, seen = None, 0, 0, 0
         quarter = order.window * len(readings) / 4  # deliveries after which to look who is slowest
-        cpu_s, kernel_s = server.cpu_s(), server.kernel_s()
+        cpu_s, kernel_s, own_s = server.cpu_s(), server.kernel_s(), time.process_time()
         with select.epoll() as poller:
             for fd in (server.answers, *reads):
                 poller.register(fd, select.EPOLLIN)
@@ -214,6 +214,7 @@ class Reader:
             "seconds": seconds,
             "server_cpu": cpu_s / seconds,
             "server_kernel": kernel_s / seconds,
+            "reader_cpu": (time.process_time() - own_s) / (time.perf_counter() - start),
             "reader_busy": busy / seconds,
             "paused": answer.paused,
         }

@@ -8,16 +8,17 @@ from benchmarks.peers import ROOT
 from benchmarks.results import Result, Results, load
 
 PAGE = ROOT / "docs" / "performance.md"
-SHOWN = {  # figure: unit and how many of it make one
-    "deliveries_per_s": ("thousand deliveries/s", 1000.0),
-    "p50_ms": ("ms p50", 1.0),
-    "p99_ms": ("ms p99", 1.0),
-    "events_per_s": ("events/s", 1.0),
-    "seconds": ("s", 1.0),
-    "connects_per_s": ("connects/s", 1.0),
-    "kb_per_connection": ("KB", 1.0),
-    "server_cpu": ("of the server's core", 1.0),
-    "reader_busy": ("of the reader's core", 1.0),
+SHOWN = {  # by what is found in a run: figure, unit, how many of it make one
+    "p50_ms": [("p50_ms", "ms p50", 1.0), ("p99_ms", "ms p99", 1.0)],
+    "deliveries_per_s": [("deliveries_per_s", "thousand deliveries/s", 1000.0)],
+    "connects_per_s": [("connects_per_s", "connects/s", 1.0)],
+    "kb_per_connection": [("kb_per_connection", "KB", 1.0)],
+    "seconds": [("seconds", "s", 1.0)],
+}
+LOAD = {  # shares of a core
+    "server_cpu": "server",
+    "server_kernel": "of it in the kernel",
+    "reader_busy": "reader",
 }
 SHOWN_FUNCTIONS = 10
 Row = list[str]
@@ -32,14 +33,24 @@ def show(result: Result) -> None:
     """Print one comparison: medians, from the least to the most, and ratios to the first."""
     print(f"{result.scenario} {result.label}")
     for contender, runs in result.runs.items():
-        print(f"  {contender}")
-        for figure, (unit, scale) in SHOWN.items():
-            if figure not in runs[0]:
-                continue
-            values = [value / scale for value in result.values(contender, figure)]
-            spread = f"{number(min(values))} to {number(max(values))}"
-            ratio = "" if contender == result.first else f", {_ratio(result, contender, figure)}"
-            print(f"    {number(statistics.median(values))} {unit} ({spread}{ratio})")
+        figures = next(SHOWN[name] for name in SHOWN if name in runs[0])
+        shown = [_shown(result, contender, *figure) for figure in figures]
+        loads = [
+            f"{name} {result.median(contender, figure):.0%}"
+            for figure, name in LOAD.items()
+            if figure in runs[0]
+        ]
+        if "p50_ms" in runs[0]:
+            shown.append(f"{number(result.median(contender, 'events_per_s'))} events/s")
+        print(f"  {contender}: {', '.join(shown + loads)}")
+
+
+def _shown(result: Result, contender: str, figure: str, unit: str, scale: float) -> str:
+    values = [value / scale for value in result.values(contender, figure)]
+    spread = f"{number(min(values))} to {number(max(values))}"
+    if contender != result.first:
+        spread += f"; {_ratio(result, contender, figure)}"
+    return f"{number(statistics.median(values))} {unit} ({spread})"
 
 
 def _ratio(result: Result, contender: str, figure: str) -> str:
