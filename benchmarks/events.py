@@ -11,6 +11,7 @@ import msgspec
 
 Fields = dict[str, object]
 Published = tuple[str, Fields, Fields]  # type, data, metadata
+TYPE = "bench.event"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +23,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     window: int = 128  # events that the slowest client may be behind before publishing pauses
     rate: int = 0  # events a second; 0 is flat out
     size: int = 1024  # bytes of `data`
-    types: int = 1  # distinct event types, published in turn
     recorded: str = ""  # a file of events to publish over and over instead
     sample: bool = False  # tell where the time went
 
@@ -41,21 +41,23 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def type_name(index: int) -> str:
-    return f"bench.t{index:04}"
-
-
 def feed(order: Order) -> Iterator[Published]:
-    """The events of an order, without end."""
+    """The events of an order, without end; paced ones carry the time of their publishing."""
     if order.recorded:
         return recorded(Path(order.recorded))
-    return _made(order.size, order.types)
+    return _timed(order.size) if order.rate else _plain(order.size)
 
 
-def _made(size: int, types: int) -> Iterator[Published]:
+def _plain(size: int) -> Iterator[Published]:
+    filler = "x" * (size - len('{"filler":""}'))
+    while True:
+        yield TYPE, {"filler": filler}, {}
+
+
+def _timed(size: int) -> Iterator[Published]:
     filler = "x" * (size - len(f'{{"sent":{now_us()},"filler":""}}'))
-    for index in itertools.cycle(range(types)):
-        yield type_name(index), {"sent": now_us(), "filler": filler}, {}
+    while True:
+        yield TYPE, {"sent": now_us(), "filler": filler}, {}
 
 
 def recorded(path: Path) -> Iterator[Published]:

@@ -119,9 +119,10 @@ def test_a_frame_is_found_once_it_is_all_there(size: int) -> None:
         assert frame_at(whole[:cut], 0) is None
 
 
+@pytest.mark.parametrize("rate", [0, 1000])
 @pytest.mark.parametrize("size", [100, 1024, 65536])
-def test_data_has_the_size_that_was_ordered(size: int) -> None:
-    _, data, _ = next(feed(Order(size=size)))
+def test_data_has_the_size_that_was_ordered(size: int, rate: int) -> None:
+    _, data, _ = next(feed(Order(size=size, rate=rate)))
     assert len(json.dumps(data, separators=(",", ":"))) == size
 
 

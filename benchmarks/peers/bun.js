@@ -1,6 +1,7 @@
 // Bun's built-in server and its `publish`: uWebSockets underneath. Obeys orders as orders.py does.
 import { readFileSync, writeSync } from "node:fs";
 
+const TYPE = "bench.event";
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
@@ -34,14 +35,21 @@ function* recorded(path) {
   while (true) yield* events;
 }
 
-function* made(size, types) {
+function* plain(size) {
+  const filler = "x".repeat(size - JSON.stringify({ filler: "" }).length);
+  while (true) yield { type: TYPE, data: { filler }, metadata: {} };
+}
+
+function* timed(size) {
   const offset = clockOffset();
   const now = () => Math.floor((performance.now() + offset) * 1000);
   const filler = "x".repeat(size - JSON.stringify({ sent: now(), filler: "" }).length);
-  for (let index = 0; ; index = (index + 1) % types) {
-    const type = `bench.t${String(index).padStart(4, "0")}`;
-    yield { type, data: { sent: now(), filler }, metadata: {} };
-  }
+  while (true) yield { type: TYPE, data: { sent: now(), filler }, metadata: {} };
+}
+
+function feed(order) {
+  if (order.recorded) return recorded(order.recorded);
+  return order.rate ? timed(order.size) : plain(order.size);
 }
 
 function publish({ type, data, metadata }) {
@@ -51,7 +59,7 @@ function publish({ type, data, metadata }) {
 }
 
 async function carryOut(order) {
-  const events = order.recorded ? recorded(order.recorded) : made(order.size, order.types);
+  const events = feed(order);
   let published = 0;
   let paused = 0;
   const start = seconds();
