@@ -4,11 +4,9 @@ import asyncio
 import sys
 from pathlib import Path
 
-import uvicorn
-
+from app.cli import uvicorn_config
 from app.main import create_app
 from app.settings import Settings
-from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
 from benchmarks.orders import serve_uvicorn
 from benchmarks.peers import TOKEN
 
@@ -26,20 +24,7 @@ def main() -> None:
         log_level="error",
     )
     app = create_app(settings)
-    config = uvicorn.Config(
-        app,
-        port=0,
-        ws=SightlineWebSocketProtocol,
-        http="httptools",
-        ws_ping_interval=settings.heartbeat_interval_s,
-        ws_ping_timeout=settings.pong_timeout_s,
-        ws_max_size=settings.max_message_bytes,
-        ws_per_message_deflate=False,
-        proxy_headers=False,
-        server_header=False,
-        log_config=None,
-        access_log=False,
-    )
+    config = uvicorn_config(app, settings, port=0)
     publisher = app.dependencies["publisher"].dependency()
     asyncio.run(serve_uvicorn(config, publisher.publish))
 
