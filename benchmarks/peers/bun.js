@@ -69,7 +69,7 @@ async function carryOut(order) {
       return { published, seconds: elapsed, paused, samples: {} };
     let turn = order.per_turn;
     if (order.rate && (turn = Math.floor(elapsed * order.rate) + 1 - published) <= 0) {
-      await Bun.sleep((published / order.rate - elapsed) * 1000);
+      await Bun.sleep(Math.max(1, (published / order.rate - elapsed) * 1000)); // else it spins
       continue;
     }
     turn = Math.min(turn, order.window);
