@@ -37,8 +37,8 @@ def draw(results: Results, folder: Path = FOLDER) -> None:
             int(count): 1e9 / result.median(count, "deliveries_per_s") for count in result.runs
         }
         axes.plot(list(costs), list(costs.values()), marker="o", label=result.label)
-        axes.set_ylim(bottom=0)
         axes.set_yscale("linear")
+        axes.set_ylim(bottom=0)
         _save(axes, folder / "filters.svg")
 
 
