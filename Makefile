@@ -53,7 +53,7 @@ format: install ## rewrite the sources with black and ruff's safe fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/black .
 
-bench: $(VENV)/.bench ## run the benchmarks
+bench: $(VENV)/.bench ## measure the gateway beside its peers (20 minutes)
 	$(BIN)/python -m benchmarks
 
 $(VENV)/.bench: requirements-bench.lock $(STAMP)

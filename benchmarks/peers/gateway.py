@@ -1,0 +1,33 @@
+"""The complete gateway, as `litestar run` serves it; what is published comes from inside."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from app.cli import uvicorn_config
+from app.main import create_app
+from app.settings import Settings
+from benchmarks.orders import serve_uvicorn
+from benchmarks.peers import TOKEN
+
+QUIET_S = 3600.0  # no heartbeat amid a run: the clients' bytes are compared
+
+
+def main() -> None:
+    settings = Settings(
+        session_token=TOKEN,
+        state_dir=Path(sys.argv[1]),
+        max_clients=100_000,
+        workspace=None,
+        extra_namespaces=("bench",),
+        heartbeat_interval_s=QUIET_S,
+        log_level="error",
+    )
+    app = create_app(settings)
+    config = uvicorn_config(app, settings, port=0)
+    publisher = app.dependencies["publisher"].dependency()
+    asyncio.run(serve_uvicorn(config, publisher.publish))
+
+
+if __name__ == "__main__":
+    main()
