@@ -19,6 +19,7 @@ from tests.live.conftest import until
 SHORT = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"]
 DOCUMENTED = {"7.1.5"}  # a close within a fragmented message: websockets answers it, and says so
 
+
 async def echo(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], send: Any) -> None:
     assert scope["type"] == "websocket"
     await receive()
