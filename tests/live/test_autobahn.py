@@ -56,7 +56,7 @@ async def failed_of(cases: list[str] | None, deflate: bool) -> tuple[int, dict[s
     """How many cases were run, and what was wrong in those that failed."""
     async with echo_server(deflate) as url:
         try:
-            results = await run_fuzzingclient(url, cases, concurrency=4)
+            results = await run_fuzzingclient(url, cases, concurrency=2)
         except FailureError as error:
             results = error.results
     return len(results), {each.case_id: each.result for each in results if not each.passed}
