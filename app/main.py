@@ -36,7 +36,8 @@ from app.workers import only_worker
 from app.ws.listener import events_socket
 from app.ws.registry import ConnectionRegistry
 
-LONGEST_PAUSE_S = 60.0  # between two starts of a source that keeps dying
+FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
+LONGEST_PAUSE_S = 60.0
 _log = structlog.get_logger("sightline.main")
 
 
@@ -145,7 +146,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
 
 async def _watch(name: str, source: WorkspaceSource | GitSource) -> None:
     """Run a source; one that dies is told and begun again, with growing pauses."""
-    pause_s = 1.0
+    pause_s = FIRST_PAUSE_S
     while True:
         try:
             await source.run()

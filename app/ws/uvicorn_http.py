@@ -24,6 +24,7 @@ BODY_BYTES_PER_S = 16 * 1024
 LONGEST_BODY_S = 60.0
 UNREAD_TIMEOUT_S = 8.0  # without one byte of a waiting response taken
 LINGER_S = 1.0  # a client that is still sending reads its refusal only if it is not reset
+SHUTDOWN_GRACE_S = 2.0  # for requests under way
 READ_BYTES = 64 * 1024  # of one client, before the others have their turn
 SEND_BUFFER_BYTES = 128 * 1024  # kernel memory an unread response may hold, doubled by Linux
 MAX_WAITING = 2048  # connections beside the clients'
@@ -110,6 +111,10 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
         super().resume_writing()
         _cancel(self._unread)
 
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(SHUTDOWN_GRACE_S, self.transport.abort)
+
     @property
     def _idle(self) -> bool:
         """Whether no response is owed, so that nobody would miss this connection."""
@@ -156,7 +161,8 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
     def _make_room(self) -> None:
         """Close the connection that has been idle for longest; this new one is idle, too."""
         ours = (each for each in self.connections if isinstance(each, SightlineHTTPProtocol))
-        oldest = min((each for each in ours if each._idle), key=lambda each: each._began)
+        waiting = (each for each in ours if each._idle and not each._refused)
+        oldest = min(waiting, key=lambda each: each._began)
         oldest._refuse(503, "unavailable", "too many connections: try again in a moment")
         oldest.transport.close()
 

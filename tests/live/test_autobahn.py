@@ -14,9 +14,10 @@ from app.ws.uvicorn_http import http_protocol
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
 from tests.live.conftest import until
 
-# Frames, control frames, reserved bits and opcodes, fragments, UTF-8, closing. Left to the long
-# run: big messages, thousands of messages, and compression, which the gateway has switched off.
+# Frames, control frames, reserved bits and opcodes, fragments, UTF-8, closing; then what takes
+# longer: big messages and thousands of them. Without 12 and 13: compression is switched off.
 SHORT = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"]
+LONG = ["9.*"]
 DOCUMENTED = {"7.1.5"}  # a close within a fragmented message: websockets answers it, and says so
 
 
@@ -29,14 +30,14 @@ async def echo(scope: dict[str, Any], receive: Callable[[], Awaitable[Any]], sen
 
 
 @asynccontextmanager
-async def echo_server(deflate: bool) -> AsyncIterator[str]:
+async def echo_server() -> AsyncIterator[str]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=100)
     config = uvicorn.Config(
         echo,
         ws=SightlineWebSocketProtocol,
         http=http_protocol(100),
         ws_max_size=32 * 1024 * 1024,
-        ws_per_message_deflate=deflate,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -52,9 +53,9 @@ async def echo_server(deflate: bool) -> AsyncIterator[str]:
         await serving
 
 
-async def failed_of(cases: list[str] | None, deflate: bool) -> tuple[int, dict[str, str]]:
+async def failed_of(cases: list[str]) -> tuple[int, dict[str, str]]:
     """How many cases were run, and what was wrong in those that failed."""
-    async with echo_server(deflate) as url:
+    async with echo_server() as url:
         try:
             results = await run_fuzzingclient(url, cases, concurrency=2)
         except FailureError as error:
@@ -63,13 +64,13 @@ async def failed_of(cases: list[str] | None, deflate: bool) -> tuple[int, dict[s
 
 
 async def test_the_protocol_class_passes_autobahns_cases_for_what_it_speaks() -> None:
-    ran, failed = await failed_of(SHORT, deflate=False)
+    ran, failed = await failed_of(SHORT)
     assert ran > 200
     assert set(failed) == DOCUMENTED, failed
 
 
 @pytest.mark.attack
-async def test_the_protocol_class_passes_all_of_autobahns_cases() -> None:
-    ran, failed = await failed_of(None, deflate=True)
-    assert ran > 500
-    assert set(failed) == DOCUMENTED, failed
+async def test_the_protocol_class_passes_autobahns_big_messages_and_many_of_them() -> None:
+    ran, failed = await failed_of(LONG)
+    assert ran > 50
+    assert not failed

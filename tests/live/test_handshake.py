@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import struct
 import time
 
 import pytest
@@ -208,3 +209,23 @@ async def test_of_1000_handshakes_at_once_exactly_ten_get_in_and_others_hardly_n
         assert (statuses.count(101), statuses.count(503)) == (10, 990)
         for raw, _ in opened:
             raw.close()
+
+
+@pytest.mark.parametrize("how", ["vanish", "reset", "too slow"])
+async def test_a_client_that_dies_in_mid_body_is_no_error_of_the_gateway(
+    impatient: None, start: Start, capfd: pytest.CaptureFixture[str], how: str
+) -> None:
+    gateway = await start()
+    before = asyncio.all_tasks()
+    lines = (TOKEN_LINE, b"Content-Type: application/json", b"Content-Length: 100")
+    raw = await dial(gateway, request(*lines, method=b"POST", path=b"/api/events") + b"[{")
+    await until(lambda: asyncio.all_tasks() > before)
+    if how == "reset":
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if how != "too slow":
+        raw.close()
+    await until(lambda: not gateway.server.server_state.connections)
+    await until(lambda: asyncio.all_tasks() <= before)
+    log = capfd.readouterr().err
+    assert "Traceback" not in log
+    assert '"level": "error"' not in log
