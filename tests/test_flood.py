@@ -11,6 +11,7 @@ from app.log import configure
 from app.settings import Settings
 from tests.support import FakeClock
 from tests.test_log import read, restored  # noqa: F401 - the fixture
+from tests.waiting import ticks
 
 Capture = pytest.CaptureFixture[str]
 
@@ -78,9 +79,9 @@ async def test_the_count_is_told_also_when_nothing_is_logged_any_more(
     clock.advance(1)
     told = ""
     async with asyncio.timeout(2):
-        while "lines_left_out" not in told:
-            await asyncio.sleep(0.005)
-            told = capsys.readouterr().err
+        async for _ in ticks(0.005):
+            if told := capsys.readouterr().err:
+                break
     assert json.loads(told)["count"] == 7
 
 

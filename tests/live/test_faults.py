@@ -10,7 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from app import main
 from tests.live.attack import bystander, request
 from tests.live.conftest import TOKEN, Gateway, Start, close_code, receive, until
 from tests.live.test_process import ROOT, free_port
+from tests.waiting import ticks
 
 HEADERS = {"X-Session-Token": TOKEN}
 EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
@@ -57,17 +58,16 @@ class Process:
     async def connect(self, query: str = "") -> ClientConnection:
         """A client; waits for the start."""
         async with asyncio.timeout(20):
-            while True:
+            async for _ in ticks(0.05):
                 assert self.popen.poll() is None
-                try:
+                with suppress(OSError, TimeoutError):
                     return await connect(
                         f"ws://127.0.0.1:{self.port}/ws{query}",
                         additional_headers=HEADERS,
                         proxy=None,
                         open_timeout=2,
                     )
-                except (OSError, TimeoutError):
-                    await asyncio.sleep(0.05)
+        raise AssertionError
 
     def http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -124,7 +124,9 @@ async def test_sigterm_ends_it_within_5_s_whatever_hangs_on_it(tmp_path: Path) -
                 receive_buffer=4096,
             ),
         ]
-        await until(lambda: len(process.info.net_connections()) >= len(hanging) + 3)
+        async for _ in ticks(0.05):
+            if len(process.info.net_connections()) >= len(hanging) + 3:
+                break
         await http.post("/api/events", json=[EVENT])
         code = asyncio.create_task(close_code(client, 10))
         began = time.monotonic()

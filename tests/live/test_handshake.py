@@ -11,6 +11,7 @@ import pytest
 from app.ws import uvicorn_http
 from tests.live.attack import bystander, dial, drip, request, resident_bytes, rest
 from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive, until
+from tests.waiting import ticks
 
 TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 UPGRADE_LINES = [b": ".join(header) for header in UPGRADE]
@@ -91,9 +92,10 @@ async def test_a_body_that_comes_steadily_may_take_longer(
     raw = await dial(gateway, request(*headers, method=b"POST", path=b"/api/events"))
     loop = asyncio.get_running_loop()
     began = loop.time()
-    for start in range(0, len(body), 4096):  # about 80 kB/s
-        await loop.sock_sendall(raw, body[start : start + 4096])
-        await asyncio.sleep(0.05)
+    async for number in ticks(0.05):  # about 80 kB/s
+        await loop.sock_sendall(raw, body[number * 4096 : (number + 1) * 4096])
+        if number * 4096 > len(body):
+            break
     assert loop.time() - began > SHORT_S
     assert Answer(await loop.sock_recv(raw, 65536)).status == 201
 
@@ -170,9 +172,10 @@ async def test_a_response_that_is_read_slowly_comes_whole(
     raw = await dial(gateway, request(TOKEN_LINE, b"Connection: close", path=b"/api/events"))
     loop = asyncio.get_running_loop()
     data, began = b"", loop.time()
-    while chunk := await loop.sock_recv(raw, 65536):
+    async for _ in ticks(0.01):  # the slow link
+        if not (chunk := await loop.sock_recv(raw, 65536)):
+            break
         data += chunk
-        await asyncio.sleep(0.01)  # the slow link
     assert loop.time() - began > SHORT_S
     assert len(json.loads(Answer(data).body)["events"]) == 40
 

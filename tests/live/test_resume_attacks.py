@@ -9,6 +9,7 @@ import pytest
 from app.events import Clock
 from tests.live.attack import CLOSE, TEXT, frame, frames, hurl, rest
 from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, until
+from tests.waiting import ticks
 
 FILTERS = ("chat.*", "live.*", "*", "live.a,chat.message_sent")
 
@@ -96,7 +97,6 @@ async def storm_of_resumes(start: Start, clients: int) -> None:
         )
         reading = asyncio.create_task(rest(raw, 30))
         done = frame(TEXT, b'{"type":"ping","id":"seen"}')
-        await asyncio.sleep(0)
         await everybody_is_back.wait()
         await hurl(raw, done)
         await all_published.wait()
@@ -106,9 +106,10 @@ async def storm_of_resumes(start: Start, clients: int) -> None:
     everybody_is_back, all_published = asyncio.Event(), asyncio.Event()
     await publish(300)
     coming = [asyncio.create_task(come_back(number)) for number in range(clients)]
-    while gateway.bus.subscriptions < clients:
+    async for _ in ticks(0.005):
+        if gateway.bus.subscriptions == clients:
+            break
         await publish(3)  # while they come
-        await asyncio.sleep(0.005)
         assert not any(task.done() for task in coming)
     everybody_is_back.set()
     await publish(30)
