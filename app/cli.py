@@ -6,6 +6,7 @@ import errno
 import resource
 import signal
 import socket
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -110,7 +111,8 @@ class _Server(uvicorn.Server):
             _log.warning("origin_not_allowed", origin=url, setting="SIGHTLINE_ALLOWED_ORIGINS")
         # To the terminal and never through logging: a secret does not go into a log.
         ticket = self._app.state.keyring.tickets.issue()
-        print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
+        with suppress(OSError):  # a full disk: `litestar login` makes another
+            print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._url is not None and read_private(self._url_file) == self._url:
@@ -140,7 +142,7 @@ def uvicorn_config(
         ssl_certfile=certificate,
         ssl_keyfile=key,
         ws=ws,
-        http=http_protocol(most_connections(settings.max_clients)),
+        http=http_protocol(most_connections(settings.max_clients), app.state.counters),
         ws_ping_interval=settings.heartbeat_interval_s,
         ws_ping_timeout=settings.pong_timeout_s,
         ws_max_size=settings.max_message_bytes,

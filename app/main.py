@@ -140,6 +140,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         plugins=[SightlineCLI(settings)],
     )
     app.state.begin_drain = begin_drain
+    app.state.counters = counters
     app.asgi_handler = Door(app.asgi_handler, settings, counters)
     return app
 

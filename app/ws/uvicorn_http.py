@@ -15,6 +15,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from app.errors import ErrorMessage
+from app.metrics import Counters
 from app.ws.uvicorn_strict import StrictHTTPProtocol
 
 MAX_HEAD_BYTES = 8 * 1024  # the websockets library takes no longer line either
@@ -42,15 +43,16 @@ def most_connections(max_clients: int) -> int:
     return max(most, 1)
 
 
-def http_protocol(most_connections: int) -> type["SightlineHTTPProtocol"]:
+def http_protocol(most: int, counters: Counters) -> type["SightlineHTTPProtocol"]:
     """The protocol class of a server that holds at most so many connections."""
-    return type("BoundedHTTPProtocol", (SightlineHTTPProtocol,), {"most": most_connections})
+    return type("HTTPProtocol", (SightlineHTTPProtocol,), {"most": most, "counters": counters})
 
 
 class SightlineHTTPProtocol(StrictHTTPProtocol):
     """Heads, bodies and responses in bounded time; the oldest idle connection makes room."""
 
-    most = MAX_WAITING
+    most: int
+    counters: Counters
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -155,6 +157,7 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
         if self.transport.get_write_buffer_size() < left_before:
             self._watch_reader()
         else:
+            self.counters.evictions["response_unread"] += 1
             _log.warning("evicted", reason="response_unread", peer=self._peer)
             self.transport.abort()
 
@@ -180,6 +183,7 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
             self._answer(status, code, message)
 
     def _answer(self, status: int, code: str, message: str) -> None:
+        self.counters.refusals[str(status)] += 1
         _log.warning("refused", status=status, reason=code, peer=self._peer)
         body = msgspec.json.encode(ErrorMessage(code, message))
         head = [STATUS_LINE[status]]

@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 from kosoku import FailureError, run_fuzzingclient
 
+from app.metrics import Counters
 from app.ws.uvicorn_http import http_protocol
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
 from tests.live.conftest import until
@@ -35,7 +36,7 @@ async def echo_server() -> AsyncIterator[str]:
     config = uvicorn.Config(
         echo,
         ws=SightlineWebSocketProtocol,
-        http=http_protocol(100),
+        http=http_protocol(100, Counters()),
         ws_max_size=32 * 1024 * 1024,
         ws_per_message_deflate=False,
         lifespan="off",

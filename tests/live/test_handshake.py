@@ -108,6 +108,7 @@ async def test_a_head_over_8_kib_is_a_431_and_the_end(gateway: Gateway, size: in
         answer = Answer(await rest(raw))
         await asyncio.gather(sending, return_exceptions=True)
         assert (answer.status, answer.error["code"]) == (431, "head_too_large")
+    assert gateway.bus.counters.refusals["431"] == 2
     await until(lambda: not gateway.server.server_state.connections)
     assert gateway.registry.taken == 0
 
@@ -148,7 +149,7 @@ async def test_an_upgrade_the_websocket_library_cannot_read_gets_an_answer(
 ) -> None:
     raw = await dial(gateway, upgrade(*lines))
     data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(raw, 65536), 2)
-    assert Answer(data).status in (101, 400)
+    assert Answer(data).status in (101, 426)
 
 
 async def test_a_response_nobody_reads_is_not_kept(
@@ -163,6 +164,7 @@ async def test_a_response_nobody_reads_is_not_kept(
     await until(lambda: gateway.server.server_state.connections)
     await until(lambda: not gateway.server.server_state.connections)
     assert "response_unread" in capfd.readouterr().err
+    assert gateway.bus.counters.evictions["response_unread"] == 1
 
 
 async def test_a_response_that_is_read_slowly_comes_whole(
