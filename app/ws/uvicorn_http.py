@@ -58,7 +58,8 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
         super().connection_made(transport)
         if (raw := transport.get_extra_info("socket")) is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        transport.set_write_buffer_limits(high=0)  # `pause_writing` tells of every byte left over
+        # `pause_writing` tells of what is left over; at 0, TLS would be paused for ever
+        transport.set_write_buffer_limits(high=1, low=0)
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES
         self._deadline: asyncio.TimerHandle | None = None  # of a head or body; None between them
