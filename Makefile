@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-js check format bench lock
+.PHONY: help install run test test-js test-attack check format bench lock
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## create .venv and install the locked dependencies (once)
 
@@ -42,6 +42,9 @@ test-js: install ## run the tests of the browser client, where there is a node
 	cd clients/js && \
 	{ test -d node_modules/typescript || npm install --no-save --no-package-lock --silent || true; } && \
 	node $$(node --experimental-websocket -e 0 2>&1 && echo --experimental-websocket) --test test/*.test.js
+
+test-attack: install ## run the long attacks too: storms, thousands of connections, all of Autobahn
+	$(BIN)/python -m pytest -m attack
 
 check: install ## formatting, lint, types, then the tests
 	$(BIN)/black --check .

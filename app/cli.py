@@ -3,8 +3,10 @@
 import asyncio
 import copy
 import errno
+import resource
 import signal
 import socket
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -20,11 +22,13 @@ from uvicorn.config import WSProtocolType
 from app.log import uvicorn_log_config
 from app.settings import Settings
 from app.state import URL_FILE, read_private, write_private
+from app.ws.uvicorn_http import http_protocol, most_connections
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
-from app.ws.uvicorn_strict import StrictHTTPProtocol
 
 DEFAULT_PORT = 3000
-BACKLOG = 2048
+BACKLOG = 2048  # handshakes that the kernel keeps for us
+ACCEPTS_PER_TURN = 16  # of them in one turn of the loop: a storm must not hold up the clients
+DESCRIPTORS = 8192  # to ask for: many systems grant more than they give unasked
 _log = structlog.get_logger("sightline.cli")
 
 
@@ -98,6 +102,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not sockets or not self.started:
             return
+        for listener in sockets:
+            listener.listen(BACKLOG)  # asyncio takes one number for this and for accepts a turn
         self._log_started_message(sockets)  # uvicorn does not when it is handed sockets
         self._url = url = url_of(sockets, "https" if self.config.is_ssl else "http")
         write_private(self._url_file, url)
@@ -105,7 +111,8 @@ class _Server(uvicorn.Server):
             _log.warning("origin_not_allowed", origin=url, setting="SIGHTLINE_ALLOWED_ORIGINS")
         # To the terminal and never through logging: a secret does not go into a log.
         ticket = self._app.state.keyring.tickets.issue()
-        print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
+        with suppress(OSError):  # a full disk: `litestar login` makes another
+            print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._url is not None and read_private(self._url_file) == self._url:
@@ -135,11 +142,12 @@ def uvicorn_config(
         ssl_certfile=certificate,
         ssl_keyfile=key,
         ws=ws,
-        http=StrictHTTPProtocol,
+        http=http_protocol(most_connections(settings.max_clients), app.state.counters),
         ws_ping_interval=settings.heartbeat_interval_s,
         ws_ping_timeout=settings.pong_timeout_s,
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,
+        backlog=BACKLOG if fd is not None or uds is not None else ACCEPTS_PER_TURN,
         timeout_graceful_shutdown=3,
         proxy_headers=False,
         server_header=False,
@@ -161,6 +169,7 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; both end it with status 0 and no traceback."""
     sockets = bind(host, port) if fd is None and uds is None else None
+    more_descriptors()
     config = uvicorn_config(
         app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key
     )
@@ -175,6 +184,14 @@ def serve(
         signal.signal(signal.SIGTERM, previous)
         for listener in sockets or ():
             listener.close()
+
+
+def more_descriptors() -> None:
+    """Raise the soft limit of open files, where the hard one allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(host: str, port: int) -> list[socket.socket]:

@@ -10,6 +10,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
+from app.flood import Flood
 from app.settings import Settings
 
 REDACTED = "[redacted]"
@@ -48,7 +49,7 @@ def uvicorn_log_config(settings: Settings) -> dict[str, object]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"uvicorn": {"()": UvicornFilter}},
+        "filters": {"flood": {"()": Flood}, "uvicorn": {"()": UvicornFilter}},
         "formatters": {
             "default": {
                 "()": ProcessorFormatter,
@@ -66,7 +67,7 @@ def uvicorn_log_config(settings: Settings) -> dict[str, object]:
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stderr",
                 "formatter": "default",
-                "filters": ["uvicorn"],
+                "filters": ["flood", "uvicorn"],
             }
         },
         "root": {"handlers": ["default"], "level": level},

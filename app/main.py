@@ -27,6 +27,7 @@ from app.channels.replay import ReplayStore
 from app.channels.subscription import QueueBounds
 from app.cli import SightlineCLI
 from app.events import Clock
+from app.flood import tell_left_out
 from app.metrics import Counters, watch_lag
 from app.settings import Settings
 from app.sources.git import GitSource
@@ -35,6 +36,8 @@ from app.workers import only_worker
 from app.ws.listener import events_socket
 from app.ws.registry import ConnectionRegistry
 
+FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
+LONGEST_PAUSE_S = 60.0
 _log = structlog.get_logger("sightline.main")
 
 
@@ -98,6 +101,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
                     for task in owned:
                         task.cancel()
                     begin_drain()
+                    tell_left_out()
 
     app = Litestar(
         route_handlers=[
@@ -136,13 +140,22 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         plugins=[SightlineCLI(settings)],
     )
     app.state.begin_drain = begin_drain
+    app.state.counters = counters
     app.asgi_handler = Door(app.asgi_handler, settings, counters)
     return app
 
 
 async def _watch(name: str, source: WorkspaceSource | GitSource) -> None:
-    """Run a source; one that dies is told, and the gateway goes on."""
-    try:
-        await source.run()
-    except Exception as error:
-        _log.error("source_died", source=name, error_type=type(error).__name__, exc_info=error)
+    """Run a source; one that dies is told and begun again, with growing pauses."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            await source.run()
+            return
+        except Exception as error:
+            what = type(error).__name__
+            _log.error(
+                "source_died", source=name, error_type=what, again_in_s=pause_s, exc_info=error
+            )
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

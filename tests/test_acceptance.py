@@ -1,13 +1,16 @@
-"""`docs/acceptance.md` names tests that exist."""
+"""The pages that promise something name tests that exist."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
-def test_every_test_that_the_page_names_exists() -> None:
-    page = (ROOT / "docs" / "acceptance.md").read_text()
+@pytest.mark.parametrize("name", ["acceptance.md", "reliability.md"])
+def test_every_test_that_the_page_names_exists(name: str) -> None:
+    page = (ROOT / "docs" / name).read_text()
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     defined = set(re.findall(r"def (test_\w+)\(", tests))
     named = set(re.findall(r"`(test_\w+)`", page))

@@ -16,6 +16,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
+MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this; `next` says how far it came
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
@@ -89,6 +90,16 @@ async def read_events(
     changed = gap is not None and gap.reason == "epoch_changed"
     start = Position(0) if position is None or changed else position
     found: list[Event] = replay_store.after(start.sequence_number, event_filter)
-    page = found[:limit]
-    read_up_to = page[-1].sequence_number if len(found) > limit else bus.head
+    page = _page(found, limit)
+    read_up_to = page[-1].sequence_number if len(found) > len(page) else bus.head
     return History(bus.epoch, [msgspec.Raw(e.encoded) for e in page], read_up_to, gap)
+
+
+def _page(found: list[Event], limit: int) -> list[Event]:
+    """The first of these events, at least one if there is any, that fit into one answer."""
+    size = 0
+    for count, event in enumerate(found[:limit]):
+        size += len(event.encoded)
+        if count and size > MAX_PAGE_BYTES:
+            return found[:count]
+    return found[:limit]

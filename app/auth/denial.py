@@ -29,6 +29,7 @@ RETRY_AFTER_S = 5
 OPEN_PATH = "/api/health"
 _SHARED_HEADERS = b"Authorization, Content-Type, Last-Event-ID, X-Session-Token"
 _REMEMBERED = "sightline_refusal"
+_VANISHED = "client disconnected prematurely"  # Litestar's word for a body that breaks off
 _log = structlog.get_logger("sightline.door")
 
 
@@ -77,7 +78,9 @@ def http_refusal(request: Request[object, object, object], error: Exception) -> 
 
 def _logged(status: int, error: Exception, scope: Scope) -> None:
     peer = ":".join(map(str, scope.get("client") or ("unknown",)))
-    if status >= 500 and not isinstance(error, SightlineError):
+    if isinstance(error, HTTPException) and error.detail == _VANISHED:
+        _log.info("request_broken_off", peer=peer, path=scope["path"])
+    elif status >= 500 and not isinstance(error, SightlineError):
         _log.error("request_failed", status=status, peer=peer, path=scope["path"], exc_info=error)
     else:
         reason = type(error).__name__

@@ -29,6 +29,26 @@ class TooManyMessagesError(SightlineError):
     code = "too_many_messages"
 
 
+class Allowance:
+    """How much a client may say: so many at once, and then so many a second."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._left = CONTROL_BURST
+        self._refilled_at = monotonic()
+
+    def spend(self) -> bool:
+        """Take one; False when none is left."""
+        now = self._monotonic()
+        refill = (now - self._refilled_at) * CONTROL_RATE
+        self._left = min(CONTROL_BURST, self._left + refill)
+        self._refilled_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
 class Session:
     """One client's filter and its control messages."""
 
@@ -44,8 +64,7 @@ class Session:
         self._on_mistake = on_mistake
         self._bus = bus
         self._subscription = subscription
-        self._allowance = CONTROL_BURST
-        self._refilled_at = bus.clock.monotonic()
+        self._allowance = Allowance(bus.clock.monotonic)
 
     def handle(self, text: str) -> bytes:
         """Carry out one control message and return the encoded answer.
@@ -91,12 +110,7 @@ class Session:
         return encode(ErrorMessage(code, message, id_))
 
     def _spend(self) -> None:
-        now = self._bus.clock.monotonic()
-        refill = (now - self._refilled_at) * CONTROL_RATE
-        self._allowance = min(CONTROL_BURST, self._allowance + refill)
-        self._refilled_at = now
-        if self._allowance < 1:
+        if not self._allowance.spend():
             raise TooManyMessagesError(
                 f"over {CONTROL_RATE:.0f} control messages a second: wait a minute, then reconnect"
             )
-        self._allowance -= 1

@@ -12,17 +12,26 @@ from collections.abc import Callable
 from typing import cast
 
 import uvicorn
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.frames import Frame
 from websockets.http11 import Request
 
+from app.errors import CLOSE_TOO_MANY_MESSAGES
 from app.ws.outlet import TRANSPORT
+from app.ws.session import Allowance
 
 # What a client that stalls may hold beyond its queue. Linux doubles the first; with the reader's
 # own buffer about 400 KB are under way, a few hundred events of 1 KB, before it is behind.
 SEND_BUFFER_BYTES = 128 * 1024
 WRITE_BUFFER_BYTES = 64 * 1024
 SHUTDOWN_GRACE_S = 2.0
+CLOSE_GRACE_S = 5.0  # for a client to answer a close frame, and
+CLOSE_GRACE_BYTES = 64 * 1024  # what may still come until then
+LINGER_S = 1.0  # a client that is still sending reads why it is closed only if it is not reset
+# The library parses some 40 frames a millisecond, and others must have their turn meanwhile.
+READ_BYTES = 4 * 1024
 
 
 class DirectTransport:
@@ -72,10 +81,16 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         if (raw := transport.get_extra_info("socket")) is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        if hasattr(transport, "max_size"):  # asyncio's own
+            transport.max_size = READ_BYTES
         self._direct = DirectTransport(self)
         self._heard = True  # whether anything came since the last ping or look
         self._buffered = 0  # bytes unsent at the last look
-        self._unsent_pong = b""  # the answer to the newest ping that came while the buffer was full
+        self._unsent_pong = (
+            b""  # the answer to the newest pings that came while the buffer was full
+        )
+        self._allowance = Allowance(self.loop.time)  # for frames that say nothing
+        self._after_close = 0  # bytes that came behind our close frame
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -89,15 +104,56 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
-        super().data_received(data)
+        if self.close_sent:
+            self._after_close += len(data)
+            if self._after_close > CLOSE_GRACE_BYTES:
+                self.transport.abort()
+        if self.conn.parser_exc is None:
+            super().data_received(data)
 
     def handle_ping(self) -> None:
-        """Answer, but only the newest ping while the client does not read (RFC 6455, 5.5.3)."""
-        pong = b"".join(self.conn.data_to_send())
-        if self._direct.writable:
-            self.transport.write(pong)
+        """Answer, but only the newest pings while the client does not read (RFC 6455, 5.5.3)."""
+        pongs = b"".join(self.conn.data_to_send())
+        if not self._direct.writable:
+            self._unsent_pong = pongs or self._unsent_pong
+        elif not self.transport.is_closing():
+            self.transport.write(pongs)
+        self._spend()
+
+    def handle_pong(self, event: Frame) -> None:
+        super().handle_pong(event)
+        self._spend()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a fragment; empty ones have no size that would bound them."""
+        if event.data or event.fin:
+            super().handle_cont(event)
         else:
-            self._unsent_pong = pong
+            self._spend()
+
+    def _spend(self) -> None:
+        if not self._allowance.spend() and not self.close_sent:
+            self.conn.fail(CLOSE_TOO_MANY_MESSAGES, "too many frames")
+            self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """Say why the connection ends, and end it without waiting for more than that to be read."""
+        assert self.conn.close_sent is not None
+        code, reason = int(self.conn.close_sent.code), self.conn.close_sent.reason
+        self._direct.evicted = f"close_{code}"
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.close_timer is not None and message["type"] == "websocket.close":
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -139,6 +195,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
 _USED = {
     *("close_sent", "conn", "loop", "pending_ping_payload", "ping_timeout", "pong_timer"),
     *("transport", "connection_made", "data_received", "handle_connect", "handle_ping"),
+    *("close_timer", "handle_cont", "handle_parser_exception", "handle_pong", "queue", "send"),
     *("keepalive_timeout", "pause_writing", "resume_writing", "schedule_ping"),
     *("send_keepalive_ping", "shutdown"),
 }

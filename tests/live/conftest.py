@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
-from app.cli import bind, uvicorn_config
+from app.cli import BACKLOG, bind, uvicorn_config
 from app.events import Clock
 from app.main import create_app
 from app.settings import Settings
@@ -96,6 +96,7 @@ class Gateway:
         self.serving = asyncio.create_task(self.server.serve([self.socket]))
         await until(lambda: self.server.started or self.serving.done())
         assert not self.serving.done()
+        self.socket.listen(BACKLOG)  # as the command does
 
     async def stop(self, timeout_s: float = 8) -> float:
         """End as SIGTERM does; return the seconds it took."""

@@ -1,0 +1,290 @@
+"""Faults of the machine and of the gateway's own parts: connected clients are served on."""
+
+import asyncio
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from app import main
+from tests.live.attack import bystander, request
+from tests.live.conftest import TOKEN, Gateway, Start, close_code, receive, until
+from tests.live.test_process import ROOT, free_port
+from tests.waiting import ticks
+
+HEADERS = {"X-Session-Token": TOKEN}
+EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
+
+
+class Process:
+    """A gateway in a process of its own, as `litestar run` starts it."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.port = free_port()
+        settings = {"SIGHTLINE_SESSION_TOKEN": TOKEN, "SIGHTLINE_WORKSPACE": ""}
+        inherited = {
+            k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
+        }
+        self.popen = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "litestar",
+                "--app",
+                "app:create_app",
+                "run",
+                "--port",
+                str(self.port),
+            ],
+            cwd=folder,
+            env={**inherited, "PYTHONPATH": str(ROOT), **settings, **options.pop("settings", {})},
+            **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options},
+        )
+        self.info = psutil.Process(self.popen.pid)
+
+    async def connect(self, query: str = "") -> ClientConnection:
+        """A client; waits for the start."""
+        async with asyncio.timeout(20):
+            async for _ in ticks(0.05):
+                assert self.popen.poll() is None
+                with suppress(OSError, TimeoutError):
+                    return await connect(
+                        f"ws://127.0.0.1:{self.port}/ws{query}",
+                        additional_headers=HEADERS,
+                        proxy=None,
+                        open_timeout=2,
+                    )
+        raise AssertionError
+
+    def http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.port}", headers=HEADERS, trust_env=False
+        )
+
+    def dial(self, sent: bytes = b"", receive_buffer: int | None = None) -> socket.socket:
+        raw = socket.socket()
+        if receive_buffer:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        raw.connect(("127.0.0.1", self.port))
+        raw.sendall(sent)
+        return raw
+
+    async def ended(self, timeout_s: float) -> int:
+        return await asyncio.wait_for(asyncio.to_thread(self.popen.wait), timeout_s)
+
+
+@asynccontextmanager
+async def running(folder: Path, **options: Any) -> AsyncIterator[Process]:
+    process = Process(folder, **options)
+    try:
+        yield process
+    finally:
+        process.popen.kill()
+        process.popen.wait()
+
+
+async def test_sigterm_ends_it_within_5_s_whatever_hangs_on_it(tmp_path: Path) -> None:
+    token = f"X-Session-Token: {TOKEN}".encode()
+    async with running(tmp_path) as process, process.http() as http:
+        client = await process.connect()
+        for _ in range(20):
+            await http.post(
+                "/api/events", json=[{**EVENT, "data": {"role": "user", "content": "x" * 200_000}}]
+            )
+        upgrade = (b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Version: 13")
+        key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+        hanging = [
+            process.dial(),
+            process.dial(b"GET /ws HTTP/1.1\r\nHo"),
+            process.dial(
+                request(
+                    token,
+                    b"Content-Length: 9",
+                    b"Content-Type: application/json",
+                    method=b"POST",
+                    path=b"/api/events",
+                )
+            ),
+            process.dial(request(token, path=b"/api/events?limit=1000"), receive_buffer=4096),
+            process.dial(
+                request(token, *upgrade, key, path=b"/ws?last_sequence_number=0"),
+                receive_buffer=4096,
+            ),
+        ]
+        async for _ in ticks(0.05):
+            if len(process.info.net_connections()) >= len(hanging) + 3:
+                break
+        await http.post("/api/events", json=[EVENT])
+        code = asyncio.create_task(close_code(client, 10))
+        began = time.monotonic()
+        process.popen.send_signal(signal.SIGTERM)
+        assert await process.ended(8) == 0
+        assert time.monotonic() - began < 5
+        assert await code == 1012
+        for raw in hanging:
+            raw.close()
+
+
+async def test_after_a_sigkill_a_resume_meets_a_new_epoch_and_an_honest_gap(tmp_path: Path) -> None:
+    async with running(tmp_path) as process, process.http() as http:
+        client = await process.connect()
+        epoch = (await receive(client))["epoch"]
+        await http.post("/api/events", json=[EVENT] * 3)
+        position = [await receive(client) for _ in range(3)][-1]["sequence_number"]
+        process.popen.kill()
+        assert await close_code(client) == 1006
+    async with running(tmp_path) as process:
+        client = await process.connect(f"?epoch={epoch}&last_sequence_number={position}")
+        connected = await receive(client)
+        assert connected["epoch"] != epoch
+        assert connected["resumed"] is False
+        assert (await receive(client))["reason"] == "epoch_changed"
+        await client.close()
+
+
+async def test_without_a_free_descriptor_clients_are_served_and_later_others_let_in(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as process, process.http() as http:
+        client = await process.connect()
+        await receive(client)
+        assert (await http.post("/api/events", json=EVENT)).status_code == 201
+        _, hard = resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE)
+        used = process.info.num_fds()
+        resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE, (used, hard))
+        turned_away = [process.dial(request()) for _ in range(20)]
+        for number in range(2, 20):
+            assert (await http.post("/api/events", json=EVENT)).json()["sequence_number"] == number
+        while (await receive(client))["sequence_number"] < 19:
+            pass
+        resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE, (used + 100, hard))
+        began = time.monotonic()
+        other = await process.connect()
+        assert (await receive(other))["type"] == "connected"
+        assert time.monotonic() - began < 3
+        await other.close()
+        for raw in turned_away:
+            raw.close()
+
+
+async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path: Path) -> None:
+    def few_descriptors() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))
+
+    async with running(tmp_path, preexec_fn=few_descriptors) as process, process.http() as http:
+        client = await process.connect()
+        await receive(client)
+        crowd = [process.dial() for _ in range(400)]
+        for _ in range(3):
+            began = time.monotonic()
+            other = await process.connect()
+            assert (await receive(other))["type"] == "connected"
+            assert time.monotonic() - began < 1
+            await other.close()
+        assert (await http.post("/api/events", json=EVENT)).status_code == 201
+        assert (await receive(client))["sequence_number"] == 1
+        assert process.info.num_fds() < 150
+        for raw in crowd:
+            raw.close()
+
+
+async def test_a_full_log_disk_stops_nothing(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230
+        async with running(tmp_path, stderr=full, stdout=full) as process, process.http() as http:
+            client = await process.connect()
+            await receive(client)
+            for _ in range(200):
+                assert (await http.get("/nowhere")).status_code == 404  # each is a line
+            assert (await http.post("/api/events", json=EVENT)).status_code == 201
+            assert (await receive(client))["sequence_number"] == 1
+            await client.close()
+            process.popen.send_signal(signal.SIGTERM)
+            await process.ended(5)
+
+
+SLEEPY = """
+import os, sys
+from websockets.sync.client import connect
+client = connect(sys.argv[1], additional_headers={"X-Session-Token": sys.argv[2]}, proxy=None)
+client.recv()
+print("here", flush=True)
+while True:
+    client.recv()
+"""
+
+
+async def test_a_client_that_is_stopped_is_evicted_and_the_others_do_not_notice(
+    start: Start,
+) -> None:
+    gateway = await start(heartbeat_interval_s=0.5, pong_timeout_s=0.5)
+    url = f"ws://127.0.0.1:{gateway.port}/ws"
+    sleepy = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", textwrap.dedent(SLEEPY), url, TOKEN), stdout=subprocess.PIPE
+    )
+    try:
+        assert await sleepy.stdout.readline() == b"here\n"
+        sleepy.send_signal(signal.SIGSTOP)
+        async with bystander(gateway):
+            await gateway.publish(100, "x" * 20_000)
+            await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 1)
+    finally:
+        sleepy.kill()
+        await sleepy.wait()
+
+
+async def test_a_subscriber_that_raises_harms_nobody_else(gateway: Gateway) -> None:
+    async def subscriber() -> None:
+        async with gateway.bus.subscribe() as subscription:
+            async for _ in subscription:
+                raise ValueError("a bug")
+
+    failing = asyncio.create_task(subscriber())
+    async with bystander(gateway):
+        await until(failing.done)
+        with pytest.raises(ValueError, match="a bug"):
+            await failing
+    assert gateway.bus.subscriptions == 0
+
+
+async def test_a_source_that_dies_is_told_begun_again_and_harms_nobody(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Dying(main.WorkspaceSource):
+        lives = 0
+
+        async def run(self) -> None:
+            Dying.lives += 1
+            if Dying.lives < 3:
+                raise ZeroDivisionError
+            await super().run()
+
+    monkeypatch.setattr(main, "WorkspaceSource", Dying)
+    monkeypatch.setattr(main, "FIRST_PAUSE_S", 0.01)
+    (tmp_path / "work").mkdir()
+    gateway = await start(workspace=tmp_path / "work")
+    async with gateway.connect("?types=file.*") as client:
+        await receive(client)
+        async with asyncio.timeout(10):
+            made = 0
+            while True:
+                (tmp_path / "work" / f"{(made := made + 1)}.txt").write_text("x")
+                try:
+                    assert (await receive(client, 0.5))["type"] == "file.created"
+                    break
+                except TimeoutError:
+                    continue
+    assert Dying.lives == 3
+    assert capfd.readouterr().err.count("source_died") == 2

@@ -1,0 +1,109 @@
+"""What an attacker publishes, and what he writes into the log."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.live.attack import dial, request, rest, upgraded
+from tests.live.conftest import TOKEN, Gateway, Start, receive
+
+TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
+JSON_LINE = b"Content-Type: application/json"
+EVIL = 'x\r\n{"event":"forged"}\x1b[2J\x9b\u2028\u202e\x00'
+
+
+def event(data: str) -> bytes:
+    return b'{"type":"live.any","data":{"x":%s}}' % data.encode()
+
+
+REFUSED = {
+    "NaN": (event("NaN"), 400),
+    "infinity": (event("1e999"), 400),
+    "minus infinity": (event("-1e999"), 400),
+    "a lone surrogate": (event('"\\ud800"'), 400),
+    "a lone surrogate as a key": (event('{"\\udfff":1}'), 400),
+    "nesting of 5,000": (event("[" * 5_000 + "]" * 5_000), 400),
+    "nesting of a million": (event("[" * 1_000_000), 400),
+    "a number of 5,000 digits": (event("9" * 5_000), 400),
+    "10 MB": (event(json.dumps("x" * 10_000_000)), 413),
+    "a type with a line break": (b'{"type":"live.a\\r\\nb","data":{}}', 400),
+    "a type with an escape": (b'{"type":"live.\\u001b[2J","data":{}}', 400),
+    "a type over 64 characters": (b'{"type":"live.%s","data":{}}' % (b"a" * 60), 400),
+    "UTF-16": (event('"x"').decode().encode("utf-16"), 400),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), REFUSED.values(), ids=REFUSED)
+async def test_a_payload_that_is_no_strict_json_is_refused_and_uses_up_no_number(
+    start: Start, body: bytes, status: int
+) -> None:
+    gateway = await start(extra_namespaces=("live",))
+    async with gateway.http() as http:
+        headers = {"Content-Type": "application/json"}
+        answer = await http.post("/api/events", content=body, headers=headers)
+        assert answer.status_code == status
+        assert set(answer.json()) == {"type", "code", "message"}
+        assert len(answer.text) < 1000
+    assert gateway.bus.head == 0
+
+
+async def test_control_characters_in_data_arrive_as_valid_json_in_one_line(start: Start) -> None:
+    gateway = await start(extra_namespaces=("live",))
+    async with gateway.connect() as client, gateway.http() as http:
+        await receive(client)
+        sent = {"type": "live.any", "data": {EVIL: [EVIL]}, "metadata": {"agent": EVIL}}
+        assert (await http.post("/api/events", json=sent)).status_code == 201
+        text = await client.recv()
+        assert not {"\r", "\n", "\x1b", "\0"} & set(text)
+        assert json.loads(text)["data"] == sent["data"]
+        assert json.loads(text)["metadata"] == sent["metadata"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+async def test_nothing_that_a_client_sends_forges_a_log_line_or_steers_a_terminal(
+    start: Start, capfd: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    gateway = await start(log_format=log_format, log_level="debug")
+    forged = "%0d%0a%7B%22event%22:%22forged%22%7D%1b[2J%c2%9b%e2%80%a8"
+    ways: list[tuple[bytes, ...]] = [
+        (b"GET", f"/{forged}".encode()),
+        (b"GET", f"/api/events?types={forged}".encode(), TOKEN_LINE),
+        (b"GET", f"/ws?client_id={forged}".encode(), TOKEN_LINE),
+        (b"GET", b"/api/session", b"X-Session-Token: \xc2\x9b[2J"),
+        (b"GET", b"/api/session", b"Origin: http://x\xc2\x9b[2J\t"),
+    ]
+    for method, path, *lines in ways:
+        await rest(
+            await dial(gateway, request(*lines, b"Connection: close", method=method, path=path))
+        )
+    evil: dict[str, Any] = {"type": EVIL, "types": [EVIL], "id": EVIL}
+    async with gateway.connect() as client:
+        await receive(client)
+        for verb in (EVIL, "subscribe", "unsubscribe"):
+            await client.send(json.dumps({**evil, "type": verb}))
+            assert (await receive(client))["type"] == "error"
+    raw = await upgraded(gateway)
+    raw.close()
+    await gateway.stop()
+    log = capfd.readouterr().err
+    assert "refused" in log
+    assert not {"\r", "\x1b", "\x9b", "\u2028", "\0"} & set(log)
+    if log_format == "json":
+        for line in log.splitlines():
+            assert json.loads(line)["event"] != "forged"
+    else:
+        assert not [line for line in log.splitlines() if line.startswith("{")]
+
+
+async def test_a_page_of_big_events_ends_early_and_the_next_goes_on(gateway: Gateway) -> None:
+    await gateway.publish(100, "x" * 250_000)
+    read: list[int] = []
+    async with gateway.http() as http:
+        while len(read) < 100:
+            after = read[-1] if read else 0
+            answer = await http.get(f"/api/events?after={after}&limit=1000")
+            assert len(answer.content) < 17 * 1024 * 1024
+            read += [each["sequence_number"] for each in answer.json()["events"]]
+            assert answer.json()["next"] == read[-1]
+    assert read == list(range(1, 101))
