@@ -151,7 +151,7 @@ class Message {
   end(entry) {
     const { content } = entry.event.data;
     if (typeof content === "string") this.text = content;
-    this.haystack = this.text.toLowerCase();
+    this.haystack += `\n${this.text.toLowerCase()}`; // what was found stays found
     this.done = true;
     this._join(entry);
   }

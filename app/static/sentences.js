@@ -10,7 +10,7 @@ const LONGEST = 300; // characters of one field; the whole of it is in the opene
 
 /** A field as one line of text; empty for what is no text and no number. */
 function text(value, longest = LONGEST) {
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (Number.isFinite(value) || typeof value === "boolean") return String(value);
   if (typeof value !== "string") return "";
   const line = value.slice(0, longest * 2).replace(/\s+/g, " ").trim();
   return line.length > longest ? `${line.slice(0, longest)}…` : line;
@@ -39,7 +39,7 @@ export function duration(ms) {
 }
 
 function size(bytes) {
-  if (typeof bytes !== "number") return "";
+  if (!Number.isFinite(bytes)) return "";
   if (bytes < 1000) return ` (${bytes} B)`;
   return bytes < 1e6 ? ` (${(bytes / 1000).toFixed(1)} kB)` : ` (${(bytes / 1e6).toFixed(1)} MB)`;
 }
@@ -89,8 +89,8 @@ const SENTENCES = {
 
   "git.commit_created": (d) => {
     const files = Array.isArray(d.files_changed) ? d.files_changed.length : d.files_changed;
-    const changed = typeof files === "number" ? ` (${count(files, "file")})` : "";
-    const [subject] = String(d.message ?? "").split("\n", 1);
+    const changed = Number.isFinite(files) ? ` (${count(files, "file")})` : "";
+    const [subject] = typeof d.message === "string" ? d.message.split("\n", 1) : [];
     return `committed ${text(d.commit_hash).slice(0, 7)} ${text(subject)}${changed}`;
   },
 

@@ -67,8 +67,16 @@ class Gateway:
         self._process.kill()
         self._process.wait()
 
+    def freeze(self) -> None:
+        """Its connections stay open and nothing comes, as when a network is cut."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
+            self.thaw()
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(10)
 
@@ -116,5 +124,6 @@ class Gateway:
         return None
 
     def _read(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout:
-            self._lines.append(line.rstrip())
+        with process.stdout:
+            for line in process.stdout:
+                self._lines.append(line.rstrip())
