@@ -79,13 +79,15 @@ export class VirtualList {
     return this._elements.get(row.key)?.element;
   }
 
-  /** Scroll as little as shows the row at `place` whole. */
+  /** Scroll as little as shows the row at `place` whole, at either end with what stands beyond it. */
   reveal(place) {
-    const { top } = this._layout();
+    const { top, total } = this._layout();
     const { scroller } = this;
-    if (top(place) < scroller.scrollTop) scroller.scrollTop = top(place);
-    else if (top(place + 1) > scroller.scrollTop + scroller.clientHeight) {
-      scroller.scrollTop = Math.min(top(place), top(place + 1) - scroller.clientHeight);
+    const start = place === 0 ? 0 : top(place);
+    const end = place === this.rows.length - 1 ? total : top(place + 1);
+    if (start < scroller.scrollTop) scroller.scrollTop = start;
+    else if (end > scroller.scrollTop + scroller.clientHeight) {
+      scroller.scrollTop = Math.min(start, end - scroller.clientHeight);
     }
     this.draw();
   }

@@ -77,11 +77,13 @@ export class Panel {
   }
 
   setFilter(filter) {
-    const entries = this.feed.entries();
     const until = this.paused ? this._pausedAt : Infinity;
-    this.view = View.of(entries.filter((entry) => entry.index < until), filter);
-    const later = entries.filter((entry) => entry.index >= until);
-    this.waiting = later.filter((entry) => this.view.matches(entry)).length;
+    this.view = new View(filter);
+    this.waiting = 0;
+    for (const entry of this.feed.entries()) {
+      if (entry.index < until) this.view.push(entry);
+      else if (this.view.matches(entry)) this.waiting += 1;
+    }
     this.list.reset();
     this.draw();
   }
