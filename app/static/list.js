@@ -106,6 +106,7 @@ export class VirtualList {
     for (const key of this.open) {
       const row = this.rows.find((candidate) => candidate.key === key);
       if (row) extra.push([this.placeOf(row), (this._heights.get(key) ?? this.rowHeight) - this.rowHeight]);
+      else this._forget(key);
     }
     const top = (place) =>
       extra.reduce((y, [at, px]) => (at < place ? y + px : y), above + place * this.rowHeight);
@@ -146,6 +147,12 @@ export class VirtualList {
     const next = before ? before.nextSibling : this.canvas.firstChild;
     if (next !== element) this.canvas.insertBefore(element, next);
     return element;
+  }
+
+  /** An open row that was folded away or filtered out; should it come again, it is closed. */
+  _forget(key) {
+    this.open.delete(key);
+    this._heights.delete(key);
   }
 
   _drop(element) {

@@ -3,6 +3,8 @@
 const MINUTE_MS = 60_000;
 export const MINUTES = 15;
 const MOST_WORKFLOWS = 50;
+const ENDS = new Set(["workflow.finished", "workflow.failed"]);
+const MOVES = new Set(["workflow.started", "workflow.step_completed", ...ENDS]);
 
 export class Overview {
   constructor(now) {
@@ -25,7 +27,7 @@ export class Overview {
     this.since = Math.min(this.since, time);
     this._count(item.type.slice(0, item.type.indexOf(".")), Math.floor(time / MINUTE_MS));
     if (item.type === "git.commit_created") this.commit = item;
-    if (item.type.startsWith("workflow.")) this._follow(item, time);
+    if (MOVES.has(item.type)) this._follow(item);
   }
 
   /**
@@ -66,11 +68,11 @@ export class Overview {
     }
   }
 
-  _follow({ type, data }, time) {
+  _follow({ type, data }) {
     const known = this.workflows.get(data.workflow_id);
     this.workflows.delete(data.workflow_id);
-    if (type === "workflow.finished" || type === "workflow.failed") return;
-    const workflow = known ?? { id: data.workflow_id, name: "", step: 0, steps: 0, stepName: "", began: time };
+    if (ENDS.has(type)) return;
+    const workflow = known ?? { id: data.workflow_id, name: "", step: 0, steps: 0, stepName: "" };
     if (typeof data.workflow_name === "string") workflow.name = data.workflow_name;
     if (type === "workflow.step_completed") {
       workflow.step = Number(data.step_index) || 0;

@@ -49,9 +49,9 @@ class Gateway:
         """Return once it serves."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "UVICORN_"))}
         self._lines.clear()
+        litestar = str(Path(sys.executable).parent / "litestar")
         self._process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "litestar"), "--app", "app:create_app"]
-            + ["run", "--port", str(self.port)],
+            [litestar, "--app", "app:create_app", "run", "--port", str(self.port)],
             cwd=self.folder,
             env={**kept, "PYTHONPATH": str(ROOT), **self._environment},
             stdout=subprocess.PIPE,
@@ -102,7 +102,9 @@ class Gateway:
                 json.dumps(body).encode(),
                 {"X-Session-Token": self.token, "Content-Type": "application/json"},
             )
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                request
+            ) as answer:
                 last = json.load(answer)[-1]["sequence_number"]
         return last
 

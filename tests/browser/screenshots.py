@@ -6,8 +6,8 @@ import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -44,7 +44,7 @@ class StoryGateway:
         self.origin = f"http://127.0.0.1:{port}"
         self.clock = StoryClock()
         settings = Settings(
-            session_token=TOKEN, state_dir=folder, workspace=None, log_level="warning"
+            session_token=TOKEN, state_dir=folder, workspace=None, log_level="error"
         )
         self._app = create_app(settings, self.clock)
         self._server = uvicorn.Server(
@@ -105,7 +105,9 @@ def main(folder: Path) -> None:
             }
             number = gateway.play()
             for name, page in pages.items():
-                expect(page.get_by_test_id("row").first.locator(".seq")).to_contain_text(f"{number}")
+                expect(page.get_by_test_id("row").first.locator(".seq")).to_contain_text(
+                    f"{number}"
+                )
                 expect(page.get_by_test_id("pace")).to_contain_text(f"{number} in 15 minutes")
                 if name == "console-dark":
                     row = page.locator('[data-kind="commit"]').first

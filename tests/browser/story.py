@@ -21,11 +21,15 @@ ANSWER = (
     "I would keep the filter on the client: the feed holds 20,000 events, a change of the filter"
     " takes a few milliseconds, and nothing that was filtered out has to be asked for again."
 )
+DRAFT = "The third draft is in docs/prd.md. What changed: the"
 
 
 def scenes() -> list[Scene]:
     """All of it, in the order of time; the same at every call."""
-    return sorted([*_workflows(), *_development(), *_talk(), *_end()], key=lambda scene: scene[0])
+    rng = random.Random(1)  # nobody works on the full second
+    together = [*_workflows(), *_development(), *_talk(), *_end()]
+    moved = ((at + rng.random() / 25, *rest) for at, *rest in together)
+    return sorted(moved, key=lambda scene: scene[0])
 
 
 def _workflows() -> Iterator[Scene]:
@@ -116,6 +120,6 @@ def _end() -> Iterator[Scene]:
     error = {"message": "disk almost full: 2 % left", "code": "ENOSPC", "component": "artifacts"}
     yield 812, "system.error", error, {}
     yield 826, "file.modified", {"path": "docs/prd.md", "size": 15210}, {"agent": "Winston"}
-    for index, part in enumerate("The third draft is in docs/prd.md. What changed: the".split(" ")):
+    for index, part in enumerate(DRAFT.split(" ")):
         data = {"chunk": f"{part} ", "message_id": "m-2", "agent_name": "Winston"}
         yield 830 + index / 10, "chat.streaming_chunk", data, {}

@@ -109,7 +109,10 @@ def test_chunks_of_one_message_grow_one_row(page: Page, gateway: Gateway) -> Non
     write("tests ", "pass")
     expect(rows(page)).to_contain_text("“All tests pass")
     gateway.publish(
-        ("chat.message_received", {"role": "assistant", "content": "All tests pass.", "message_id": "m"})
+        (
+            "chat.message_received",
+            {"role": "assistant", "content": "All tests pass.", "message_id": "m"},
+        )
     )
     expect(rows(page)).to_contain_text("answered: “All tests pass.”")
     expect(rows(page)).to_have_count(1)
@@ -121,7 +124,9 @@ def test_at_a_glance_the_pace_and_the_workflows_with_their_progress(
     page: Page, gateway: Gateway
 ) -> None:
     started = {"workflow_id": "w", "workflow_name": "Create PRD"}
-    gateway.publish(("workflow.started", started), ("workflow.step_completed", STEP), agent="Winston")
+    gateway.publish(
+        ("workflow.started", started), ("workflow.step_completed", STEP), agent="Winston"
+    )
     expect(rows(page).first).to_contain_text("finished step 2 of 5 of Create PRD: Draft")
     expect(rows(page).first.locator(".who")).to_have_text("Winston")
     workflow = page.get_by_test_id("workflow")
@@ -143,7 +148,10 @@ def test_what_an_event_brings_is_text_everywhere(page: Page, gateway: Gateway) -
     gateway.publish(
         ("chat.message_sent", {"role": NASTY, "content": NASTY}),
         ("workflow.started", {"workflow_id": NASTY, "workflow_name": NASTY}),
-        ("git.commit_created", dict.fromkeys(("commit_hash", "message", "author"), NASTY) | {"files_changed": 1}),
+        (
+            "git.commit_created",
+            dict.fromkeys(("commit_hash", "message", "author"), NASTY) | {"files_changed": 1},
+        ),
         ("chat.streaming_chunk", {"chunk": NASTY, "message_id": NASTY}),
         agent=NASTY,
     )
@@ -167,8 +175,12 @@ def test_what_an_event_brings_is_text_everywhere(page: Page, gateway: Gateway) -
 def test_filters_fit_together_stand_in_the_address_and_clear_at_once(
     page: Page, gateway: Gateway
 ) -> None:
-    gateway.publish(("workflow.started", {"workflow_id": "w", "workflow_name": "Parser"}), agent="Bob")
-    gateway.publish(("file.created", {"path": "parser.py"}), ("file.deleted", {"path": "old"}), agent="Ada")
+    gateway.publish(
+        ("workflow.started", {"workflow_id": "w", "workflow_name": "Parser"}), agent="Bob"
+    )
+    gateway.publish(
+        ("file.created", {"path": "parser.py"}), ("file.deleted", {"path": "old"}), agent="Ada"
+    )
     gateway.say("the Parser works")
     expect(page.get_by_test_id("tally")).to_have_text("4 of 4 events shown")
     page.get_by_test_id("filter-text").fill("parser")
@@ -206,11 +218,19 @@ def test_what_is_shown_is_saved(page: Page, gateway: Gateway, kind: str, tmp_pat
     text = (tmp_path / "saved").read_text()
     if kind == "json":
         saved = json.loads(text)
-        assert [event["data"]["content"] for event in saved] == ["keep =1", '=HYPERLINK("http://x")']
+        assert [event["data"]["content"] for event in saved] == [
+            "keep =1",
+            '=HYPERLINK("http://x")',
+        ]
     else:
         lines = list(csv.DictReader(io.StringIO(text, newline="")))
-        assert [json.loads(line["data"])["content"] for line in lines] == ["keep =1", '=HYPERLINK("http://x")']
-        assert not any(cell.startswith(("=", "+", "-", "@")) for line in lines for cell in line.values())
+        assert [json.loads(line["data"])["content"] for line in lines] == [
+            "keep =1",
+            '=HYPERLINK("http://x")',
+        ]
+        assert not any(
+            cell.startswith(("=", "+", "-", "@")) for line in lines for cell in line.values()
+        )
 
 
 # --- following, pausing, order ---
@@ -468,14 +488,26 @@ def test_who_wants_no_motion_gets_none(page: Page) -> None:
 
 def test_it_is_usable_on_a_phone(page: Page, gateway: Gateway) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
-    gateway.publish(("workflow.started", {"workflow_id": "w", "workflow_name": "x" * 200}), agent="y" * 80)
+    gateway.publish(
+        ("workflow.started", {"workflow_id": "w", "workflow_name": "x" * 200}), agent="y" * 80
+    )
     gateway.publish(("file.created", {"path": "z" * 300}))
     gateway.say("w " * 100)
     expect(rows(page)).to_have_count(3)
     rows(page).first.locator(".line").click()
     expect(page.get_by_test_id("detail")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    for name in ("filter-text", "filter-who", "filter-type", "order", "pause", "namespace-chat", "export-json", "export-csv", "follow"):
+    for name in (
+        "filter-text",
+        "filter-who",
+        "filter-type",
+        "order",
+        "pause",
+        "namespace-chat",
+        "export-json",
+        "export-csv",
+        "follow",
+    ):
         expect(page.get_by_test_id(name)).to_be_in_viewport(ratio=1)
     box = page.get_by_test_id("scroller").bounding_box()
     assert box["height"] > 300

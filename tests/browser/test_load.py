@@ -119,7 +119,9 @@ def test_20000_events_stay_smooth_and_memory_stays_bounded(page: Page, gateway: 
             break
     with flood(gateway):
         busy = probe(page, gateway, 20)
-    print(f"\nidle: {idle[10]:.0f} ms median, {idle[-1]:.0f} ms worst; {PER_SECOND} events/s:", end="")
+    print(
+        f"\nidle: {idle[10]:.0f} ms median, {idle[-1]:.0f} ms worst; {PER_SECOND} events/s:", end=""
+    )
     print(f" {busy[10]:.0f} ms median, {busy[-1]:.0f} ms worst; {frames}")
     assert idle[18] < MOST_LATENCY_MS
     assert busy[18] < MOST_LATENCY_MS
@@ -139,8 +141,7 @@ def test_a_filter_over_20000_events_takes_under_50_ms(page: Page, gateway: Gatew
         gateway.publish(*events[start : start + 500])
         count = f"document.getElementById('tally').textContent.includes(' {start + 500:,} events')"
         wait_for(page, count)
-    took = page.evaluate(
-        """() => ["m", "message 19", "nothing at all", "", "done"].map(text => {
+    took = page.evaluate("""() => ["m", "message 19", "nothing at all", "", "done"].map(text => {
           const field = document.getElementById("text");
           const took = [0, 1, 2].map(() => {
             const began = performance.now();
@@ -150,8 +151,7 @@ def test_a_filter_over_20000_events_takes_under_50_ms(page: Page, gateway: Gatew
             return performance.now() - began;
           });
           return Math.min(...took);  // a busy machine holds up a filter too: three tries
-        })"""
-    )
+        })""")
     print(f"\nfilter, ms: {[round(ms, 1) for ms in took]}")
     assert max(took) < MOST_FILTER_MS
     expect(page.get_by_test_id("tally")).to_contain_text("5,000 of 20,000 events shown")

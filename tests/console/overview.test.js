@@ -57,6 +57,7 @@ test("workflows run from their start or first step to their end", () => {
   assert.deepEqual([moved.name, moved.step, moved.steps, moved.uncertain], ["Create PRD", 2, 5, false]);
   overview.observe(event("workflow.finished", { workflow_id: "w", status: "success", duration_ms: 1 }));
   overview.observe(event("workflow.failed", { workflow_id: "v", error: "x" }));
+  overview.observe(event("workflow.of_an_extra_namespace", {}));
   assert.equal(overview.workflows.size, 0);
 });
 
