@@ -119,16 +119,22 @@ export class View {
   }
 
   _commit(entry) {
-    const files = this._burst;
+    const burst = this._burst;
     const row = this._append("commit", entry);
-    if (files && files.row.kind !== "commit" && entry.time - files.time <= COMMIT_MS) {
-      if (touches(entry.event.data.files_changed, files.row.entries)) {
-        this.rows.splice(this.rows.lastIndexOf(files.row), 1);
-        for (const file of files.row.entries) file.row = row;
-        row.entries.unshift(...files.row.entries);
-      }
-    }
+    if (burst && entry.time - burst.time <= COMMIT_MS) this._takeFiles(burst.row, row);
     this._burst = { row, time: entry.time };
+  }
+
+  /** Files between two commits belong to the later one, whoever had them for the moment. */
+  _takeFiles(from, row) {
+    const kept = from.kind === "commit" ? from.entries.indexOf(from.entry) + 1 : 0;
+    const files = from.entries.slice(kept);
+    if (!files.length || !touches(row.entry.event.data.files_changed, files)) return;
+    from.entries.length = kept;
+    from.version += 1;
+    if (kept === 0) this.rows.splice(this.rows.lastIndexOf(from), 1);
+    for (const file of files) file.row = row;
+    row.entries.unshift(...files);
   }
 }
 

@@ -37,6 +37,12 @@ test("a commit takes in the files before it, and those that are told just after 
   assert.equal(view.rows[1].entry.event.type, "git.commit_created");
 });
 
+test("files between two commits belong to the later one", () => {
+  const { view, kinds } = rowsOf([file("a", 0), commit(0.1), file("b", 0.2), file("c", 0.3), commit(0.4)]);
+  assert.deepEqual(kinds, ["commit 2", "commit 3"]);
+  assert.equal(view.shown, 5);
+});
+
 test("a commit leaves files alone that are not its own", () => {
   assert.deepEqual(rowsOf([file("a", 0), commit(8)]).kinds, ["event 1", "commit 1"]);
   assert.deepEqual(rowsOf([file("a", 0), commit(1, ["b"])]).kinds, ["event 1", "commit 1"]);
