@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-js test-attack check format bench lock
+.PHONY: help install run test test-js test-attack test-browser screenshots check format bench lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,12 +36,19 @@ test: install ## run the tests, and hold full branch coverage of the core
 	$(BIN)/python -m coverage report --include=$(CORE) --fail-under=100 --show-missing
 
 # node 20 has its WebSocket behind a flag, which later ones do not need.
-test-js: install ## run the tests of the browser client, where there is a node
+test-js: install ## run the tests of the browser client and the console, where there is a node
 	@command -v node >/dev/null && command -v npm >/dev/null || \
-		{ echo "skipped: the tests of clients/js need node 20 or newer, with npm"; exit 0; }; \
+		{ echo "skipped: the tests of clients/js and the console need node 20 or newer, with npm"; exit 0; }; \
 	cd clients/js && \
 	{ test -d node_modules/typescript || npm install --no-save --no-package-lock --silent || true; } && \
-	node $$(node --experimental-websocket -e 0 2>&1 && echo --experimental-websocket) --test test/*.test.js
+	node $$(node --experimental-websocket -e 0 2>&1 && echo --experimental-websocket) --test test/*.test.js \
+		../../tests/console/*.test.js
+
+test-browser: install ## run the console's tests in a real browser: Debian's chromium
+	$(BIN)/python -m pytest tests/browser
+
+screenshots: install ## take the pictures in docs/images anew
+	$(BIN)/python -m tests.browser.screenshots docs/images
 
 test-attack: install ## run the long attacks too: storms, thousands of connections, all of Autobahn
 	$(BIN)/python -m pytest -m attack

@@ -1,0 +1,54 @@
+/** The state of the connection in words: never "Live" unless the stream says so. */
+
+import { setText } from "./dom.js";
+
+const WHY = {
+  "not logged in": "not logged in: run litestar login in the gateway's folder and open its link",
+  down: "the gateway does not answer",
+  full: "all places are taken",
+  restarting: "the gateway is restarting",
+};
+
+/** What the page says about a stream's state; `leftS` are the seconds until the next try. */
+export function describe({ name, reason, message }, leftS = 0) {
+  const why = WHY[reason] ?? message ?? reason;
+  switch (name) {
+    case "live":
+      return "Live";
+    case "behind":
+      return "Behind: events come faster than this page reads";
+    case "reconnecting":
+      return `Reconnecting ${leftS >= 1 ? `in ${Math.ceil(leftS)} s` : "now"}${why ? `: ${why}` : ""}`;
+    case "refused":
+      return `Refused${why ? `: ${why}` : ""}`;
+    case "closed":
+      return "Closed";
+    default:
+      return "Connecting";
+  }
+}
+
+/** Shows the state, counts down to the next try, and tells screen readers of each change once. */
+export class Connection {
+  constructor({ pill, text, button, announcer }, reconnect) {
+    Object.assign(this, { pill, text, button, announcer });
+    this._retryAt = 0;
+    this._state = { name: "connecting" };
+    button.addEventListener("click", reconnect);
+  }
+
+  show(state) {
+    this._state = state;
+    this._retryAt = performance.now() + (state.retryInS ?? 0) * 1000;
+    this.pill.dataset.state = state.name;
+    this.button.hidden = !["reconnecting", "refused", "closed"].includes(state.name);
+    setText(this.announcer, describe(state));
+    document.title = state.name === "live" ? "Sightline" : `${describe(state).split(":")[0]} – Sightline`;
+    this.tick();
+  }
+
+  /** Once a second. */
+  tick() {
+    setText(this.text, describe(this._state, (this._retryAt - performance.now()) / 1000));
+  }
+}

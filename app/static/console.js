@@ -1,0 +1,135 @@
+/**
+ * The console's wiring: start reading here.
+ *
+ * An event's way: `EventStream` hands over what came within one animation frame; `Overview` counts
+ * it; `Feed` keeps it; `View` filters it and folds it into rows; `VirtualList` draws those in sight.
+ */
+
+import { EventStream } from "/client/sightline.js";
+import { Connection } from "./connection.js";
+import { Controls } from "./controls.js";
+import { fileName, toCsv, toJson } from "./export.js";
+import { Feed } from "./feed.js";
+import { drawChart, drawCommit, drawWorkflows } from "./glance.js";
+import { retained } from "./history.js";
+import { listenToKeys } from "./keys.js";
+import { Overview } from "./overview.js";
+import { Panel } from "./panel.js";
+
+const byId = (id) => document.getElementById(id);
+
+const overview = new Overview(Date.now());
+const controls = new Controls(
+  {
+    text: byId("text"),
+    who: byId("who"),
+    type: byId("type"),
+    namespaces: byId("namespaces"),
+    clearButton: byId("clear"),
+    order: byId("order"),
+  },
+  { onFilter: (filter) => panel.setFilter(filter), onOrder: (newestFirst) => panel.setOrder(newestFirst) },
+);
+const panel = new Panel(
+  new Feed(),
+  {
+    scroller: byId("scroller"),
+    canvas: byId("feed"),
+    lead: byId("lead"),
+    empty: byId("empty"),
+    pauseButton: byId("pause"),
+    waitingPlace: byId("waiting"),
+    waitingText: byId("waiting-text"),
+    followButton: byId("follow"),
+    tally: byId("tally"),
+  },
+  {
+    filter: controls.filter,
+    newestFirst: controls.newestFirst,
+    onEntry: (entry) => controls.learn(entry),
+    onClear: () => controls.clear(),
+  },
+);
+
+const connection = new Connection(
+  {
+    pill: byId("state"),
+    text: byId("state-text"),
+    button: byId("reconnect"),
+    announcer: byId("announcer"),
+  },
+  () => stream.reconnect(),
+);
+
+let held = []; // what is live, until what was retained before it is on show
+let opened = false;
+
+const stream = new EventStream({ url: "/ws", batch: true, onEvents: take, onState: heed });
+
+function take(items) {
+  if (held) held.push(...items);
+  else show(items);
+}
+
+function show(items) {
+  for (const item of items) overview.observe(item);
+  panel.take(items);
+}
+
+function heed(state) {
+  connection.show(state);
+  if (state.name !== "live" || opened) return;
+  opened = true;
+  queueMicrotask(begin); // the stream knows its position once this handler has returned
+}
+
+/** Show what the gateway still retains, then go on with what is live. */
+async function begin() {
+  try {
+    show(await retained(stream.position));
+  } catch (error) {
+    console.error("what happened before this page opened could not be loaded", error);
+  }
+  const live = held;
+  held = null;
+  show(live);
+}
+
+function glance() {
+  const now = Date.now();
+  drawChart(byId("chart"), byId("pace"), overview, now);
+  drawCommit(byId("commit"), overview.commit, now);
+  drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows);
+  controls.count(overview.totals);
+  connection.tick();
+}
+
+function save(extension, type, write) {
+  const url = URL.createObjectURL(new Blob([write(panel.view.entries())], { type }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = fileName(extension, new Date());
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download has begun by then
+}
+
+byId("save-json").addEventListener("click", () => save("json", "application/json", toJson));
+byId("save-csv").addEventListener("click", () => save("csv", "text/csv", toCsv));
+byId("help-button").addEventListener("click", () => byId("help").showModal());
+
+listenToKeys({
+  move: (by) => panel.move(by),
+  page: (direction) => panel.page(direction),
+  toggle: () => panel.toggle(),
+  pause: () => panel.togglePause(),
+  clear: () => controls.clear(),
+  help: () => byId("help").showModal(),
+  search: () => byId("text").select(),
+  escape: (target) => {
+    if (target.closest("input, select")) target.blur();
+    else panel.escape();
+  },
+});
+
+glance();
+setInterval(glance, 1000);

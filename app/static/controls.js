@@ -1,0 +1,126 @@
+/** The filter bar: what it shows, the page's address and the filter in force are always the same. */
+
+import { element, setText } from "./dom.js";
+import { formatFilter, isEmpty, NO_FILTER, parseFilter } from "./filters.js";
+
+const MOST_CHOICES = 300; // names come from events, so their number is bounded here
+const ORDER_KEY = "sightline.newest-first";
+
+export class Controls {
+  constructor(elements, { onFilter, onOrder }) {
+    Object.assign(this, elements, { onFilter });
+    this.filter = parseFilter(location.hash);
+    this.newestFirst = stored() !== "false";
+    this._namespaces = new Map(); // the chip of each
+    this._choices = { who: new Set(), type: new Set() };
+    this.text.addEventListener("input", () => this._set({ text: this.text.value }));
+    this.who.addEventListener("change", () => this._set({ who: this.who.value }));
+    this.type.addEventListener("change", () => this._set({ type: this.type.value }));
+    this.clearButton.addEventListener("click", () => this.clear());
+    this.order.addEventListener("click", () => {
+      this.newestFirst = !this.newestFirst;
+      store(this.newestFirst);
+      this._showOrder();
+      onOrder(this.newestFirst);
+    });
+    addEventListener("hashchange", () => this._set(parseFilter(location.hash)));
+    this._show();
+    this._showOrder();
+  }
+
+  clear() {
+    this._set(NO_FILTER);
+  }
+
+  /** Offer what an event brings as a choice. */
+  learn({ namespace, who, event }) {
+    if (!this._namespaces.has(namespace)) this._chip(namespace);
+    this._choose("who", who);
+    this._choose("type", event.type);
+  }
+
+  /** Show the events of the last 15 minutes on the chips; `totals` is a Map by namespace. */
+  count(totals) {
+    for (const [namespace, chip] of this._namespaces) {
+      setText(chip.lastElementChild, (totals.get(namespace) ?? 0).toLocaleString("en"));
+    }
+  }
+
+  _set(change) {
+    this.filter = { ...this.filter, ...change };
+    const fragment = formatFilter(this.filter);
+    history.replaceState(null, "", fragment ? `#${fragment}` : location.pathname + location.search);
+    this._show();
+    this.onFilter(this.filter);
+  }
+
+  _show() {
+    const { namespaces, type, who, text } = this.filter;
+    if (this.text.value !== text) this.text.value = text;
+    for (const namespace of namespaces) if (!this._namespaces.has(namespace)) this._chip(namespace);
+    for (const [namespace, chip] of this._namespaces) {
+      chip.setAttribute("aria-pressed", namespaces.includes(namespace));
+    }
+    if (who) this._choose("who", who);
+    if (type) this._choose("type", type);
+    this.who.value = who;
+    this.type.value = type;
+    this.who.classList.toggle("set", who !== "");
+    this.type.classList.toggle("set", type !== "");
+    this.clearButton.hidden = isEmpty(this.filter);
+  }
+
+  _showOrder() {
+    setText(this.order, this.newestFirst ? "Newest first" : "Newest last");
+  }
+
+  _chip(namespace) {
+    if (this._namespaces.size >= MOST_CHOICES) return;
+    const chip = element(
+      "button",
+      {
+        type: "button",
+        class: "chip",
+        "data-ns": namespace,
+        "data-testid": `namespace-${namespace}`,
+        "aria-pressed": "false",
+        onclick: () => this._toggle(namespace),
+      },
+      namespace,
+      element("span", { class: "number" }),
+    );
+    this._namespaces.set(namespace, chip);
+    const after = [...this._namespaces].filter(([other]) => other > namespace).sort()[0];
+    this.namespaces.insertBefore(chip, after?.[1] ?? null);
+  }
+
+  _toggle(namespace) {
+    const wanted = new Set(this.filter.namespaces);
+    if (!wanted.delete(namespace)) wanted.add(namespace);
+    this._set({ namespaces: [...wanted].sort() });
+  }
+
+  _choose(field, value) {
+    const choices = this._choices[field];
+    if (choices.has(value) || choices.size >= MOST_CHOICES) return;
+    choices.add(value);
+    const after = [...this[field].options].slice(1).find((option) => option.value > value);
+    this[field].add(element("option", { value }, value), after ?? null);
+  }
+}
+
+function stored() {
+  try {
+    return localStorage.getItem(ORDER_KEY);
+  } catch {
+    return null; // storage is switched off
+  }
+}
+
+function store(newestFirst) {
+  try {
+    localStorage.setItem(ORDER_KEY, newestFirst);
+  } catch {
+    // the choice then lasts as long as the page
+  }
+}

@@ -1,0 +1,21 @@
+/** What happened shortly before the page opened: the gateway retains it for half a minute. */
+
+const PAGE = 1000;
+
+/**
+ * The retained events up to `position`, oldest first; none where they belong to another epoch.
+ * Throws where the gateway does not answer; the console then begins with what is live.
+ */
+export async function retained({ epoch, sequence_number: upTo }) {
+  const events = [];
+  for (let after = null; ; ) {
+    const query = new URLSearchParams({ limit: PAGE, ...(after !== null && { after, epoch }) });
+    const answer = await fetch(`/api/events?${query}`, { cache: "no-store" });
+    if (!answer.ok) throw new Error(`GET /api/events answered ${answer.status}`);
+    const page = await answer.json();
+    if (page.epoch !== epoch) return [];
+    events.push(...page.events.filter((event) => event.sequence_number <= upTo));
+    if (page.next >= upTo || page.next === after) return events;
+    after = page.next;
+  }
+}

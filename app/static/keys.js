@@ -1,0 +1,34 @@
+/** The keyboard: one key, one action; none is taken from a field that is being typed into. */
+
+/** Call the action named by each key: `{j, k, Enter, …}`; Escape also counts inside fields. */
+export function listenToKeys(actions) {
+  const keys = {
+    j: () => actions.move(1),
+    ArrowDown: () => actions.move(1),
+    k: () => actions.move(-1),
+    ArrowUp: () => actions.move(-1),
+    PageDown: () => actions.page(1),
+    PageUp: () => actions.page(-1),
+    g: () => actions.move(-Infinity),
+    Home: () => actions.move(-Infinity),
+    G: () => actions.move(Infinity),
+    End: () => actions.move(Infinity),
+    Enter: () => actions.toggle(),
+    p: () => actions.pause(),
+    "/": () => actions.search(),
+    x: () => actions.clear(),
+    "?": () => actions.help(),
+  };
+  document.addEventListener("keydown", (pressed) => {
+    const { key, target } = pressed;
+    if (pressed.ctrlKey || pressed.metaKey || pressed.altKey || document.querySelector("dialog[open]")) return;
+    if (key === "Escape") {
+      actions.escape(target);
+      return;
+    }
+    if (!Object.hasOwn(keys, key) || target.closest("input, select, textarea")) return;
+    if (key === "Enter" && target.closest("button, summary, a")) return;
+    pressed.preventDefault();
+    keys[key]();
+  });
+}

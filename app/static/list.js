@@ -1,0 +1,173 @@
+/**
+ * A scrolled list of which only the rows in sight are in the page, however many there are.
+ *
+ * Closed rows have one height, given by the style sheet as `--row-height`; open rows are measured.
+ * `lead` is a note at the old end, such as how much was folded away.
+ */
+
+const SPARE_PX = 240; // drawn beyond the edges, so that a quick scroll shows no holes
+
+export class VirtualList {
+  /** `make(row)` returns an element; `refresh(element, row)` brings it up to date. */
+  constructor(scroller, canvas, lead, { make, refresh }) {
+    Object.assign(this, { scroller, canvas, lead, make, refresh });
+    this.rows = [];
+    this.newestFirst = false;
+    this.open = new Set(); // keys
+    this._elements = new Map(); // by key: {element, version}
+    this._heights = new Map(); // of open rows, by key
+    this._observer = new ResizeObserver((entries) => this._measure(entries));
+    this.measureRows();
+  }
+
+  /** Read the height of a closed row again, as after a change of the window's width. */
+  measureRows() {
+    this.rowHeight = parseFloat(getComputedStyle(this.canvas).getPropertyValue("--row-height"));
+  }
+
+  /** Throw the drawn rows away: another filter or search is shown from now on. */
+  reset() {
+    for (const { element } of this._elements.values()) this._drop(element);
+    this._elements.clear();
+  }
+
+  /** Show `rows`, oldest first; `follow` keeps the newest in sight. */
+  draw(rows = this.rows, follow = false) {
+    this.rows = rows;
+    const { top, total } = this._layout();
+    this.canvas.style.height = `${total}px`;
+    if (follow) this.scroller.scrollTop = this.newestFirst ? 0 : total;
+    const from = this.scroller.scrollTop - SPARE_PX;
+    const to = this.scroller.scrollTop + this.scroller.clientHeight + SPARE_PX;
+    const wanted = new Map();
+    for (let place = this._placeAt(from, top); place < rows.length; place += 1) {
+      const y = top(place);
+      if (y > to) break;
+      wanted.set(this.rowAt(place).key, { place, y });
+    }
+    for (const [key, { element }] of this._elements) {
+      if (wanted.has(key)) continue;
+      this._drop(element);
+      this._elements.delete(key);
+    }
+    let before = null;
+    for (const { place, y } of wanted.values()) before = this._put(place, y, before);
+  }
+
+  /** The row at a place, counted from the top of the page. */
+  rowAt(place) {
+    return this.rows[this.newestFirst ? this.rows.length - 1 - place : place];
+  }
+
+  placeOf(row) {
+    const index = this.rows.indexOf(row);
+    return this.newestFirst && index !== -1 ? this.rows.length - 1 - index : index;
+  }
+
+  /** The place of the topmost row in sight. */
+  firstInSight() {
+    return Math.min(this._placeAt(this.scroller.scrollTop, this._layout().top), this.rows.length - 1);
+  }
+
+  /** Refresh a row's element at the next `draw`, though its row did not change. */
+  touch(row) {
+    const known = this._elements.get(row.key);
+    if (known) known.version = -1;
+  }
+
+  elementOf(row) {
+    return this._elements.get(row.key)?.element;
+  }
+
+  /** Scroll as little as shows the row at `place` whole, at either end with what stands beyond it. */
+  reveal(place) {
+    const { top, total } = this._layout();
+    const { scroller } = this;
+    const start = place === 0 ? 0 : top(place);
+    const end = place === this.rows.length - 1 ? total : top(place + 1);
+    if (start < scroller.scrollTop) scroller.scrollTop = start;
+    else if (end > scroller.scrollTop + scroller.clientHeight) {
+      scroller.scrollTop = Math.min(start, end - scroller.clientHeight);
+    }
+    this.draw();
+  }
+
+  /** Whether the newest row is in sight. */
+  atNewest() {
+    const { scrollTop, scrollHeight, clientHeight } = this.scroller;
+    const away = this.newestFirst ? scrollTop : scrollHeight - clientHeight - scrollTop;
+    return away < this.rowHeight;
+  }
+
+  _layout() {
+    const lead = this.lead.hidden ? 0 : this.rowHeight;
+    const above = this.newestFirst ? 0 : lead;
+    const extra = []; // of open rows: [place, pixels more than a closed one]
+    for (const key of this.open) {
+      const row = this.rows.find((candidate) => candidate.key === key);
+      if (row) extra.push([this.placeOf(row), (this._heights.get(key) ?? this.rowHeight) - this.rowHeight]);
+      else this._forget(key);
+    }
+    const top = (place) =>
+      extra.reduce((y, [at, px]) => (at < place ? y + px : y), above + place * this.rowHeight);
+    const end = top(this.rows.length);
+    this.lead.style.transform = `translateY(${this.newestFirst ? end : 0}px)`;
+    return { top, total: this.newestFirst ? end + lead : end };
+  }
+
+  _placeAt(y, top) {
+    let low = 0;
+    let high = this.rows.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (top(middle + 1) <= y) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  _put(place, y, before) {
+    const row = this.rowAt(place);
+    let known = this._elements.get(row.key);
+    if (!known) {
+      known = { element: this.make(row), version: -1 };
+      this._elements.set(row.key, known);
+    }
+    const { element } = known;
+    const version = this.open.has(row.key) ? `${row.version} open` : row.version;
+    if (known.version !== version) {
+      known.version = version;
+      this.refresh(element, row);
+      if (this.open.has(row.key)) this._observer.observe(element);
+      else this._observer.unobserve(element);
+    }
+    element.style.transform = `translateY(${y}px)`;
+    element.setAttribute("aria-posinset", place + 1);
+    element.setAttribute("aria-setsize", this.rows.length);
+    const next = before ? before.nextSibling : this.canvas.firstChild;
+    if (next !== element) this.canvas.insertBefore(element, next);
+    return element;
+  }
+
+  /** An open row that was folded away or filtered out; should it come again, it is closed. */
+  _forget(key) {
+    this.open.delete(key);
+    this._heights.delete(key);
+  }
+
+  _drop(element) {
+    this._observer.unobserve(element);
+    element.remove();
+  }
+
+  _measure(entries) {
+    let changed = false;
+    for (const { target } of entries) {
+      const height = target.offsetHeight;
+      if (!target.isConnected || this._heights.get(target.dataset.key) === height) continue;
+      this._heights.set(target.dataset.key, height);
+      changed = true;
+    }
+    if (changed) this.draw();
+  }
+}

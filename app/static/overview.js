@@ -1,0 +1,86 @@
+/** What the head of the page tells at a glance: the pace by namespace, the last commit, the workflows. */
+
+const MINUTE_MS = 60_000;
+export const MINUTES = 15;
+const MOST_WORKFLOWS = 50;
+const ENDS = new Set(["workflow.finished", "workflow.failed"]);
+const MOVES = new Set(["workflow.started", "workflow.step_completed", ...ENDS]);
+
+export class Overview {
+  constructor(now) {
+    this.since = now; // earlier minutes were not seen: the chart says so
+    this.commit = null; // the newest git.commit_created
+    this.workflows = new Map(); // running ones by id, the one that moved last at the end
+    this.totals = new Map(); // events of the quarter hour by namespace, in order of appearance
+    this._minutes = new Map(); // by minute: a Map of namespace to count
+    this._newest = 0;
+  }
+
+  /** Take in an event or a gap. */
+  observe(item) {
+    if (item.type === "gap") {
+      // What finished in the gap went unseen: say so rather than show it running for ever.
+      for (const workflow of this.workflows.values()) workflow.uncertain = true;
+      return;
+    }
+    const time = Date.parse(item.timestamp) || 0;
+    this.since = Math.min(this.since, time);
+    this._count(item.type.slice(0, item.type.indexOf(".")), Math.floor(time / MINUTE_MS));
+    if (item.type === "git.commit_created") this.commit = item;
+    if (MOVES.has(item.type)) this._follow(item);
+  }
+
+  /**
+   * The last 15 minutes, oldest first: `{start, seen, total, counts}`, `counts` a Map by namespace.
+   * The gateway's clock may be ahead of this one: the newest event ends the span too.
+   */
+  minutes(now) {
+    const last = Math.max(Math.floor(now / MINUTE_MS), this._newest);
+    this._forget(last);
+    return Array.from({ length: MINUTES }, (_, i) => {
+      const minute = last - MINUTES + 1 + i;
+      const counts = this._minutes.get(minute) ?? new Map();
+      const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+      const seen = (minute + 1) * MINUTE_MS > this.since;
+      return { start: minute * MINUTE_MS, seen, total, counts };
+    });
+  }
+
+  _count(namespace, minute) {
+    if (minute > this._newest) {
+      this._newest = minute;
+      this._forget(minute);
+    }
+    if (minute <= this._newest - MINUTES) return;
+    const counts = this._minutes.get(minute) ?? new Map();
+    counts.set(namespace, (counts.get(namespace) ?? 0) + 1);
+    this._minutes.set(minute, counts);
+    this.totals.set(namespace, (this.totals.get(namespace) ?? 0) + 1);
+  }
+
+  _forget(last) {
+    for (const [minute, counts] of this._minutes) {
+      if (minute > last - MINUTES) continue;
+      this._minutes.delete(minute);
+      for (const [namespace, count] of counts) {
+        this.totals.set(namespace, this.totals.get(namespace) - count);
+      }
+    }
+  }
+
+  _follow({ type, data }) {
+    const known = this.workflows.get(data.workflow_id);
+    this.workflows.delete(data.workflow_id);
+    if (ENDS.has(type)) return;
+    const workflow = known ?? { id: data.workflow_id, name: "", step: 0, steps: 0, stepName: "" };
+    if (typeof data.workflow_name === "string") workflow.name = data.workflow_name;
+    if (type === "workflow.step_completed") {
+      workflow.step = Number(data.step_index) || 0;
+      workflow.steps = Number(data.total_steps) || 0;
+      workflow.stepName = String(data.step_name ?? "");
+    }
+    workflow.uncertain = false;
+    this.workflows.set(data.workflow_id, workflow);
+    if (this.workflows.size > MOST_WORKFLOWS) this.workflows.delete(this.workflows.keys().next().value);
+  }
+}

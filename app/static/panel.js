@@ -1,0 +1,198 @@
+/**
+ * The feed as one reads it: it follows the newest event, or stands still while somebody reads.
+ *
+ * A paused panel keeps its rows as they are and only counts what comes; the feed goes on without it,
+ * and following again builds the rows afresh from what the feed still has.
+ */
+
+import { setText } from "./dom.js";
+import { drawEmpty } from "./empty.js";
+import { VirtualList } from "./list.js";
+import { makeRow, refreshRow } from "./row.js";
+import { count } from "./sentences.js";
+import { View } from "./view.js";
+
+const WORK_MS = 8; // of a frame; what is left waits for the next one, so that none takes long
+const WORK_STEP = 50; // entries between two looks at the clock
+
+export class Panel {
+  constructor(feed, elements, { filter, newestFirst, onEntry, onClear }) {
+    Object.assign(this, elements, { feed, onEntry, onClear });
+    this.view = new View(filter);
+    this.paused = null; // or why: "user", "scroll" (away from the newest), "reading" (a row)
+    this.waiting = 0; // events that came meanwhile and fit the filter
+    this.selected = null; // key of a row
+    this._pausedAt = 0; // the index of the first entry that is not in the paused view
+    this._left = []; // items that wait for a frame
+    this._frame = 0;
+    this.list = new VirtualList(this.scroller, this.canvas, this.lead, {
+      make: makeRow,
+      refresh: (article, row) =>
+        refreshRow(article, row, {
+          open: this.list.open.has(row.key),
+          selected: row.key === this.selected,
+          search: this.view.filter.text,
+        }),
+    });
+    this.list.newestFirst = newestFirst;
+    this.scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
+    this.canvas.addEventListener("click", (click) => this._clicked(click));
+    this.followButton.addEventListener("click", () => this.resume());
+    this.pauseButton.addEventListener("click", () => this.togglePause());
+    new ResizeObserver(() => {
+      this.list.measureRows();
+      this.draw();
+    }).observe(this.scroller);
+  }
+
+  /** Take in events and gaps; called once per animation frame. */
+  take(items) {
+    this._left = this._left.length ? this._left.concat(items) : items;
+    const most = this.feed.mostEntries; // more would be folded away unseen: a tab that was hidden
+    if (this._left.length > most) {
+      this.feed.foldedAway += this._left.length - most;
+      this._left = this._left.slice(-most);
+    }
+    if (!this._frame) this._work();
+  }
+
+  pause(why) {
+    if (this.paused) return;
+    this.paused = why;
+    this.waiting = 0;
+    this._pausedAt = this.feed.next;
+    this.draw();
+  }
+
+  /** Follow the newest event again. */
+  resume() {
+    this.paused = null;
+    this.view = View.of(this.feed.entries(), this.view.filter);
+    this.draw();
+  }
+
+  togglePause() {
+    if (this.paused) this.resume();
+    else this.pause("user");
+  }
+
+  setFilter(filter) {
+    const until = this.paused ? this._pausedAt : Infinity;
+    this.view = new View(filter);
+    this.waiting = 0;
+    for (const entry of this.feed.entries()) {
+      if (entry.index < until) this.view.push(entry);
+      else if (this.view.matches(entry)) this.waiting += 1;
+    }
+    this.list.reset();
+    this.draw();
+  }
+
+  setOrder(newestFirst) {
+    this.list.newestFirst = newestFirst;
+    this.resume();
+  }
+
+  /** Select the row `by` places further down; the feed stands still while one is selected. */
+  move(by) {
+    const { rows } = this.view;
+    if (!rows.length) return;
+    this.pause("reading");
+    const at = this.list.placeOf(this._row(this.selected));
+    const from = at === -1 ? (by > 0 ? this.list.firstInSight() - 1 : this.list.firstInSight() + 1) : at;
+    this._select(Math.max(0, Math.min(rows.length - 1, from + by)));
+  }
+
+  page(direction) {
+    this.move(direction * Math.max(1, Math.floor(this.scroller.clientHeight / this.list.rowHeight) - 1));
+  }
+
+  /** Open or close a row, the selected one unless named. */
+  toggle(row = this._row(this.selected)) {
+    if (!row) return;
+    this.pause("reading");
+    const { open } = this.list;
+    if (!open.delete(row.key)) open.add(row.key);
+    this._select(this.list.placeOf(row));
+  }
+
+  /** Step back: close the open row, let go of the selection, follow again. */
+  escape() {
+    const { open } = this.list;
+    if (open.size) {
+      if (!open.delete(this.selected)) open.clear();
+      this.draw();
+    } else if (this.selected) {
+      this.selected = null;
+      document.activeElement?.blur();
+      this.list.reset();
+      if (this.paused === "reading") this.resume();
+      else this.draw();
+    } else if (this.paused) {
+      this.resume();
+    }
+  }
+
+  draw() {
+    const { view, feed } = this;
+    this.lead.hidden = feed.foldedAway === 0;
+    setText(this.lead, `${count(feed.foldedAway, "older event")} folded away: this page keeps the newest ${feed.mostEntries.toLocaleString("en")}`);
+    this.list.draw(view.rows, !this.paused);
+    this.empty.hidden = view.rows.length > 0;
+    if (!view.rows.length) drawEmpty(this.empty, feed.length, this.onClear);
+    this.waitingPlace.hidden = !this.paused;
+    this.waitingPlace.dataset.count = this.waiting;
+    setText(this.waitingText, this.waiting ? `Paused, ${count(this.waiting, "new event")}` : "Paused");
+    setText(this.pauseButton, this.paused ? "Follow" : "Pause");
+    this.pauseButton.setAttribute("aria-pressed", this.paused !== null);
+    const folded = feed.foldedAway ? `, ${feed.foldedAway.toLocaleString("en")} older folded away` : "";
+    setText(this.tally, `${view.shown.toLocaleString("en")} of ${count(feed.length, "event")} shown${folded}`);
+  }
+
+  _work() {
+    this._frame = 0;
+    const until = performance.now() + WORK_MS;
+    let done = 0;
+    while (done < this._left.length && (done % WORK_STEP || performance.now() < until)) {
+      const entry = this.feed.add(this._left[done]);
+      done += 1;
+      if (entry.kind === "event") this.onEntry(entry);
+      if (!this.paused) this.view.push(entry);
+      else if (this.view.matches(entry)) this.waiting += 1;
+    }
+    this._left = this._left.slice(done);
+    const gone = this.feed.trim();
+    if (!this.paused) this.view.evict(gone);
+    if (this._left.length) this._frame = requestAnimationFrame(() => this._work());
+    this.draw();
+  }
+
+  _row(key) {
+    return this.view.rows.find((row) => row.key === key);
+  }
+
+  _select(place) {
+    const before = this._row(this.selected);
+    const row = this.list.rowAt(place);
+    this.selected = row.key;
+    if (before) this.list.touch(before);
+    this.list.touch(row);
+    this.draw();
+    this.list.reveal(place);
+    this.list.elementOf(row)?.focus({ preventScroll: true });
+  }
+
+  _clicked({ target }) {
+    if (!target.closest(".line") || getSelection()?.toString()) return;
+    const key = target.closest("article").dataset.key;
+    const row = this._row(key);
+    this.toggle(row);
+    if (this.list.open.size === 0 && this.paused === "reading" && this.list.atNewest()) this.escape();
+  }
+
+  _scrolled() {
+    if (!this.paused && !this.list.atNewest()) this.pause("scroll");
+    else if (this.paused === "scroll" && this.list.atNewest()) this.resume();
+    else this.list.draw();
+  }
+}

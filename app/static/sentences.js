@@ -1,0 +1,215 @@
+/**
+ * What an event says to a person: `whoOf(event)` and `whatOf(event)` together read as one sentence.
+ *
+ * Everything here treats an event as untrusted: fields may be missing or of any type, and what comes
+ * out is plain text.
+ */
+
+export const SOMEONE = "Someone";
+const LONGEST = 300; // characters of one field; the whole of it is in the opened row
+
+/** A field as one line of text; empty for what is no text and no number. */
+function text(value, longest = LONGEST) {
+  if (Number.isFinite(value) || typeof value === "boolean") return String(value);
+  if (typeof value !== "string") return "";
+  const line = value.slice(0, longest * 2).replace(/\s+/g, " ").trim();
+  return line.length > longest ? `${line.slice(0, longest)}…` : line;
+}
+
+const words = (value) => text(value).replaceAll("_", " ");
+const first = (...values) => values.map((value) => text(value)).find(Boolean) ?? "";
+const when = (value, sentence) => (text(value) ? sentence : "");
+const quoted = (value) => `“${text(value)}”`;
+
+const thousands = new Intl.NumberFormat("en");
+
+/** `1 file`, `3,000 files`. */
+export function count(number, noun) {
+  return `${thousands.format(number)} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** Milliseconds as a person says them: `830 ms`, `5.1 s`, `3 min 20 s`, `2 h 5 min`. */
+export function duration(ms) {
+  if (typeof ms !== "number" || !Number.isFinite(ms)) return "";
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+function size(bytes) {
+  if (!Number.isFinite(bytes)) return "";
+  if (bytes < 1000) return ` (${bytes} B)`;
+  return bytes < 1e6 ? ` (${(bytes / 1000).toFixed(1)} kB)` : ` (${(bytes / 1e6).toFixed(1)} MB)`;
+}
+
+function list(names) {
+  const shown = Array.isArray(names) ? names.map((name) => text(name, 40)).filter(Boolean) : [];
+  if (shown.length > 4) return `${shown.slice(0, 3).join(", ")} and ${shown.length - 3} more`;
+  return shown.length > 1 ? `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}` : shown.join("");
+}
+
+const file = (verb) => (d) =>
+  `${verb} ${d.is_directory === true ? "folder " : ""}${first(d.path)}${size(d.size)}`;
+
+const tool = (d) => first(d.tool_name, d.tool, d.name) || "a tool";
+const detail = (d) => first(d.summary, d.description, d.command, d.path, d.input, d.prompt, d.task);
+
+/** By type: what was done, given its data and a look-up of a workflow's name by its id. */
+const SENTENCES = {
+  "workflow.started": (d, name) => `started ${name(d)}${when(d.project, ` in ${text(d.project)}`)}`,
+  "workflow.step_completed": (d, name) =>
+    `finished step ${text(d.step_index)} of ${text(d.total_steps)} of ${name(d)}: ${text(d.step_name)}`,
+  "workflow.finished": (d, name) => {
+    const plain = /^(success|succeeded|ok|done|completed?|finished)$/i.test(text(d.status));
+    const how = plain ? "" : when(d.status, ` (${words(d.status)})`);
+    return `finished ${name(d)} in ${duration(d.duration_ms)}${how}`;
+  },
+  "workflow.failed": (d, name) =>
+    `failed at ${when(d.step_name, `${text(d.step_name)}, a step of `)}${name(d)}: ${text(d.error)}`,
+
+  "chat.message_sent": (d) =>
+    `wrote${when(d.agent_name, ` to ${text(d.agent_name)}`)}: ${quoted(d.content)}`,
+  "chat.message_received": (d) => `answered: ${quoted(d.content)}`,
+  "chat.streaming_chunk": (d) => `is writing: ${quoted(d.chunk)}`,
+  "chat.thinking_started": () => "is thinking",
+  "chat.thinking_finished": (d) => `thought${when(d.duration_ms, ` for ${duration(d.duration_ms)}`)}`,
+
+  "file.created": file("created"),
+  "file.modified": file("modified"),
+  "file.deleted": file("deleted"),
+
+  "state.epic_created": (d) => `created epic ${text(d.epic_id)}: ${text(d.title)}`,
+  "state.story_created": (d) =>
+    `created story ${text(d.story_id)}${when(d.epic_id, ` of epic ${text(d.epic_id)}`)}: ${text(d.title)}`,
+  "state.story_transitioned": (d) =>
+    `moved story ${text(d.story_id)} from ${words(d.from_state)} to ${words(d.to_state)}` +
+    when(d.title, `: ${text(d.title)}`),
+
+  "git.commit_created": (d) => {
+    const files = Array.isArray(d.files_changed) ? d.files_changed.length : d.files_changed;
+    const changed = Number.isFinite(files) ? ` (${count(files, "file")})` : "";
+    const [subject] = typeof d.message === "string" ? d.message.split("\n", 1) : [];
+    return `committed ${text(d.commit_hash).slice(0, 7)} ${text(subject)}${changed}`;
+  },
+
+  "ceremony.started": (d) =>
+    `opened a ${words(d.ceremony_type) || "ceremony"}` +
+    (list(d.participants) && ` with ${list(d.participants)}`),
+  "ceremony.message": (d) => `said: ${quoted(d.content)}`,
+  "ceremony.ended": (d) =>
+    `ended the ceremony${when(d.duration_ms, ` after ${duration(d.duration_ms)}`)}` +
+    when(d.summary, `: ${text(d.summary)}`),
+
+  "kanban.card_moved": (d) =>
+    `moved card ${text(d.card_id)}${when(d.from_column, ` from ${words(d.from_column)}`)}` +
+    ` to ${words(d.to_column)}`,
+  "kanban.card_updated": (d) => {
+    const fields = ["title", "description", "assignee"].filter((field) => text(d[field]));
+    return `changed ${list(fields) || "something"} of card ${text(d.card_id)}${when(d.title, `: ${text(d.title)}`)}`;
+  },
+
+  "session.mode_changed": (d) =>
+    `switched the session${when(d.previous_mode, ` from ${words(d.previous_mode)}`)} to ${words(d.mode)}` +
+    when(d.reason, `: ${text(d.reason)}`),
+  "provider.changed": (d) =>
+    `switched${when(d.previous_provider, ` from ${text(d.previous_provider)}`)} to ${text(d.provider)}` +
+    when(d.model, ` (${text(d.model)})`),
+  "system.error": (d) => `reported an error: ${text(d.message)}${when(d.code, ` (${text(d.code)})`)}`,
+
+  "agent.session_started": (d) => `started a session${when(detail(d), `: ${detail(d)}`)}`,
+  "agent.tool_called": (d) => `called ${tool(d)}${when(detail(d), `: ${detail(d)}`)}`,
+  "agent.tool_finished": (d) => {
+    const verb = failed(d) ? "did not get through with" : "finished";
+    return `${verb} ${tool(d)}${when(d.duration_ms, ` in ${duration(d.duration_ms)}`)}${when(d.error, `: ${text(d.error)}`)}`;
+  },
+  "agent.message": (d) => `said: ${quoted(first(d.content, d.text, d.message))}`,
+  "agent.session_finished": (d) =>
+    `finished its session${when(d.duration_ms, ` after ${duration(d.duration_ms)}`)}` +
+    when(first(d.summary, d.status, d.reason), `: ${first(d.summary, d.status, d.reason)}`),
+};
+
+/** A type that is not in the catalog: its name in words, and the most telling fields. */
+function generic(type, d) {
+  const telling = first(d.title, d.name, d.message, d.summary, d.content, d.status, d.path);
+  const fields = Object.entries(d)
+    .filter(([, value]) => text(value))
+    .slice(0, 3)
+    .map(([key, value]) => `${key} ${text(value, 60)}`);
+  const said = telling || fields.join(", ");
+  return `${words(type.slice(type.indexOf(".") + 1))}${said && `: ${said}`}`;
+}
+
+/** Who did it: the agent, the author or the source that the event names. */
+export function whoOf({ type, data, metadata }) {
+  const agent = text(metadata?.agent, 60);
+  if (agent) return agent;
+  if (type === "chat.message_sent") {
+    const role = text(data.role, 60); // its agent_name is whom the message is for
+    return role ? role[0].toUpperCase() + role.slice(1) : SOMEONE;
+  }
+  const named = first(data.author, data.agent_name, data.agent);
+  return named.slice(0, 60) || first(metadata?.source, data.component).slice(0, 60) || SOMEONE;
+}
+
+/** What was done; `workflowName(id)` knows names that the event itself leaves out. */
+export function whatOf({ type, data }, workflowName = () => undefined) {
+  const sentence = Object.hasOwn(SENTENCES, type) ? SENTENCES[type] : undefined;
+  const name = (d) => first(d.workflow_name, workflowName(d.workflow_id), d.workflow_id);
+  return sentence ? sentence(data, name) : generic(type, data);
+}
+
+function failed(data) {
+  return data.success === false || data.ok === false || data.is_error === true || Boolean(text(data.error));
+}
+
+/** Whether a person should notice: something failed. */
+export function isFailure({ type, data }) {
+  if (type === "agent.tool_finished") return failed(data);
+  if (type === "workflow.finished") return /^(fail|error|abort|cancel)/i.test(text(data.status));
+  return /(^|_)(failed|failure|error|crashed|refused)$/.test(type.slice(type.indexOf(".") + 1));
+}
+
+/** The sentence of a folded burst of file events: `created 12 files in src`. */
+export function burstOf(events) {
+  const verbs = new Map();
+  for (const { type } of events) {
+    const verb = type.slice("file.".length);
+    verbs.set(verb, (verbs.get(verb) ?? 0) + 1);
+  }
+  const folder = commonFolder(events.map(({ data }) => String(data.path ?? "")));
+  const place = folder && ` in ${text(folder)}`;
+  if (verbs.size === 1) return `${[...verbs.keys()][0]} ${count(events.length, "file")}${place}`;
+  const parts = [...verbs].map(([verb, number]) => `${number.toLocaleString("en")} ${verb}`);
+  return `changed ${count(events.length, "file")}${place}: ${parts.join(", ")}`;
+}
+
+function commonFolder(paths) {
+  let folder = paths[0].slice(0, paths[0].lastIndexOf("/") + 1);
+  for (const path of paths) {
+    while (folder && !path.startsWith(folder)) {
+      folder = folder.slice(0, folder.lastIndexOf("/", folder.length - 2) + 1);
+    }
+  }
+  return folder.slice(0, -1);
+}
+
+const REASONS = {
+  slow_consumer: "this page read too slowly",
+  expired: "it was away for longer than the gateway keeps events",
+  replay_limit: "more was missed than the gateway replays",
+  epoch_changed: "the gateway restarted and its numbers began again",
+};
+
+/** What a gap means: how much was lost, where, and why. */
+export function gapOf(gap) {
+  const why = REASONS[gap.reason] ?? text(gap.reason);
+  if (gap.from_sequence_number == null) return `Some events may be lost: ${why}`;
+  const range =
+    gap.from_sequence_number === gap.to_sequence_number
+      ? `#${gap.from_sequence_number}`
+      : `#${gap.from_sequence_number} to #${gap.to_sequence_number ?? "?"}`;
+  const lost = typeof gap.dropped === "number" ? count(gap.dropped, "event") : "Events";
+  return `${lost} lost, ${range}: ${why}`;
+}

@@ -1,0 +1,124 @@
+"""The pictures of the docs: `python -m tests.browser.screenshots docs/images`."""
+
+import asyncio
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from app.channels.publisher import EventPublisher
+from app.events import Clock
+from app.main import create_app
+from app.settings import Settings
+from tests.browser.conftest import CHROMIUM, OFFLINE
+from tests.browser.gateway import free_port, until
+from tests.browser.story import LENGTH_S, scenes
+
+TOKEN = "screenshots"
+MOST_BYTES = 200_000
+
+
+class StoryClock(Clock):
+    """Tells the time of the story, whose end is now."""
+
+    def __init__(self) -> None:
+        self.story_s = LENGTH_S
+        self._end_s = time.time()
+
+    def wall(self) -> float:
+        return self._end_s - LENGTH_S + self.story_s
+
+
+class StoryGateway:
+    """A gateway in a thread of this process, so that its clock can follow the story."""
+
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.origin = f"http://127.0.0.1:{port}"
+        self.clock = StoryClock()
+        settings = Settings(
+            session_token=TOKEN, state_dir=folder, workspace=None, log_level="error"
+        )
+        self._app = create_app(settings, self.clock)
+        self._server = uvicorn.Server(
+            uvicorn.Config(self._app, port=port, ws="websockets-sansio", log_config=None)
+        )
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._server.serve()))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._thread.start()
+        until(lambda: self._server.started, "the gateway starts")
+        try:
+            yield
+        finally:
+            self._server.should_exit = True
+            self._thread.join()
+
+    def play(self) -> int:
+        """Publish the whole story; returns its number of events."""
+        publisher: EventPublisher = self._app.dependencies["publisher"].dependency()
+        story = scenes()
+        for at, type_, data, metadata in story:
+            self.clock.story_s = at
+            publisher.publish_from_thread(type_, data, metadata).result()
+        return len(story)
+
+    def ticket(self) -> str:
+        request = urllib.request.Request(
+            f"{self.origin}/api/tickets", b"", {"X-Session-Token": TOKEN}
+        )
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            return str(answer.read().decode().split('"ticket":"')[1].split('"')[0])
+
+
+def open_page(browser: Browser, gateway: StoryGateway, scheme: str, width: int) -> Page:
+    """The console, live, before the story begins."""
+    page = browser.new_context(
+        viewport={"width": width, "height": 800 if width > 600 else 844},
+        color_scheme=scheme,
+        device_scale_factor=1 if width > 600 else 1.5,
+        reduced_motion="reduce",
+    ).new_page()
+    page.goto(f"{gateway.origin}/login#{gateway.ticket()}")
+    expect(page.get_by_test_id("state")).to_have_attribute("data-state", "live")
+    return page
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as state, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
+        gateway = StoryGateway(Path(state))
+        with gateway.running():
+            pages = {
+                "console-light": open_page(browser, gateway, "light", 1280),
+                "console-dark": open_page(browser, gateway, "dark", 1280),
+                "console-narrow": open_page(browser, gateway, "light", 390),
+            }
+            number = gateway.play()
+            for name, page in pages.items():
+                expect(page.get_by_test_id("row").first.locator(".seq")).to_contain_text(
+                    f"{number}"
+                )
+                expect(page.get_by_test_id("pace")).to_contain_text(f"{number} in 15 minutes")
+                if name == "console-dark":
+                    row = page.locator('[data-kind="commit"]').first
+                    row.locator(".line").click()
+                    expect(row.get_by_test_id("detail")).to_be_visible()
+                    page.mouse.move(0, 0)
+                path = folder / f"{name}.png"
+                page.screenshot(path=path)
+                assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
+            browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Feed } from "../../app/static/feed.js";
+import { formatFilter, isEmpty, matcher, NO_FILTER, parseFilter, split } from "../../app/static/filters.js";
+import { chunk, commit, gap, said } from "./events.js";
+
+test("a filter survives the way through the address", () => {
+  const filter = { namespaces: ["file", "git"], type: "git.commit_created", who: "Ada & Co=#1", text: "50% ünï +x" };
+  assert.deepEqual(parseFilter(`#${formatFilter(filter)}`), filter);
+  assert.equal(formatFilter({ ...NO_FILTER, namespaces: ["file", "git"] }), "ns=file,git");
+  assert.equal(formatFilter(parseFilter("")), "");
+  assert.ok(isEmpty(parseFilter("#")));
+  assert.ok(!isEmpty(parseFilter("#q=x")));
+});
+
+test("what no filter can be is ignored in an address", () => {
+  assert.deepEqual(parseFilter("#ns=GIT,,git,git,<b>&other=1").namespaces, ["git"]);
+});
+
+test("namespace, type, who and text all have to fit", () => {
+  const entry = new Feed().add(commit(0));
+  const fits = (fields) => matcher({ ...NO_FILTER, ...fields })(entry);
+  assert.ok(fits({}));
+  assert.ok(fits({ namespaces: ["file", "git"], type: "git.commit_created", who: "Ada", text: " PARSER " }));
+  assert.ok(!fits({ namespaces: ["file"] }));
+  assert.ok(!fits({ type: "git.other" }));
+  assert.ok(!fits({ who: "Bob" }));
+  assert.ok(!fits({ text: "nowhere" }));
+});
+
+test("the text is looked for in the sentence, the type, the number, data and metadata", () => {
+  const made = said("Hello there", { metadata: { correlation_id: "Run-7" } });
+  const entry = new Feed().add(made);
+  for (const text of ["user wrote", "message_sent", `#${made.sequence_number}`, "hello there", "run-7"]) {
+    assert.ok(matcher({ ...NO_FILTER, text })(entry), text);
+  }
+});
+
+test("a gap passes every filter", () => {
+  const entry = new Feed().add(gap());
+  assert.ok(matcher({ namespaces: ["git"], type: "x", who: "y", text: "z" })(entry));
+});
+
+test("a streamed message is found by words that its chunks cut", () => {
+  const feed = new Feed();
+  const [first] = ["the par", "ser is done"].map((text) => feed.add(chunk(text)));
+  assert.ok(matcher({ ...NO_FILTER, text: "Parser" })(first));
+});
+
+test("hits are split out, case aside, as text", () => {
+  assert.deepEqual(split("Fix the fIx", "fix"), ["", "Fix", " the ", "fIx", ""]);
+  assert.deepEqual(split("a.b*c", ".b*"), ["a", ".b*", "c"]);
+  assert.deepEqual(split("nothing", " "), ["nothing"]);
+  assert.deepEqual(split("İ is longer in lower case", "is"), ["İ is longer in lower case"]);
+  assert.equal(split("<img src=x>", "img").join(""), "<img src=x>");
+});
