@@ -23,7 +23,7 @@ from app.log import uvicorn_log_config
 from app.settings import Settings
 from app.state import URL_FILE, read_private, write_private
 from app.ws.uvicorn_http import http_protocol, most_connections
-from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
+from app.ws.uvicorn_protocol import SightlineWebSocketProtocol, fall_back_if_misfit
 
 DEFAULT_PORT = 3000
 BACKLOG = 2048  # handshakes that the kernel keeps for us
@@ -173,6 +173,8 @@ def serve(
     config = uvicorn_config(
         app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key
     )
+    config.load()
+    fall_back_if_misfit(config)
     # uvicorn raises the signal again once it has shut down: end quietly, after the lifespans.
     previous = signal.signal(signal.SIGTERM, _exit)
     try:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
+import structlog
 import uvicorn
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -27,6 +28,7 @@ from app.ws.session import Allowance
 SEND_BUFFER_BYTES = 128 * 1024
 WRITE_BUFFER_BYTES = 64 * 1024
 SHUTDOWN_GRACE_S = 2.0
+_log = structlog.get_logger("sightline.ws")
 CLOSE_GRACE_S = 5.0  # for a client to answer a close frame, and
 CLOSE_GRACE_BYTES = 64 * 1024  # what may still come until then
 LINGER_S = 1.0  # a client that is still sending reads why it is closed only if it is not reset
@@ -202,10 +204,14 @@ _USED = {
 
 
 def misfit(config: uvicorn.Config) -> str | None:
-    """Name what this uvicorn lacks of the internals used here; None if nothing.
-
-    Clients are then served by its stock protocol: slower, and without eviction.
-    """
+    """Name what this uvicorn lacks of the internals used here; None if nothing."""
     stock = WebSocketsSansIOProtocol(config, ServerState(), {})
     missing = sorted(name for name in _USED if not hasattr(stock, name))
     return f"uvicorn {uvicorn.__version__} has no {', '.join(missing)}" if missing else None
+
+
+def fall_back_if_misfit(config: uvicorn.Config) -> None:
+    """Serve by uvicorn's stock protocol, slower and without eviction, rather than fail midway."""
+    if (lacking := misfit(config)) is not None:
+        _log.error("stock_protocol", why=lacking, remedy="install the locked versions again")
+        config.ws = config.ws_protocol_class = WebSocketsSansIOProtocol
