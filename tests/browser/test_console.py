@@ -208,29 +208,23 @@ def test_filters_fit_together_stand_in_the_address_and_clear_at_once(
 
 @pytest.mark.parametrize("kind", ["json", "csv"])
 def test_what_is_shown_is_saved(page: Page, gateway: Gateway, kind: str, tmp_path: Path) -> None:
-    gateway.say("keep =1", "drop", '=HYPERLINK("http://x")')
+    contents = ["keep 1", "drop", "keep 2"]
+    said = [("chat.message_sent", {"role": "user", "content": content}) for content in contents]
+    gateway.publish(*said, agent='=HYPERLINK("http://x")')
     expect(page.get_by_test_id("tally")).to_have_text("3 of 3 events shown")
-    page.get_by_test_id("filter-text").fill("=")
+    page.get_by_test_id("filter-text").fill("keep")
     with page.expect_download() as download:
         page.get_by_test_id(f"export-{kind}").click()
     assert re.fullmatch(rf"sightline-[\d-]+T[\d-]+\.{kind}", download.value.suggested_filename)
     download.value.save_as(tmp_path / "saved")
     text = (tmp_path / "saved").read_text()
     if kind == "json":
-        saved = json.loads(text)
-        assert [event["data"]["content"] for event in saved] == [
-            "keep =1",
-            '=HYPERLINK("http://x")',
-        ]
+        saved = [event["data"] for event in json.loads(text)]
     else:
         lines = list(csv.DictReader(io.StringIO(text, newline="")))
-        assert [json.loads(line["data"])["content"] for line in lines] == [
-            "keep =1",
-            '=HYPERLINK("http://x")',
-        ]
-        assert not any(
-            cell.startswith(("=", "+", "-", "@")) for line in lines for cell in line.values()
-        )
+        saved = [json.loads(line["data"]) for line in lines]
+        assert lines[0]["who"] == '\'=HYPERLINK("http://x")'
+    assert [data["content"] for data in saved] == ["keep 1", "keep 2"]
 
 
 # --- following, pausing, order ---
@@ -492,8 +486,8 @@ def test_it_is_usable_on_a_phone(page: Page, gateway: Gateway) -> None:
         ("workflow.started", {"workflow_id": "w", "workflow_name": "x" * 200}), agent="y" * 80
     )
     gateway.publish(("file.created", {"path": "z" * 300}))
-    gateway.say("w " * 100)
-    expect(rows(page)).to_have_count(3)
+    gateway.say(*["w " * 100] * 1200)
+    expect(page.get_by_test_id("tally")).to_have_text("1,202 of 1,202 events shown")
     rows(page).first.locator(".line").click()
     expect(page.get_by_test_id("detail")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -123,6 +123,7 @@ def test_20000_events_stay_smooth_and_memory_stays_bounded(page: Page, gateway: 
         f"\nidle: {idle[10]:.0f} ms median, {idle[-1]:.0f} ms worst; {PER_SECOND} events/s:", end=""
     )
     print(f" {busy[10]:.0f} ms median, {busy[-1]:.0f} ms worst; {frames}")
+    # Of twenty the worst may be the machine's: it is shared.
     assert idle[18] < MOST_LATENCY_MS
     assert busy[18] < MOST_LATENCY_MS
     assert frames["longest_task_ms"] <= MOST_FRAME_MS
@@ -167,7 +168,7 @@ def test_memory_does_not_grow_with_what_was_folded_away(page: Page, gateway: Gat
     def pour(first: int, count: int) -> float:
         for start in range(first, first + count, 500):
             last = gateway.publish(*(event(n * 4) for n in range(start, start + 500)))
-            wait_for(page, f"document.querySelector('.seq').textContent === '#{last}'")
+            wait_for(page, f"document.querySelector('.seq')?.textContent === '#{last}'")
         return heap_mb()
 
     full = pour(0, KEPT)
