@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-js test-attack test-browser screenshots check format bench lock
+.PHONY: help install run test test-js test-attack test-browser screenshots check format bench soak lock
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## create .venv and install the locked dependencies (once)
 
@@ -69,6 +69,11 @@ bench: $(VENV)/.bench ## measure the gateway beside its peers (20 minutes)
 $(VENV)/.bench: requirements-bench.lock $(STAMP)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
 	@touch $@
+
+MINUTES ?= 10
+
+soak: install ## mixed load with faults for MINUTES=10, and an exact sum for every client
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 
