@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -173,11 +174,14 @@ class Gateway:
 
 GOOD = (b"X-Session-Token", TOKEN.encode())
 Start = Callable[..., Any]
+# uvicorn looks ten times a second whether it is to end: too seldom for hundreds of short servers.
+HURRIED = SimpleNamespace(**{**vars(asyncio), "sleep": lambda delay: asyncio.sleep(delay / 20)})
 
 
 @pytest.fixture
-async def start(tmp_path: Path) -> AsyncIterator[Start]:
+async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     """Start a gateway with settings of the test's own."""
+    monkeypatch.setattr(uvicorn.server, "asyncio", HURRIED)
     running: list[Gateway] = []
 
     async def start_one(

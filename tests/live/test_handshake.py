@@ -27,6 +27,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same rules in a twentieth of the time."""
     for name in ("HEAD_TIMEOUT_S", "BODY_TIMEOUT_S", "UNREAD_TIMEOUT_S"):
         monkeypatch.setattr(uvicorn_http, name, SHORT_S)
+    monkeypatch.setattr(uvicorn_http, "LINGER_S", SHORT_S)
 
 
 def test_the_times_in_force_close_a_silent_connection_within_ten_seconds() -> None:
@@ -101,7 +102,9 @@ async def test_a_body_that_comes_steadily_may_take_longer(
 
 
 @pytest.mark.parametrize("size", [8 * 1024, 60_000, 1_000_000])
-async def test_a_head_over_8_kib_is_a_431_and_the_end(gateway: Gateway, size: int) -> None:
+async def test_a_head_over_8_kib_is_a_431_and_the_end(
+    impatient: None, gateway: Gateway, size: int
+) -> None:
     for head in (upgrade(b"X-Big: " + b"a" * size), request(b"X-Big: " + b"a" * size)):
         raw = await dial(gateway)
         sending = asyncio.create_task(asyncio.get_running_loop().sock_sendall(raw, head))
