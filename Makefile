@@ -43,7 +43,7 @@ test-js: install ## run the tests of the browser client, where there is a node
 	{ test -d node_modules/typescript || npm install --no-save --no-package-lock --silent || true; } && \
 	node $$(node --experimental-websocket -e 0 2>&1 && echo --experimental-websocket) --test test/*.test.js
 
-test-attack: install ## run the long attacks too: storms, thousands of connections, all of Autobahn
+test-attack: install ## run the long attacks: a thousand resumes, ten thousand connections, big messages
 	$(BIN)/python -m pytest -m attack
 
 check: install ## formatting, lint, types, then the tests
