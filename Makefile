@@ -55,13 +55,8 @@ test-browser: install ## run the console's tests in a real browser: Debian's chr
 screenshots: install ## take the pictures in docs/images anew
 	$(BIN)/python -m tests.browser.screenshots docs/images
 
-<<<<<<< HEAD
-test-attack: install ## run the long attacks too: storms, thousands of connections, all of Autobahn
-	$(PYTEST) -m attack $(call AGAIN,-m attack)
-=======
 test-attack: install ## run the long attacks: a thousand resumes, ten thousand connections, big messages
-	$(BIN)/python -m pytest -m attack
->>>>>>> fortress
+	$(PYTEST) -m attack $(call AGAIN,-m attack)
 
 check: install ## formatting, lint, types, then the tests
 	$(BIN)/black --check .
