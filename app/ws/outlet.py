@@ -15,6 +15,7 @@ from app.ws.messages import Heartbeat, encode
 
 MAX_CONTROL = 512  # answers owed to a client that does not read them; over this it is closed
 TRANSPORT = "sightline.transport"  # scope extension: a `Transport`, where the server offers one
+ABORT = "sightline.abort"  # scope extension: drops the connection below a plain request at once
 RUN_BYTES = 64 * 1024  # a client that catches up gets its queue in writes of about this size
 _log = structlog.get_logger("sightline.outlet")
 
@@ -48,7 +49,8 @@ class Transport(Protocol):
         """Drop the connection and what is buffered for it."""
 
 
-def _encoded(item: Event | Gap) -> bytes:
+def message_of(item: Event | Gap) -> bytes:
+    """An item of a subscription as its JSON message."""
     return item.encoded if isinstance(item, Event) else msgspec.json.encode(item)
 
 
@@ -135,7 +137,7 @@ class DirectOutlet:
         frames: list[bytes] = []
         size = 0
         while size < RUN_BYTES and (item := self._subscription.take()) is not None:
-            encoded = _encoded(item)
+            encoded = message_of(item)
             frames += (frame_header(len(encoded)), encoded)
             size += len(encoded)
         return b"".join(frames)
@@ -198,7 +200,7 @@ class ASGIOutlet:
                 continue  # an answer or the close may have come meanwhile
             item = self._subscription.take()
             if item is not None:
-                await self._send(_encoded(item).decode())
+                await self._send(message_of(item).decode())
                 continue
             try:
                 async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):
