@@ -1,9 +1,7 @@
 """`GET /api/events/stream`: the messages of `/ws` as server-sent events, where WebSockets do not pass."""
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
-from typing import cast
 
 import structlog
 from litestar import Request, get
@@ -20,12 +18,10 @@ from app.queries import Query, new_client_id
 from app.settings import Settings
 from app.ws.listener import limits_of
 from app.ws.messages import Connected, Heartbeat, encode
-from app.ws.outlet import ABORT, RUN_BYTES, message_of
+from app.ws.outlet import RUN_BYTES, message_of
 from app.ws.registry import ConnectionRegistry
 
 HEARTBEAT_INTERVAL_S = 15.0  # at most: proxies cut what is silent, some of them after 20 s
-PIECE_BYTES = 16 * 1024  # a client that takes no more than this within `pong_timeout_s` has stalled
-LAST_WORD_TIMEOUT_S = 1.0  # for the stream's end to be taken
 START: Message = {
     "type": "http.response.start",
     "status": 200,
@@ -112,7 +108,10 @@ class EventStream:
         self._heartbeat_interval_s = min(HEARTBEAT_INTERVAL_S, settings.heartbeat_interval_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the client goes or stalls, or the gateway drains. Cancelling leaves nothing.
+        """Stream until the client goes or the gateway drains. Cancelling leaves nothing.
+
+        A send waits while the client does not read; one that reads nothing more is evicted by
+        `uvicorn_http`, and has gone then.
 
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down; nothing was sent.
@@ -125,42 +124,33 @@ class EventStream:
             lambda gap: log.warning("gap", reason=gap.reason, dropped=gap.dropped),
         )
         loop = asyncio.get_running_loop()
-        sending = loop.create_task(self._send_all(send, subscription, replay))
+        sending = loop.create_task(self._send_all(send, self._connected(replay), subscription))
         leaving = loop.create_task(_left(receive))
         # A drain may begin inside a signal handler, where nothing else may be touched.
         place.on_replaced = place.on_drain = partial(loop.call_soon_threadsafe, sending.cancel)
-        evicted = None
         try:
             log.info("client_connected", types=self._filter.patterns, replayed=len(replay.events))
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
             if sending.cancelled():
-                async with asyncio.timeout(LAST_WORD_TIMEOUT_S):
-                    await send(END)
+                await send(END)
             elif sending.done():
                 sending.result()  # it ends with an error alone
-        except TimeoutError:
-            evicted = "stalled"
         except OSError:
             pass  # how some servers say that the client is gone
         except Exception as error:
-            evicted = "internal_error"
             log.error("stream_failed", error_type=type(error).__name__, exc_info=error)
         finally:
-            sending.cancel()
-            subscription.close()
             self._registry.release(place)
-            if evicted is not None:
-                self._bus.counters.evictions[evicted] += 1
-                await _abort(scope, leaving)
+            sending.cancel()
             leaving.cancel()
             await asyncio.gather(sending, leaving, return_exceptions=True)
-            log.info("client_gone", evicted=evicted, dropped=subscription.dropped)
+            subscription.close()
+            log.info("client_gone", dropped=subscription.dropped)
 
-    async def _send_all(self, send: Send, subscription: Subscription, replay: Replay) -> None:
+    async def _send_all(self, send: Send, connected: bytes, subscription: Subscription) -> None:
         bus, now = self._bus, self._bus.clock.monotonic
-        connected = self._connected(replay)
-        await self._send_in_time(send, START)
-        await self._write(send, connected)
+        await send(START)
+        await send(_body(connected))
         due = now() + self._heartbeat_interval_s
         while True:
             blocks = take_blocks(subscription, bus.epoch)
@@ -169,7 +159,7 @@ class EventStream:
                 beat = Heartbeat(bus.clock.timestamp(), subscription.position)
                 blocks += block(bus.epoch, beat.sequence_number, encode(beat))
             if blocks:
-                await self._write(send, blocks)
+                await send(_body(blocks))
                 continue
             try:
                 async with asyncio.timeout(due - now()):
@@ -178,7 +168,7 @@ class EventStream:
                 pass
 
     def _connected(self, replay: Replay) -> bytes:
-        bus = self._bus
+        bus = self._bus  # still at the head that was joined: nothing has been awaited
         connected = Connected(
             client_id=self._client_id,
             epoch=bus.epoch,
@@ -192,26 +182,12 @@ class EventStream:
         epoch, number = first_position(self._position, bus.epoch, bus.head)
         return block(epoch, number, encode(connected))
 
-    async def _write(self, send: Send, blocks: bytes) -> None:
-        for start in range(0, len(blocks), PIECE_BYTES):
-            piece = blocks[start : start + PIECE_BYTES]
-            body: Message = {"type": "http.response.body", "body": piece, "more_body": True}
-            await self._send_in_time(send, body)
 
-    async def _send_in_time(self, send: Send, message: Message) -> None:
-        async with asyncio.timeout(self._settings.pong_timeout_s):
-            await send(message)
+def _body(blocks: bytes) -> Message:
+    return {"type": "http.response.body", "body": blocks, "more_body": True}
 
 
 async def _left(receive: Receive) -> None:
     """Return when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _abort(scope: Scope, leaving: asyncio.Task[None]) -> None:
-    """Drop the connection where the server can: closing would wait for a reader that never comes."""
-    extensions = cast(dict[str, Callable[[], None]], scope.get("extensions") or {})
-    if ABORT in extensions:
-        extensions[ABORT]()
-        await asyncio.wait((leaving,))

@@ -15,7 +15,6 @@ from app.ws.messages import Heartbeat, encode
 
 MAX_CONTROL = 512  # answers owed to a client that does not read them; over this it is closed
 TRANSPORT = "sightline.transport"  # scope extension: a `Transport`, where the server offers one
-ABORT = "sightline.abort"  # scope extension: drops the connection below a plain request at once
 RUN_BYTES = 64 * 1024  # a client that catches up gets its queue in writes of about this size
 _log = structlog.get_logger("sightline.outlet")
 

@@ -14,7 +14,9 @@ class Place:
         self.client_id = client_id
         self.held = True
         self.on_replaced: Callable[[], object] = lambda: None
-        self.on_drain: Callable[[], object] = lambda: None  # called from signal handlers, maybe twice
+        self.on_drain: Callable[[], object] = (
+            lambda: None
+        )  # called from signal handlers, maybe twice
 
 
 class ConnectionRegistry:
