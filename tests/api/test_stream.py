@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.api import stream
 from app.api.stream import EventStream, block, first_position
 from app.channels.bus import EventBus
 from app.events import Position
@@ -45,9 +46,9 @@ class Client:
         self.messages: list[Any] = []
         self._gone = asyncio.Event()
         settings = Settings(state_dir=Path("unused"))
-        stream = EventStream(bus, self.registry, settings, EventFilter(), position)
+        serving = EventStream(bus, self.registry, settings, EventFilter(), position)
         self.serving = asyncio.create_task(
-            stream({"type": "http"}, self._receive, self._send)  # type: ignore[typeddict-item]
+            serving({"type": "http"}, self._receive, self._send)  # type: ignore[typeddict-item]
         )
 
     @property
@@ -110,3 +111,20 @@ async def test_a_place_that_is_taken_over_or_drained_ends_the_stream() -> None:
             "more_body": False,
         }
         assert bus.subscriptions == 0
+
+
+async def test_a_heartbeat_is_never_ahead_of_what_is_still_owed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stream, "RUN_BYTES", 1)  # one event at a time
+    clock = FakeClock()
+    bus = make_bus(clock)
+    client = Client(bus)
+    await until(lambda: client.blocks)
+    clock.advance(stream.HEARTBEAT_INTERVAL_S)
+    publish(bus, "a.x", "a.x", "a.x")
+    await until(lambda: len(client.blocks) == 5)
+    numbers = [(message["type"], message["sequence_number"]) for _, message in client.blocks[1:]]
+    assert numbers == [("a.x", 1), ("heartbeat", 1), ("a.x", 2), ("a.x", 3)]
+    assert [id_ for id_, _ in client.blocks] == [f"{EPOCH}:{n}" for n in (0, 1, 1, 2, 3)]
+    await client.leave()
