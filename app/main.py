@@ -15,7 +15,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from app import log
-from app.api import events, login, metrics, pages, status
+from app.api import events, login, metrics, pages, status, stream
 from app.auth.denial import Door, http_refusal, remember
 from app.auth.guards import require_credential
 from app.auth.tokens import Keyring
@@ -108,6 +108,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             events_socket,
             events.publish_events,
             events.read_events,
+            stream.stream_events,
             login.make_ticket,
             login.log_in,
             pages.console,

@@ -45,7 +45,7 @@ class Query:
     def client_id(self) -> str:
         """The client's name for itself, or one made here."""
         value = self.get("client_id", b"x-client-id")
-        return secrets.token_urlsafe(12) if value is None else _name("client_id", value)
+        return new_client_id() if value is None else _name("client_id", value)
 
     def position(
         self, name: str, header: bytes | None, epoch_header: bytes | None
@@ -59,16 +59,39 @@ class Query:
                 raise BadRequestError(f"epoch without {name}: send both, a position is the pair")
         return None if number is None else Position(number, epoch)
 
+    def last_event_id(self) -> Position | None:
+        """The position that `EventSource` sends by itself: `Last-Event-ID: epoch:sequence_number`."""
+        values = {value for key, value in self._headers if key == b"last-event-id"}
+        if not values:
+            return None
+        value = ", ".join(values)
+        epoch, _, number = value.rpartition(":")
+        if not _NAME.fullmatch(epoch) or not _is_number(number):
+            raise BadRequestError(
+                f"Last-Event-ID {value[:100]!r} is not the id of an event here,"
+                " epoch:sequence_number: leave it out to begin live"
+            )
+        return Position(int(number), epoch)
+
     def number(self, name: str, header: bytes | None = None) -> int | None:
         """An integer from 0 to 2^53-1, or None."""
         value = self.get(name, header)
         if value is None:
             return None
-        if not _NUMBER.fullmatch(value) or int(value) > MAX_SEQUENCE_NUMBER:
+        if not _is_number(value):
             raise BadRequestError(
                 f"{name}={value[:80]!r} is not an integer from 0 to {MAX_SEQUENCE_NUMBER}"
             )
         return int(value)
+
+
+def new_client_id() -> str:
+    """A name for a client that has none."""
+    return secrets.token_urlsafe(12)
+
+
+def _is_number(value: str) -> bool:
+    return _NUMBER.fullmatch(value) is not None and int(value) <= MAX_SEQUENCE_NUMBER
 
 
 def _name(name: str, value: str) -> str:

@@ -110,7 +110,8 @@ QUERY = st.binary(max_size=80) | st.lists(st.tuples(NAMES, VALUES), max_size=5).
 )
 HEADERS = st.lists(
     st.tuples(
-        st.sampled_from([b"x-client-id", b"X-Last-Sequence", b"x-epoch"]), st.binary(max_size=20)
+        st.sampled_from([b"x-client-id", b"X-Last-Sequence", b"x-epoch", b"Last-Event-ID"]),
+        st.binary(max_size=20) | st.from_regex(rb"[a-z.:]{1,3}:[0-9]{0,18}"),
     ),
     max_size=3,
 )
@@ -126,6 +127,7 @@ def test_any_query_is_understood_or_a_bad_request(
         query.client_id,
         lambda: query.position("last_sequence_number", b"x-last-sequence", b"x-epoch"),
         lambda: query.number("limit"),
+        query.last_event_id,
     ):
         refused = ""
         try:

@@ -108,3 +108,20 @@ def test_a_huge_number_is_refused_with_a_short_message() -> None:
     with pytest.raises(BadRequestError) as caught:
         query("last_sequence_number=" + "9" * 100_000).number(*NUMBER)
     assert len(str(caught.value)) < 250
+
+
+def test_a_last_event_id_is_a_position_of_epoch_and_number() -> None:
+    assert query().last_event_id() is None
+    assert query("Last-Event-ID=e:1").last_event_id() is None
+    assert query("", (b"Last-Event-ID", b"e.-_1:42")).last_event_id() == Position(42, "e.-_1")
+    twice = ((b"last-event-id", b"e:1"), (b"Last-Event-ID", b"e:1"))
+    assert query("", *twice).last_event_id() == Position(1, "e")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"7", b":7", b"e:", b"e:-1", b"e:x", b"e 1:7", b"e:9007199254740992", b"e:1:", b"\xe9:1"],
+)
+def test_a_malformed_last_event_id_is_refused_with_the_remedy(value: bytes) -> None:
+    with pytest.raises(BadRequestError, match=r"Last-Event-ID .* leave it out"):
+        query("", (b"Last-Event-ID", value)).last_event_id()

@@ -5,9 +5,11 @@ from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
+from app import cloudevents
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
+from app.cloudevents import Mapped
 from app.errors import BadRequestError
 from app.events import Event, Gap, Position
 from app.queries import Query
@@ -52,22 +54,39 @@ _decode = msgspec.json.Decoder(NewEvent | list[NewEvent]).decode
 async def publish_events(
     request: HTTPRequest, publisher: NamedDependency[EventPublisher], bus: NamedDependency[EventBus]
 ) -> Published | list[Published]:
-    """Publish one event, or an array: all are checked before any is published."""
-    if request.content_type[0] != "application/json":
-        raise HTTPException("send Content-Type: application/json", status_code=415)
-    try:
-        new = _decode(await request.body())
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        shape = '{"type":"chat.message_sent","data":{…}} or an array of these'
-        raise BadRequestError(f"{str(error)[:200]}: send {shape}") from error
+    """Publish one event or an array, plain or as CloudEvents: all are checked before any is published."""
+    content_type = request.content_type[0]
+    new: NewEvent | list[NewEvent] | list[Mapped]
+    if content_type == "application/json":
+        new = _events(await request.body())
+    elif content_type in (cloudevents.ONE, cloudevents.BATCH):
+        new = cloudevents.parse(await request.body(), content_type)
+    else:
+        raise HTTPException(
+            f"send Content-Type: application/json, {cloudevents.ONE} or {cloudevents.BATCH}",
+            status_code=415,
+        )
     batch = new if isinstance(new, list) else [new]
     if len(batch) > MAX_BATCH:
         raise HTTPException(
             f"{len(batch)} events in one array: send at most {MAX_BATCH}", status_code=413
         )
-    events = await publisher.publish_all([(e.type, e.data, e.metadata or {}) for e in batch])
+    events = await publisher.publish_all(
+        [(e.type, e.data, e.metadata or {}) for e in batch],
+        [e.key if isinstance(e, Mapped) else None for e in batch],
+    )
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
-    return published if isinstance(new, list) else published[0]
+    alone = isinstance(new, NewEvent) or content_type == cloudevents.ONE
+    return published[0] if alone else published
+
+
+def _events(body: bytes) -> NewEvent | list[NewEvent]:
+    try:
+        new: NewEvent | list[NewEvent] = _decode(body)
+        return new
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        shape = '{"type":"chat.message_sent","data":{…}} or an array of these'
+        raise BadRequestError(f"{str(error)[:200]}: send {shape}") from error
 
 
 @get("/api/events")

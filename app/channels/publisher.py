@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import threading
+from collections.abc import Sequence
 
 import msgspec
 import structlog
@@ -60,8 +61,12 @@ class EventPublisher:
             await asyncio.sleep(0)
         return accepted if isinstance(accepted, Event) else await accepted
 
-    async def publish_all(self, events: list[tuple[str, Fields, Fields]]) -> list[Event]:
+    async def publish_all(
+        self, events: list[tuple[str, Fields, Fields]], keys: Sequence[str | None] | None = None
+    ) -> list[Event]:
         """Check all `(type, data, metadata)`, then publish all in order: one refusal refuses all.
+
+        `keys` are those of `publish`, one for each event.
 
         Raises:
             PublishError: as `publish`; nothing was published then.
@@ -69,7 +74,10 @@ class EventPublisher:
         """
         self._ensure_open()
         checked = [self._checked(*event) for event in events]
-        accepted = [self._backend.submit(*event) for event in checked]
+        keys = keys or [None] * len(checked)
+        accepted = [
+            self._backend.submit(*event, key) for event, key in zip(checked, keys, strict=True)
+        ]
         waited = [one for one in accepted if not isinstance(one, Event)]
         if waited:
             await asyncio.wait(waited)

@@ -54,7 +54,9 @@ const file = (verb) => (d) =>
   `${verb} ${d.is_directory === true ? "folder " : ""}${first(d.path)}${size(d.size)}`;
 
 const tool = (d) => first(d.tool_name, d.tool, d.name) || "a tool";
-const detail = (d) => first(d.summary, d.description, d.command, d.path, d.input, d.prompt, d.task);
+const asked = (d) =>
+  first(d.summary, d.description, d.command, d.path, d.file_path, d.pattern, d.url, d.input, d.prompt, d.task);
+const detail = (d) => asked(d) || asked(Object(d.tool_input)); // what a coding agent's hook was told
 
 /** By type: what was done, given its data and a look-up of a workflow's name by its id. */
 const SENTENCES = {

@@ -48,7 +48,8 @@ class Transport(Protocol):
         """Drop the connection and what is buffered for it."""
 
 
-def _encoded(item: Event | Gap) -> bytes:
+def message_of(item: Event | Gap) -> bytes:
+    """An item of a subscription as its JSON message."""
     return item.encoded if isinstance(item, Event) else msgspec.json.encode(item)
 
 
@@ -135,7 +136,7 @@ class DirectOutlet:
         frames: list[bytes] = []
         size = 0
         while size < RUN_BYTES and (item := self._subscription.take()) is not None:
-            encoded = _encoded(item)
+            encoded = message_of(item)
             frames += (frame_header(len(encoded)), encoded)
             size += len(encoded)
         return b"".join(frames)
@@ -198,7 +199,7 @@ class ASGIOutlet:
                 continue  # an answer or the close may have come meanwhile
             item = self._subscription.take()
             if item is not None:
-                await self._send(_encoded(item).decode())
+                await self._send(message_of(item).decode())
                 continue
             try:
                 async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):

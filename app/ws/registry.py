@@ -8,12 +8,15 @@ from app.errors import UnavailableError
 class Place:
     """One of the `max_clients`. Released exactly once, by the connection that holds it."""
 
-    __slots__ = ("client_id", "held", "on_replaced")
+    __slots__ = ("client_id", "held", "on_drain", "on_replaced")
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
         self.held = True
-        self.on_replaced: Callable[[], None] = lambda: None
+        self.on_replaced: Callable[[], object] = lambda: None
+        self.on_drain: Callable[[], object] = (
+            lambda: None
+        )  # called from signal handlers, maybe twice
 
 
 class ConnectionRegistry:
@@ -60,5 +63,7 @@ class ConnectionRegistry:
             del self._by_client[place.client_id]
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Let nobody in any more, and tell those who are in."""
         self._closed = True
+        for place in tuple(self._places):
+            place.on_drain()

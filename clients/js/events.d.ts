@@ -75,6 +75,58 @@ export interface EventData {
     [field: string]: unknown;
   };
 
+  /** An agent began to work; every later event of this run carries the same `session_id`. */
+  "agent.session_started": {
+    session_id: string;
+    agent_name?: string;
+    task?: string;
+    model?: string;
+    folder?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent called a tool; `summary` is what a person reads, such as the command or the path. */
+  "agent.tool_called": {
+    tool_name: string;
+    session_id?: string;
+    call_id?: string;
+    agent_name?: string;
+    summary?: string;
+    [field: string]: unknown;
+  };
+
+  /** A tool that an agent called is done; `error` says why where `success` is false. */
+  "agent.tool_finished": {
+    tool_name: string;
+    session_id?: string;
+    call_id?: string;
+    agent_name?: string;
+    summary?: string;
+    success?: boolean;
+    error?: string;
+    duration_ms?: number;
+    [field: string]: unknown;
+  };
+
+  /** An agent said something on its way: a thought, a question, a report. */
+  "agent.message": {
+    content: string;
+    session_id?: string;
+    agent_name?: string;
+    role?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent ended its work. */
+  "agent.session_finished": {
+    session_id: string;
+    agent_name?: string;
+    status?: string;
+    summary?: string;
+    duration_ms?: number;
+    [field: string]: unknown;
+  };
+
   /** A file or a directory was created. */
   "file.created": {
     path: string;

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from app.catalog import Catalog, WorkflowStarted
 from app.channels import publisher as module
 from app.channels.backend import MemoryBackend
-from app.channels.bus import EventBus
+from app.channels.bus import Contents, EventBus
 from app.channels.encoding import encode
 from app.channels.publisher import YIELD_EVERY, EventPublisher
 from app.errors import (
@@ -24,6 +25,7 @@ from app.errors import (
     UnavailableError,
     UnknownEventTypeError,
 )
+from app.events import Event
 from tests.support import FakeClock, brief, make_bus
 
 STARTED = WorkflowStarted(workflow_id="w", workflow_name="n")
@@ -275,3 +277,22 @@ async def test_publishing_never_waits_for_a_subscriber_and_its_queue_stays_at_10
     assert (len(subscription), subscription.dropped) == (1000, 1500)
     assert brief(subscription.take()) == (1, 1500, 1500, "slow_consumer")
     assert [brief(subscription.take()) for _ in range(1000)] == list(range(1501, 2501))
+
+
+async def test_each_event_of_many_goes_to_the_backend_with_its_own_key() -> None:
+    class Remembering(MemoryBackend):
+        keys: ClassVar[list[str | None]] = []
+
+        def submit(
+            self, type_: str, timestamp: str, contents: Contents, key: str | None = None
+        ) -> Event:
+            self.keys.append(key)
+            return super().submit(type_, timestamp, contents, key)
+
+    clock = FakeClock()
+    backend = Remembering(make_bus(clock))
+    publisher = EventPublisher(backend, Catalog(), clock, 1000)
+    error = ("system.error", {"message": "m"}, {})
+    await publisher.publish_all([error, error], ["a", None])
+    await publisher.publish_all([error])
+    assert backend.keys == ["a", None, None]

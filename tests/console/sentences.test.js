@@ -41,6 +41,8 @@ const SENTENCES = [
   ["system.error", { message: "disk full", code: "ENOSPC", component: "store" }, {}, "store reported an error: disk full (ENOSPC)"],
   ["agent.session_started", { task: "Fix it" }, { agent: "Ada" }, "Ada started a session: Fix it"],
   ["agent.tool_called", { tool_name: "Bash", command: "make test" }, { agent: "Ada" }, "Ada called Bash: make test"],
+  ["agent.tool_called", { tool_name: "Read", tool_input: { file_path: "a.py" } }, {}, "Someone called Read: a.py"],
+  ["agent.tool_called", { tool_name: "Read", tool_input: null }, {}, "Someone called Read"],
   ["agent.tool_finished", { tool_name: "Bash", duration_ms: 1200 }, { agent: "Ada" }, "Ada finished Bash in 1.2 s"],
   ["agent.tool_finished", { tool: "Bash", success: false }, { agent: "Ada" }, "Ada did not get through with Bash"],
   ["agent.message", { text: "Hi" }, { agent: "Ada" }, "Ada said: “Hi”"],

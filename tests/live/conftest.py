@@ -103,6 +103,7 @@ class Gateway:
         """End as SIGTERM does; return the seconds it took."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self.app.state.begin_drain()
         self.server.should_exit = True
         await asyncio.wait_for(self.serving, timeout_s)
         return loop.time() - began

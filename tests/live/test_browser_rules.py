@@ -20,13 +20,17 @@ EVIL = "http://evil.example"
 LET_IN = {
     ("POST", "/api/events"): 415,
     ("GET", "/api/events"): 400,
+    ("GET", "/api/events/stream"): 400,
     ("GET", "/api/session"): 200,
     ("GET", "/api/catalog"): 200,
     ("POST", "/api/tickets"): 201,
     ("GET", "/ws"): 426,
     ("UPGRADE", "/ws"): 101,
 }
-TARGETS = {("GET", "/api/events"): "/api/events?limit=0"}
+TARGETS = {
+    ("GET", "/api/events"): "/api/events?limit=0",
+    ("GET", "/api/events/stream"): "/api/events/stream?types=,",
+}
 FORM = b"a=b"
 OPEN = {
     ("POST", "/api/login"): 415,

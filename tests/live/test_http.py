@@ -95,7 +95,10 @@ async def test_a_body_over_4_mib_is_a_413_and_over_1000_events_are_refused(
     assert gateway.bus.head == 0
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/x-www-form-urlencoded", "application/cloudevents", None],
+)
 async def test_a_body_that_is_not_called_json_is_a_415(
     gateway: Gateway, content_type: str | None
 ) -> None:
@@ -106,6 +109,36 @@ async def test_a_body_that_is_not_called_json_is_a_415(
         assert answer.status_code == 415
         named = {"Content-Type": "application/json; charset=utf-8"}
         assert (await http.post("/api/events", content=body, headers=named)).status_code == 201
+
+
+async def test_cloudevents_are_published_one_by_one_or_as_a_batch(gateway: Gateway) -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "/s", "type": "org.x.chat.message_sent"}
+    event["data"] = GOOD_EVENT["data"]
+    one = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
+    batch = {"Content-Type": "application/cloudevents-batch+json"}
+    async with gateway.connect() as client, gateway.http() as http:
+        await receive(client)
+        answer = await http.post("/api/events", content=json.dumps(event), headers=one)
+        assert (answer.status_code, answer.json()["sequence_number"]) == (201, 1)
+        received = await receive(client)
+        assert (received["type"], received["data"]) == ("chat.message_sent", GOOD_EVENT["data"])
+        assert received["metadata"]["source"] == "/s"
+        assert received["metadata"]["cloudevent"]["id"] == "1"
+        answer = await http.post("/api/events", content=json.dumps([event] * 2), headers=batch)
+        assert [published["sequence_number"] for published in answer.json()] == [2, 3]
+        alone = await http.post("/api/events", content=json.dumps([event]), headers=batch)
+        assert len(alone.json()) == 1
+        for bad, status, names in (
+            ({**event, "specversion": "0.3"}, 400, "specversion"),
+            ({**event, "type": "org.x.chat.mesage_sent"}, 400, "chat.message_sent"),
+            ({**event, "data": {"role": "user"}}, 400, "content"),
+        ):
+            for body, headers in ((bad, one), ([event, bad], batch)):
+                answer = await http.post("/api/events", content=json.dumps(body), headers=headers)
+                assert (answer.status_code, names in answer.json()["message"]) == (status, True)
+        many = await http.post("/api/events", content=json.dumps([event] * 1001), headers=batch)
+        assert many.status_code == 413
+    assert gateway.bus.head == 4
 
 
 async def test_reading_pages_through_what_is_retained(gateway: Gateway) -> None:

@@ -52,6 +52,18 @@ def test_releasing_a_place_that_was_taken_over_leaves_the_new_one() -> None:
     assert (registry.taken, second.held, third.held) == (1, False, True)
 
 
+def test_who_holds_a_place_is_told_when_the_registry_closes_and_may_let_go_of_it_then() -> None:
+    registry = ConnectionRegistry(3)
+    told: list[str] = []
+    gone, first, second = (registry.reserve(name) for name in ("gone", "first", "second"))
+    for place in (gone, first, second):
+        place.on_drain = lambda place=place: (told.append(place.client_id), registry.release(place))
+    registry.release(gone)
+    registry.close()
+    assert sorted(told) == ["first", "second"]
+    assert registry.taken == 0
+
+
 def test_a_closed_registry_lets_nobody_in_not_even_to_take_over() -> None:
     registry = ConnectionRegistry(2)
     place = registry.reserve("a")

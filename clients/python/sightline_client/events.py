@@ -79,6 +79,61 @@ class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     duration_ms: float | None = None
 
 
+class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.session_started`: An agent began to work; every later event of this run carries the
+    same `session_id`."""
+
+    session_id: str
+    agent_name: str | None = None
+    task: str | None = None
+    model: str | None = None
+    folder: str | None = None
+
+
+class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.tool_called`: An agent called a tool; `summary` is what a person reads, such as the
+    command or the path."""
+
+    tool_name: str
+    session_id: str | None = None
+    call_id: str | None = None
+    agent_name: str | None = None
+    summary: str | None = None
+
+
+class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.tool_finished`: A tool that an agent called is done; `error` says why where `success`
+    is false."""
+
+    tool_name: str
+    session_id: str | None = None
+    call_id: str | None = None
+    agent_name: str | None = None
+    summary: str | None = None
+    success: bool | None = None
+    error: str | None = None
+    duration_ms: float | None = None
+
+
+class AgentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.message`: An agent said something on its way: a thought, a question, a report."""
+
+    content: str
+    session_id: str | None = None
+    agent_name: str | None = None
+    role: str | None = None
+
+
+class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.session_finished`: An agent ended its work."""
+
+    session_id: str
+    agent_name: str | None = None
+    status: str | None = None
+    summary: str | None = None
+    duration_ms: float | None = None
+
+
 class FileCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`file.created`: A file or a directory was created."""
 
@@ -216,6 +271,11 @@ KnownData = (
     | ChatStreamingChunk
     | ChatThinkingStarted
     | ChatThinkingFinished
+    | AgentSessionStarted
+    | AgentToolCalled
+    | AgentToolFinished
+    | AgentMessage
+    | AgentSessionFinished
     | FileCreated
     | FileModified
     | FileDeleted
@@ -242,6 +302,11 @@ DATA_CLASSES: dict[str, type[KnownData]] = {
     "chat.streaming_chunk": ChatStreamingChunk,
     "chat.thinking_started": ChatThinkingStarted,
     "chat.thinking_finished": ChatThinkingFinished,
+    "agent.session_started": AgentSessionStarted,
+    "agent.tool_called": AgentToolCalled,
+    "agent.tool_finished": AgentToolFinished,
+    "agent.message": AgentMessage,
+    "agent.session_finished": AgentSessionFinished,
     "file.created": FileCreated,
     "file.modified": FileModified,
     "file.deleted": FileDeleted,

@@ -1,0 +1,211 @@
+"""Every recipe of docs/integrations.md, run against a real gateway."""
+
+import hmac
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
+
+ROOT = Path(__file__).parent.parent
+FENCES = re.findall(
+    r"^```(\w+)\n(.*?)^```$", (ROOT / "docs/integrations.md").read_text(), re.M | re.S
+)
+TELL, TOLD, HOOKS, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, _EVENT_SOURCE = (
+    code for _, code in FENCES
+)
+SECRET = "webhook-secret"
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Gateway]:
+    with gateway(tmp_path) as server:
+        (tmp_path / "tell.sh").write_text(TELL)
+        yield server
+
+
+def run(server: Gateway, *command: str, stdin: str = "", **environ: str) -> str:
+    """What the command says on standard error; its end must be a good one."""
+    done = subprocess.run(
+        command,
+        cwd=server.folder,
+        input=stdin,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert done.stdout == ""
+    return done.stderr
+
+
+def events(server: Gateway) -> list[dict[str, Any]]:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.port}/api/events", headers={"X-Session-Token": server.token}
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        return json.load(answer)["events"]
+
+
+def on_this_port(server: Gateway, code: str) -> str:
+    return code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}")
+
+
+def test_every_recipe_is_run_here() -> None:
+    kinds = [kind for kind, _ in FENCES]
+    # the last one is run in a browser, by tests/live/test_event_source.py
+    assert kinds == ["sh", "sh", "json", "python", "python", "python", "bash", "bash", "js"]
+
+
+def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> None:
+    assert run(server, "sh", "-c", TOLD) == ""
+    (event,) = events(server)
+    assert event["type"] == "agent.tool_called"
+    assert (event["data"]["summary"], event["metadata"]) == ("make test", {"agent": "Ada"})
+    assert "400" in run(server, "sh", "tell.sh", "agent.nothing", stdin="{}")
+    (server.folder / ".sightline/gateway.url").write_text("http://127.0.0.1:1")
+    assert "curl" in run(server, "sh", "tell.sh", "agent.message", stdin='{"content":"x"}')
+    assert len(events(server)) == 1
+
+
+def test_a_coding_agents_hooks_tell_of_its_session_and_tools(
+    server: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    given: dict[str, dict[str, Any]] = {
+        "SessionStart": {"source": "startup"},
+        "PreToolUse": {"tool_name": "Bash", "tool_input": {"command": "make 'test'"}},
+        "PostToolUse": {
+            "tool_name": "Bash",
+            "tool_input": {"command": "make 'test'"},
+            "tool_response": {"stdout": 'all "green"\n', "stderr": "", "interrupted": False},
+        },
+        "SessionEnd": {"reason": "prompt_input_exit"},
+    }
+    hooks = json.loads(HOOKS)["hooks"]
+    assert list(hooks) == list(given)
+    for name, fields in given.items():
+        (matcher,) = hooks[name]
+        (hook,) = matcher["hooks"]
+        assert hook["type"] == "command"
+        common = {"session_id": "s-9", "cwd": "/", "hook_event_name": name}
+        said = run(
+            server,
+            *("sh", "-c", hook["command"]),
+            stdin=json.dumps({**common, **fields}),
+            CLAUDE_PROJECT_DIR=str(server.folder),
+        )
+        assert said == ""
+    told = events(server)
+    assert [event["type"].removeprefix("agent.") for event in told] == [
+        "session_started",
+        "tool_called",
+        "tool_finished",
+        "session_finished",
+    ]
+    assert {event["metadata"]["agent"] for event in told} == {"Claude"}
+    assert told[1]["data"]["tool_input"] == {"command": "make 'test'"}
+
+
+def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
+    script = LOGGING + "logging.getLogger().warning('not told')\n"
+    run(server, sys.executable, "-c", script)
+    (event,) = events(server)
+    assert event["type"] == "system.error"
+    assert event["data"] == {
+        "message": "no answer from the bank",
+        "code": "ERROR",
+        "component": "payments",
+    }
+    nowhere = run(server, sys.executable, "-c", script, SIGHTLINE_URL="http://127.0.0.1:1")
+    assert "no answer from the bank" in nowhere
+
+
+def test_a_git_hook_tells_of_a_commit_in_another_repository(
+    server: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    repository = tmp_path_factory.mktemp("repository")
+
+    def git(*arguments: str) -> None:
+        identity = ["-c", 'user.name=Ada "L" B', "-c", "user.email=ada@example.org"]
+        subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=repository,
+            env={**os.environ, "GATEWAY": str(server.folder)},
+            check=True,
+            capture_output=True,
+        )
+
+    git("init", "-q")
+    hook = repository / ".git/hooks/post-commit"
+    hook.write_text(GIT)
+    hook.chmod(0o755)
+    (repository / "a.txt").write_text("a")
+    git("add", ".")
+    git("commit", "-qm", 'Say "hello" \\ once\n\nAnd more.')
+    (event,) = events(server)
+    data = event["data"]
+    assert (data["message"], data["author"]) == ('Say "hello" \\ once', 'Ada "L" B')
+    assert data["files_changed"] == ["a.txt"]
+    assert re.fullmatch(r"[0-9a-f]{40}", data["commit_hash"])
+
+
+def test_a_webhook_turns_a_signed_push_into_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    (tmp_path / "hooks.py").write_text(WEBHOOK)
+    commit = {"id": "9f1c2ab", "message": "m", "author": {"name": "Ada"}, "added": ["a"]}
+    push = {
+        "repository": {"full_name": "ada/engine"},
+        "commits": [{**commit, "modified": ["b"], "removed": []}] * 2,
+    }
+    body = json.dumps(push).encode()
+    digest = hmac.digest(SECRET.encode(), body, "sha256").hex()
+    with gateway(tmp_path, "hooks:create_app") as server:
+
+        def call(signature: str) -> int:
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{server.port}/hooks/push",
+                body,
+                {"Content-Type": "application/json", "X-Hub-Signature-256": signature},
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                    return int(answer.status)
+            except urllib.error.HTTPError as error:
+                return error.code
+
+        assert [call(f"sha256={digest}"), call("sha256=00"), call("é")] == [201, 403, 403]
+        told = events(server)
+    assert [event["type"] for event in told] == ["git.commit_created"] * 2
+    assert told[0]["data"]["files_changed"] == ["a", "b"]
+    assert told[0]["metadata"] == {"source": "ada/engine"}
+
+
+def test_a_cloudevent_is_heard_where_no_websocket_passes(server: Gateway) -> None:
+    listen = ["bash", "-c", "exec " + on_this_port(server, STREAM)]
+    with running(listen, server.folder) as listener:
+        until(listener, "connected")
+        done = subprocess.run(
+            ["bash", "-c", on_this_port(server, CLOUDEVENT)],
+            cwd=server.folder,
+            capture_output=True,
+            timeout=PATIENCE_S,
+            check=True,
+        )
+        assert json.loads(done.stdout)["sequence_number"] == 1
+        event = json.loads(until(listener, "workflow.failed").removeprefix("data: "))
+    assert event["data"]["step_name"] == "compile"
+    assert event["metadata"]["source"] == "/ci/nightly"
