@@ -60,8 +60,12 @@ class EventPublisher:
             await asyncio.sleep(0)
         return accepted if isinstance(accepted, Event) else await accepted
 
-    async def publish_all(self, events: list[tuple[str, Fields, Fields]]) -> list[Event]:
+    async def publish_all(
+        self, events: list[tuple[str, Fields, Fields]], key: str | None = None
+    ) -> list[Event]:
         """Check all `(type, data, metadata)`, then publish all in order: one refusal refuses all.
+
+        With `key`, the event at index 3 has the idempotency key `key.3`.
 
         Raises:
             PublishError: as `publish`; nothing was published then.
@@ -69,10 +73,16 @@ class EventPublisher:
         """
         self._ensure_open()
         checked = [self._checked(*event) for event in events]
-        accepted = [self._backend.submit(*event) for event in checked]
-        waited = [one for one in accepted if not isinstance(one, Event)]
-        if waited:
+        accepted = [
+            self._backend.submit(*event, None if key is None else f"{key}.{index}")
+            for index, event in enumerate(checked)
+        ]
+        if waited := [one for one in accepted if not isinstance(one, Event)]:
             await asyncio.wait(waited)
+            failed = [error for one in waited if (error := one.exception()) is not None]
+            if failed:
+                done = len(accepted) - len(failed)
+                raise UnavailableError(f"{done} of {len(accepted)} are published: {failed[0]}")
         return [one if isinstance(one, Event) else one.result() for one in accepted]
 
     def emit(
