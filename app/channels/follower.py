@@ -131,9 +131,10 @@ class Follower:
             if consumer.num_pending == 0:
                 anew = anew or head < state.last_seq  # the rest has been deleted
                 head = max(head, state.last_seq)
-                self._on_caught_up()
             if anew:
                 self._begin(epoch, head)
+            if consumer.num_pending == 0:
+                self._on_caught_up()
             self._ready.set()
             while not (await asyncio.wait({self._ended}, timeout=QUIET_S / 4))[0]:
                 if self._bus.clock.monotonic() - self._heard_at > QUIET_S:
@@ -225,8 +226,10 @@ class Follower:
             type_, timestamp, contents = _in_its_place(number, stored_at, error)
         accepted_at = min(self._heard_at, stored_at + self._to_monotonic)
         self._seen(self._bus.accept(type_, timestamp, number, contents, accepted_at))
-        if self.lag == 0 or number >= self._stream.state.last_seq:
+        if number >= self._stream.state.last_seq:
             self._on_caught_up()
+        elif self.lag == 0:
+            self.end("tail")  # what is behind it seems to be deleted: begin again there to know
 
 
 def _in_its_place(

@@ -70,6 +70,7 @@ async def make_rig() -> AsyncIterator[MakeRig]:
         rig = Rig(nats_url, **settings)
         rigs.append(rig)
         await rig.backend.start()
+        rig.restarts.clear()
         return rig
 
     yield make
