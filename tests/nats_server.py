@@ -1,5 +1,6 @@
 """Real `nats-server` processes on free loopback ports, with file storage in a folder of the test."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -51,6 +52,7 @@ class NatsServer:
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)  # it stops a little later
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -17,8 +17,8 @@ from app.channels.message import read_message
 from app.channels.stream import StreamInfo, request, seconds
 from app.events import Event
 
-HEARTBEAT_S = 1  # the server says at least so often that it has nothing new
-QUIET_S = 3  # without a word for so long, the consumer is gone
+HEARTBEAT_S = 1.0  # the server says at least so often that it has nothing new
+QUIET_S = 3.0  # without a word for so long, the consumer is gone
 YIELD_EVERY = 64  # messages before the loop gets a turn
 _NS = 1_000_000_000
 _log = structlog.get_logger("sightline.follower")
@@ -53,8 +53,8 @@ class _ConsumerConfig(msgspec.Struct, kw_only=True):
     opt_start_time: str | msgspec.UnsetType = msgspec.UNSET
     ack_policy: str = "none"
     flow_control: bool = True
-    idle_heartbeat: int = HEARTBEAT_S * _NS
-    inactive_threshold: int = 2 * QUIET_S * _NS
+    idle_heartbeat: int = msgspec.field(default_factory=lambda: int(HEARTBEAT_S * _NS))
+    inactive_threshold: int = msgspec.field(default_factory=lambda: int(2 * QUIET_S * _NS))
     mem_storage: bool = True
     num_replicas: int = 1
 

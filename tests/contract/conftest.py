@@ -1,5 +1,6 @@
 """Rigs: a bus with its publisher over each backend, JetStream on a real server."""
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import nats
 import pytest
 
 from app.catalog import Catalog
+from app.channels import follower, stream
 from app.channels.backend import ChannelBackend, MemoryBackend
 from app.channels.jetstream import JetStreamBackend
 from app.channels.publisher import EventPublisher
@@ -14,6 +16,13 @@ from app.events import Clock
 from app.settings import Settings
 from tests.nats_server import NatsServer
 from tests.support import make_bus
+
+
+@pytest.fixture
+def stream_name() -> str:
+    """Of its own for each test: nats-server deletes files in the background, and a stream that is
+    made again at once under the same name may begin with what the old one held."""
+    return f"test-{secrets.token_hex(4)}"
 
 
 class Rig:
@@ -40,6 +49,13 @@ class Rig:
         return [event.sequence_number for event in await self.publisher.publish_all(events)]
 
 
+@pytest.fixture(autouse=True)
+def _notice_silence_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(follower, "QUIET_S", 0.6)
+    monkeypatch.setattr(stream, "REQUEST_TIMEOUT_S", 0.6)
+
+
 MakeRig = Callable[..., Awaitable[Rig]]
 
 
@@ -56,18 +72,18 @@ async def nats_url(nats_server: NatsServer) -> AsyncIterator[str]:
     yield nats_server.url
     client = await nats.connect(nats_server.url)
     jetstream = client.jetstream()
-    for stream in await jetstream.streams_info():
-        await jetstream.delete_stream(stream.config.name)
+    for found in await jetstream.streams_info():
+        await jetstream.delete_stream(found.config.name)
     await client.close()
 
 
 @pytest.fixture
-async def make_rig() -> AsyncIterator[MakeRig]:
+async def make_rig(stream_name: str) -> AsyncIterator[MakeRig]:
     """Start rigs, all on the same log where there is one."""
     rigs: list[Rig] = []
 
     async def make(nats_url: str | None, **settings: Any) -> Rig:
-        rig = Rig(nats_url, **settings)
+        rig = Rig(nats_url, **{"nats_stream": stream_name, **settings})
         rigs.append(rig)
         await rig.backend.start()
         rig.restarts.clear()
