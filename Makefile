@@ -10,10 +10,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-js test-attack test-browser screenshots check format bench soak lock
+.PHONY: help install run test test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak lock
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## create .venv and install the locked dependencies (once)
 
@@ -39,6 +39,9 @@ CORE := app/channels/bus.py,app/channels/subscription.py,app/channels/replay.py,
 test: install ## run the tests, and hold full branch coverage of the core
 	$(PYTEST) --cov --cov-report= $(call AGAIN,--cov --cov-append --cov-report=)
 	$(BIN)/python -m coverage report --include=$(CORE) --fail-under=100 --show-missing
+
+test-cluster: install ## run gateways on NATS as processes, and what goes wrong around them
+	$(PYTEST) tests/cluster $(call AGAIN,tests/cluster)
 
 # node 20 has its WebSocket behind a flag, which later ones do not need.
 test-js: install ## run the tests of the browser client and the console, where there is a node

@@ -7,7 +7,7 @@ connection takes it from there and sends it.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import structlog
 from litestar import Litestar
@@ -20,12 +20,13 @@ from app.auth.denial import Door, http_refusal, remember
 from app.auth.guards import require_credential
 from app.auth.tokens import Keyring
 from app.catalog import Catalog
-from app.channels.backend import MemoryBackend
+from app.channels.backend import ChannelBackend, MemoryBackend
 from app.channels.bus import EventBus, new_epoch
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
 from app.channels.subscription import QueueBounds
 from app.cli import SightlineCLI
+from app.errors import CLOSE_RESTART, SettingsError
 from app.events import Clock
 from app.flood import tell_left_out
 from app.metrics import Counters, watch_lag
@@ -34,6 +35,7 @@ from app.sources.git import GitSource
 from app.sources.workspace import WorkspaceSource
 from app.workers import only_worker
 from app.ws.listener import events_socket
+from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
@@ -71,9 +73,9 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         settings.replay_limit,
         counters,
     )
-    backend = MemoryBackend(bus)
-    publisher = EventPublisher(backend, catalog, clock, settings.max_event_bytes)
     registry = ConnectionRegistry(settings.max_clients)
+    backend = _backend(settings, bus, registry)
+    publisher = EventPublisher(backend, catalog, clock, settings.max_event_bytes)
 
     def begin_drain() -> None:
         publisher.close()
@@ -84,7 +86,9 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
         log.configure(settings)
         app.state.keyring = Keyring(settings, clock)
         publisher.start(asyncio.get_running_loop())
-        with only_worker(settings.state_dir):
+        only_one = only_worker(settings.state_dir) if settings.nats_url is None else nullcontext()
+        with only_one:
+            await backend.start()
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(counters.loop_lag))]
                 if settings.workspace is not None:
@@ -101,6 +105,7 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
                     for task in owned:
                         task.cancel()
                     begin_drain()
+                    await backend.stop()
                     tell_left_out()
 
     app = Litestar(
@@ -144,6 +149,28 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     app.state.counters = counters
     app.asgi_handler = Door(app.asgi_handler, settings, counters)
     return app
+
+
+def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) -> ChannelBackend:
+    """The log that the settings name."""
+    if settings.nats_url is None:
+        return MemoryBackend(bus)
+    try:
+        from app.channels.jetstream import JetStreamBackend
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline[nats]'"
+        ) from error
+
+    def close_all() -> None:
+        registry.close_all(CLOSE_RESTART, "the stream goes on elsewhere: connect again")
+
+    def tell(connected: bool) -> None:
+        now = bus.clock.timestamp()
+        notice = Notice.backend_back(now) if connected else Notice.backend_away(now)
+        registry.tell_all(encode(notice))
+
+    return JetStreamBackend(bus, settings, close_all, tell)
 
 
 async def _watch(name: str, source: WorkspaceSource | GitSource) -> None:

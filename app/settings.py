@@ -20,6 +20,9 @@ OF_CLIENTS = PREFIX + "URL"  # where the Python client finds a gateway; none of 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*")
+_STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
+_SECRET = ("session_token", "nats_url")  # a URL may hold a password
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -43,13 +46,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = ()
     extra_namespaces: tuple[str, ...] = ()
     workspace: Path | None = Path(".")
+    nats_url: str | None = None  # None: this process's memory is the log, and there is one gateway
+    nats_stream: str = "sightline"
+    nats_replicas: int = 1
+    nats_max_age_s: float = 3600  # what the stream retains; clients resume within `replay_window_s`
+    nats_max_bytes: int = 1024 * MIB
+    nats_publish_wait_s: float = 5
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: str = "info"
 
     def __repr__(self) -> str:
-        """Everything but the session token."""
+        """Everything but the secrets."""
         shown = (
-            f"{name}={'[redacted]' if name == 'session_token' else repr(getattr(self, name))}"
+            f"{name}={'[redacted]' if name in _SECRET else repr(getattr(self, name))}"
             for name in self.__struct_fields__
         )
         return f"Settings({', '.join(shown)})"
@@ -68,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 values[name] = parse(text)
             except ValueError:
-                shown = "its value (not shown)" if name == "session_token" else _shorten(text)
+                shown = "its value (not shown)" if name in _SECRET else _shorten(text)
                 raise SettingsError(f"{variable}: {shown} does not fit; give {fits}") from None
         return msgspec.convert(values, cls)
 
@@ -148,6 +157,24 @@ def _namespaces(text: str) -> tuple[str, ...]:
     return names
 
 
+def _nats_url(text: str) -> str | None:
+    for url in _items(text):
+        parts = urlsplit(url)
+        _check(parts.scheme in _NATS_SCHEMES and bool(parts.hostname) and parts.port != 0)
+    return ",".join(_items(text)) or None
+
+
+def _stream_name(text: str) -> str:
+    _check(_STREAM.fullmatch(text) is not None)
+    return text
+
+
+def _replicas(text: str) -> int:
+    number = int(text)
+    _check(1 <= number <= 5)
+    return number
+
+
 def _log_format(text: str) -> str:
     _check(text in ("auto", "json", "console"))
     return text
@@ -180,6 +207,12 @@ _PARSERS: dict[str, _Parser] = {
     "allowed_hosts": (_hosts, "hosts like example.org or example.org:3000, separated by commas"),
     "extra_namespaces": (_namespaces, "names like deploy or load_test, separated by commas"),
     "workspace": (_optional_folder, "the path of a folder, or nothing to watch none"),
+    "nats_url": (_nats_url, "nats://host:4222, several separated by commas, or nothing for none"),
+    "nats_stream": (_stream_name, "up to 64 letters, digits, - or _"),
+    "nats_replicas": (_replicas, "a whole number from 1 to 5"),
+    "nats_max_age_s": _SECONDS,
+    "nats_max_bytes": _WHOLE,
+    "nats_publish_wait_s": _SECONDS,
     "log_format": (_log_format, "auto, json or console"),
     "log_level": (_log_level, "one of " + ", ".join(_LEVELS)),
 }

@@ -25,6 +25,9 @@ def test_reads_every_kind() -> None:
         LOG_FORMAT="json",
         LOG_LEVEL="DEBUG",
         WORKSPACE="",
+        NATS_URL="nats://127.0.0.1:4222, tls://[::1]:4223",
+        NATS_STREAM="blue-1",
+        NATS_REPLICAS="3",
     )
     assert settings == Settings(
         max_clients=3,
@@ -36,6 +39,9 @@ def test_reads_every_kind() -> None:
         log_format="json",
         log_level="debug",
         workspace=None,
+        nats_url="nats://127.0.0.1:4222,tls://[::1]:4223",
+        nats_stream="blue-1",
+        nats_replicas=3,
     )
 
 
@@ -57,6 +63,10 @@ def test_reads_every_kind() -> None:
         ("ALLOWED_ORIGINS", "http://[::1"),
         ("ALLOWED_HOSTS", "a/b"),
         ("EXTRA_NAMESPACES", "Deploy"),
+        ("NATS_STREAM", "a.b"),
+        ("NATS_REPLICAS", "6"),
+        ("NATS_MAX_AGE_S", "0"),
+        ("NATS_PUBLISH_WAIT_S", "soon"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud\nline"),
     ],
@@ -75,6 +85,23 @@ def test_bad_token_is_never_shown(text: str) -> None:
         read(SESSION_TOKEN=text)
     assert "SIGHTLINE_SESSION_TOKEN" in str(caught.value)
     assert not text or text not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://u:hunter2@host", "nats://u:hunter2@", "nats://host:0", "hunter2:4222"]
+)
+def test_a_bad_url_of_nats_is_never_shown(text: str) -> None:
+    with pytest.raises(SettingsError, match="SIGHTLINE_NATS_URL") as caught:
+        read(NATS_URL=text)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_repr_hides_a_password_of_nats() -> None:
+    assert "hunter2" not in repr(read(NATS_URL="nats://u:hunter2@host"))
+
+
+def test_an_empty_url_of_nats_is_none() -> None:
+    assert read(NATS_URL="").nats_url is None
 
 
 def test_repr_hides_the_token() -> None:

@@ -1,21 +1,26 @@
 """Publish over HTTP, and read what is retained."""
 
+import re
+from collections.abc import Sequence
+
 import msgspec
 from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
 from app import cloudevents
+from app.channels.backend import ChannelBackend
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
 from app.cloudevents import Mapped
-from app.errors import BadRequestError
+from app.errors import BadRequestError, UnavailableError
 from app.events import Event, Gap, Position
 from app.queries import Query
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
+_KEY = re.compile(r"[!-~]{1,128}")
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this; `next` says how far it came
@@ -66,15 +71,24 @@ async def publish_events(
             f"send Content-Type: application/json, {cloudevents.ONE} or {cloudevents.BATCH}",
             status_code=415,
         )
-    batch = new if isinstance(new, list) else [new]
+    batch: Sequence[NewEvent | Mapped] = new if isinstance(new, list) else [new]
     if len(batch) > MAX_BATCH:
         raise HTTPException(
             f"{len(batch)} events in one array: send at most {MAX_BATCH}", status_code=413
         )
+    key, epoch = _key(request), bus.epoch
     events = await publisher.publish_all(
         [(e.type, e.data, e.metadata or {}) for e in batch],
-        [e.key if isinstance(e, Mapped) else None for e in batch],
+        [
+            _key_of(e, key if batch is not new else key and f"{key}.{i}")
+            for i, e in enumerate(batch)
+        ],
     )
+    if bus.epoch != epoch:
+        raise UnavailableError(
+            "the stream was made again meanwhile, so their numbers are in doubt:"
+            " they may have been published"
+        )
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
     alone = isinstance(new, NewEvent) or content_type == cloudevents.ONE
     return published[0] if alone else published
@@ -89,11 +103,26 @@ def _events(body: bytes) -> NewEvent | list[NewEvent]:
         raise BadRequestError(f"{str(error)[:200]}: send {shape}") from error
 
 
+def _key_of(event: NewEvent | Mapped, key: str | None) -> str | None:
+    return event.key if isinstance(event, Mapped) else key
+
+
+def _key(request: HTTPRequest) -> str | None:
+    values = set(request.headers.getall("idempotency-key", []))
+    if not values:
+        return None
+    key = values.pop()
+    if values or not _KEY.fullmatch(key):
+        raise BadRequestError("Idempotency-Key is not one value of 1 to 128 visible characters")
+    return key
+
+
 @get("/api/events")
 async def read_events(
     request: HTTPRequest,
     bus: NamedDependency[EventBus],
     replay_store: NamedDependency[ReplayStore],
+    backend: NamedDependency[ChannelBackend],
 ) -> History:
     """Return retained events after a number, oldest first."""
     query = Query(request.scope["query_string"], ())
@@ -104,6 +133,8 @@ async def read_events(
         limit = DEFAULT_LIMIT
     if not 1 <= limit <= MAX_LIMIT:
         raise BadRequestError(f"limit={limit} is not from 1 to {MAX_LIMIT}")
+    if position is not None:
+        await backend.catch_up(position)
     replay_store.expire(bus.clock.monotonic())
     gap = replay_store.gap_before(position, event_filter) if position else None
     changed = gap is not None and gap.reason == "epoch_changed"

@@ -6,6 +6,7 @@ from itertools import accumulate
 from litestar import Response, get
 from litestar.di import NamedDependency
 
+from app.channels.backend import ChannelBackend
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
 from app.errors import UnavailableError
@@ -30,8 +31,13 @@ class _Gateway(Collector):
     """Reads the counters when it is asked; between two scrapes nothing runs."""
 
     def __init__(
-        self, bus: EventBus, registry: ConnectionRegistry, publisher: EventPublisher
+        self,
+        bus: EventBus,
+        registry: ConnectionRegistry,
+        publisher: EventPublisher,
+        backend: ChannelBackend,
     ) -> None:
+        self._backend = backend
         self._bus = bus
         self._registry = registry
         self._publisher = publisher
@@ -45,6 +51,14 @@ class _Gateway(Collector):
         yield GaugeMetricFamily(
             "sightline_queued_events", "Events that wait for clients behind.", self._bus.queued
         )
+        status = self._backend.status
+        for name, what, level in (
+            ("connected", "Whether the log of events can be reached.", float(status.connected)),
+            ("lag_events", "Events in the log that are not here yet.", status.lag),
+            ("waiting_publishes", "Publishes that are not with the log.", status.waiting),
+            ("in_flight_publishes", "Publishes that are not done.", status.in_flight),
+        ):
+            yield GaugeMetricFamily(f"sightline_backend_{name}", what, level)
         for name, what, label, counts in (
             ("published", "Events published.", "namespace", counters.published),
             ("dropped", "Events lost to a client, where known.", "reason", counters.dropped),
@@ -59,6 +73,8 @@ class _Gateway(Collector):
         for name, what, count in (
             ("delivered", "Events handed to clients.", counters.delivered),
             ("replayed", "Events replayed to clients that came back.", counters.replayed),
+            ("backend_outages", "Times that the log went away.", status.outages),
+            ("backend_unknown", "Publishes that ended without an answer.", status.unknown),
             ("emit_failures", "Events of `emit` that failed.", self._publisher.emit_failures),
         ):
             yield CounterMetricFamily(f"sightline_{name}", what, count)
@@ -81,10 +97,11 @@ async def metrics(
     bus: NamedDependency[EventBus],
     registry: NamedDependency[ConnectionRegistry],
     publisher: NamedDependency[EventPublisher],
+    backend: NamedDependency[ChannelBackend],
 ) -> Response[bytes]:
     """Return all counters and gauges."""
     if Collector is object:
         raise UnavailableError("metrics need prometheus-client: pip install 'sightline[metrics]'")
     collectors = CollectorRegistry()
-    collectors.register(_Gateway(bus, registry, publisher))
+    collectors.register(_Gateway(bus, registry, publisher, backend))
     return Response(generate_latest(collectors), headers={"content-type": CONTENT_TYPE_LATEST})

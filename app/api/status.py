@@ -9,6 +9,7 @@ from litestar.exceptions import HTTPException
 
 from app.auth.guards import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
+from app.channels.backend import BackendStatus, ChannelBackend
 from app.settings import Settings
 from app.ws.listener import limits_of
 from app.ws.messages import Limits
@@ -30,6 +31,7 @@ class SessionStatus(msgspec.Struct):
     authenticated_by: AuthenticatedBy
     limits: Limits
     places_taken: int
+    backend: BackendStatus
 
 
 class CatalogPage(msgspec.Struct):
@@ -49,10 +51,11 @@ async def session(
     request: HTTPRequest,
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
+    backend: NamedDependency[ChannelBackend],
 ) -> SessionStatus:
     """Tell the caller that its credential is good, and what to expect."""
     authenticated_by = request.scope["state"]["authenticated_by"]
-    return SessionStatus(authenticated_by, limits_of(settings), registry.taken)
+    return SessionStatus(authenticated_by, limits_of(settings), registry.taken, backend.status)
 
 
 @get("/api/catalog")

@@ -49,7 +49,7 @@ async def stream_events(
     event_filter = query.event_filter()
     position = query.last_event_id()
     if position is not None:
-        await backend.catch_up(position.sequence_number)
+        await backend.catch_up(position)
     return EventStream(bus, registry, settings, event_filter, position)
 
 
@@ -127,7 +127,8 @@ class EventStream:
         sending = loop.create_task(self._send_all(send, self._connected(replay), subscription))
         leaving = loop.create_task(_left(receive))
         # A drain may begin inside a signal handler, where nothing else may be touched.
-        place.on_replaced = place.on_drain = partial(loop.call_soon_threadsafe, sending.cancel)
+        place.on_drain = partial(loop.call_soon_threadsafe, sending.cancel)
+        place.on_close = lambda code, reason: place.on_drain()
         try:
             log.info("client_connected", types=self._filter.patterns, replayed=len(replay.events))
             await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)

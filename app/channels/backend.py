@@ -3,13 +3,31 @@
 from asyncio import Future
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from app.channels.bus import Contents, EventBus
-from app.events import Event
+from app.events import Event, Position
+
+
+class BackendStatus(msgspec.Struct, frozen=True):
+    """How the log behind the bus is; events in counts."""
+
+    name: str
+    connected: bool = True
+    lag: int = 0  # events in the log that have not come here yet, as far as is known
+    waiting: int = 0  # publishes that are not with the log yet
+    in_flight: int = 0  # publishes that the log has not answered, or that have not come back
+    outages: int = 0  # times that the log went away
+    unknown: int = 0  # publishes that ended without an answer
 
 
 @runtime_checkable
 class ChannelBackend(Protocol):
     """The log behind the bus. One per gateway; `MemoryBackend` unless the settings say otherwise."""
+
+    @property
+    def status(self) -> BackendStatus:
+        """How the log is, now."""
 
     async def start(self) -> None:
         """Begin to feed the bus; returns once clients may resume from what is retained."""
@@ -27,11 +45,17 @@ class ChannelBackend(Protocol):
         or may have been.
         """
 
-    async def catch_up(self, sequence_number: int) -> None:
+    async def catch_up(self, position: Position) -> None:
         """Wait, for a bounded time, until the bus has read up to a number that the log has given.
 
         Returns at once where the log never gave that number; the bus then calls it wrong.
+
+        Raises:
+            UnavailableError: the log is away, or too far ahead: nobody can tell yet.
         """
+
+
+_MEMORY = BackendStatus("memory")
 
 
 class MemoryBackend:
@@ -39,6 +63,11 @@ class MemoryBackend:
 
     def __init__(self, bus: EventBus) -> None:
         self._bus = bus
+
+    @property
+    def status(self) -> BackendStatus:
+        """Always there."""
+        return _MEMORY
 
     async def start(self) -> None:
         """Nothing to begin."""
@@ -52,5 +81,5 @@ class MemoryBackend:
         """Number the event and fan it out at once. Keys are not remembered here."""
         return self._bus.accept(type_, timestamp, self._bus.head + 1, contents)
 
-    async def catch_up(self, sequence_number: int) -> None:
+    async def catch_up(self, position: Position) -> None:
         """The bus is never behind its own memory."""

@@ -107,14 +107,47 @@ class EventBus:
         """How many events wait in the queues of the consumers that are behind."""
         return sum(len(one) for group in self._groups.values() for one in group.queued)
 
-    def accept(self, type_: str, timestamp: str, number: int, contents: Contents) -> Event:
-        """Keep and offer an event that has been checked and numbered: head + 1. Never waits."""
+    def begin(self, epoch: str, head: int) -> None:
+        """Go on after number `head` of `epoch`; nothing retained reaches back beyond it.
+
+        Who is owed something else gets a gap in its place. Direct consumers, which belong to
+        connections that name another epoch, must have been closed.
+        """
+        changed = epoch != self.epoch
+        for group in self._groups.values():
+            for subscription in group.queued:
+                subscription.interrupt(
+                    Gap(None, None, None, "epoch_changed")
+                    if changed
+                    else Gap(subscription.position + 1, head, None, "expired")
+                )
+        self._store.begin(epoch, head)
+        self._flushed = head
+
+    def find(self, number: int) -> Event | None:
+        """The event with this number, if it is retained here."""
+        return self._store.get(number)
+
+    def accept(
+        self,
+        type_: str,
+        timestamp: str,
+        number: int,
+        contents: Contents,
+        accepted_at: float | None = None,
+    ) -> Event:
+        """Keep and offer an event that has been checked and numbered: head + 1. Never waits.
+
+        `accepted_at` is the monotonic time it was accepted at, where that is not now.
+        """
         route = self._routes.get(type_) or self._route(type_)
         encoded = b"".join(
             (route.prefix, timestamp.encode(), b'","sequence_number":%d,' % number, *contents)
         )
         now = self.clock.monotonic()
-        event = Event(type_, timestamp, number, now, encoded)
+        event = Event(
+            type_, timestamp, number, now if accepted_at is None else accepted_at, encoded
+        )
         self._store.append(event)
         self.counters.published[route.namespace] += 1
         frame = (frame_header(len(encoded)), encoded)

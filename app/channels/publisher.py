@@ -78,9 +78,12 @@ class EventPublisher:
         accepted = [
             self._backend.submit(*event, key) for event, key in zip(checked, keys, strict=True)
         ]
-        waited = [one for one in accepted if not isinstance(one, Event)]
-        if waited:
+        if waited := [one for one in accepted if not isinstance(one, Event)]:
             await asyncio.wait(waited)
+            failed = [error for one in waited if (error := one.exception()) is not None]
+            if failed:
+                done = len(accepted) - len(failed)
+                raise UnavailableError(f"{done} of {len(accepted)} are published: {failed[0]}")
         return [one if isinstance(one, Event) else one.result() for one in accepted]
 
     def emit(

@@ -33,6 +33,18 @@ class ReplayStore:
     def __len__(self) -> int:
         return len(self._events)
 
+    def begin(self, epoch: str, head: int) -> None:
+        """Go on after number `head` of `epoch`; nothing is retained."""
+        self.epoch = epoch
+        self.head = head
+        self._events.clear()
+        self._bytes = 0
+
+    def get(self, number: int) -> Event | None:
+        """The retained event with this number; cheap for one near either end."""
+        index = number - self.first
+        return self._events[index] if 0 <= index < len(self._events) else None
+
     def append(self, event: Event) -> None:
         """Keep `event`, whose number must be head + 1, and drop what no longer fits."""
         number = event.sequence_number

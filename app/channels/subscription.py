@@ -81,6 +81,13 @@ class Subscription:
         if self._waiter is not None:
             self.wake()
 
+    def interrupt(self, gap: Gap) -> None:
+        """Owe `gap` in place of all that is owed: the stream goes on elsewhere."""
+        self._gaps = [gap]
+        self._events.clear()
+        self._bytes = 0
+        self.wake()
+
     def _lose(self, event: Event) -> None:
         self.dropped += 1
         self._bus.counters.dropped["slow_consumer"] += 1

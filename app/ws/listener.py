@@ -20,7 +20,7 @@ from app.events import Position
 from app.filters import EventFilter
 from app.queries import Query
 from app.settings import Settings
-from app.ws.messages import Connected, Limits, encode
+from app.ws.messages import Connected, Limits, Notice, encode
 from app.ws.outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
 from app.ws.registry import ConnectionRegistry
 from app.ws.session import Session, TooManyMessagesError
@@ -127,7 +127,7 @@ async def connection_lifespan(
     subscription = connection = None
     try:
         if position is not None:
-            await backend.catch_up(position.sequence_number)
+            await backend.catch_up(position)
         offered = socket.scope.get("subprotocols") or []
         await socket.accept(subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         subscription, replay = bus.join(
@@ -152,13 +152,13 @@ async def connection_lifespan(
             limits=limits_of(settings),
         )
         outlet.answer(encode(connected))
+        if not backend.status.connected:
+            outlet.answer(encode(Notice.backend_away(bus.clock.timestamp())))
         session = Session(
             bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
         )
         connection = Connection(socket, subscription, session, outlet)
-        place.on_replaced = lambda: connection.close(
-            CLOSE_REPLACED, "replaced by a newer connection"
-        )
+        place.on_close, place.on_message = connection.close, outlet.answer
         if not place.held:
             connection.close(CLOSE_REPLACED, "replaced by a newer connection")
         socket.scope["state"]["connection"] = connection

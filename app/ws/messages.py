@@ -59,6 +59,28 @@ class Heartbeat(msgspec.Struct, tag="heartbeat"):
     sequence_number: int
 
 
+class Notice(msgspec.Struct, tag="notice"):
+    """The gateway's own condition, for people to see. It has no number: it is not in the stream."""
+
+    timestamp: str
+    code: str
+    message: str
+
+    @classmethod
+    def backend_away(cls, timestamp: str) -> "Notice":
+        """NATS does not answer."""
+        return cls(
+            timestamp,
+            "backend_away",
+            "NATS is away: nothing can be published, and nothing new arrives, until it is back",
+        )
+
+    @classmethod
+    def backend_back(cls, timestamp: str) -> "Notice":
+        """NATS answers again; what was missed follows as ordinary events."""
+        return cls(timestamp, "backend_back", "NATS is back: what was missed arrives now")
+
+
 class Subscribed(msgspec.Struct, tag="subscribed"):
     """The whole filter now; events above `sequence_number` use it."""
 

@@ -2,21 +2,21 @@
 
 from collections.abc import Callable
 
-from app.errors import UnavailableError
+from app.errors import CLOSE_REPLACED, UnavailableError
 
 
 class Place:
     """One of the `max_clients`. Released exactly once, by the connection that holds it."""
 
-    __slots__ = ("client_id", "held", "on_drain", "on_replaced")
+    __slots__ = ("client_id", "held", "on_close", "on_drain", "on_message")
 
     def __init__(self, client_id: str) -> None:
         self.client_id = client_id
         self.held = True
-        self.on_replaced: Callable[[], object] = lambda: None
-        self.on_drain: Callable[[], object] = (
-            lambda: None
-        )  # called from signal handlers, maybe twice
+        # What the connection does when it must end, and with a control message for its client.
+        self.on_close: Callable[[int, str], object] = lambda code, reason: None
+        self.on_message: Callable[[bytes], object] = lambda message: None
+        self.on_drain: Callable[[], object] = lambda: None  # from signal handlers, maybe twice
 
 
 class ConnectionRegistry:
@@ -52,7 +52,7 @@ class ConnectionRegistry:
         place = self._by_client[client_id] = Place(client_id)
         self._places.add(place)
         if previous is not None:
-            previous.on_replaced()
+            previous.on_close(CLOSE_REPLACED, "replaced by a newer connection")
         return place
 
     def release(self, place: Place) -> None:
@@ -61,6 +61,16 @@ class ConnectionRegistry:
         self._places.discard(place)
         if self._by_client.get(place.client_id) is place:
             del self._by_client[place.client_id]
+
+    def tell_all(self, message: bytes) -> None:
+        """Send a control message to every client."""
+        for place in tuple(self._places):
+            place.on_message(message)
+
+    def close_all(self, code: int, reason: str) -> None:
+        """Close every connection; new ones may come."""
+        for place in tuple(self._places):
+            place.on_close(code, reason)
 
     def close(self) -> None:
         """Let nobody in any more, and tell those who are in."""

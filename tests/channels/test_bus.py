@@ -11,7 +11,7 @@ from app.errors import InvalidPatternError, UnknownEventTypeError
 from app.events import Gap, Position
 from app.filters import EventFilter
 from tests.channels.test_subscription import drain
-from tests.support import EPOCH, FakeClock, brief, make_bus, publish
+from tests.support import EPOCH, FakeClock, brief, contents, make_bus, publish
 
 
 def test_an_epoch_is_new_each_time_and_well_formed() -> None:
@@ -153,3 +153,42 @@ def test_types_nobody_registered_are_routed_without_growing() -> None:
 )
 def test_a_frame_header_is_as_rfc_6455_section_5_2_says(size: int, header: str) -> None:
     assert frame_header(size) == bytes.fromhex(header)
+
+
+def test_going_on_elsewhere_in_the_epoch_is_an_expired_gap_for_who_is_behind() -> None:
+    bus = make_bus(FakeClock())
+    idle, behind = bus.subscribe(), bus.subscribe("a.*")
+    publish(bus, "a.x", "a.x")
+    while idle.take():
+        pass
+    bus.begin(EPOCH, 10)
+    assert publish(bus, "a.x")[0].sequence_number == 11
+    assert [brief(idle.take()) for _ in range(3)] == [(3, 10, None, "expired"), 11, None]
+    assert [brief(behind.take()) for _ in range(3)] == [(1, 10, None, "expired"), 11, None]
+    replay = bus.join(EventFilter(), Position(1, EPOCH))[1]
+    assert [brief(gap) for gap in replay.gaps] == [(2, 10, 9, "expired")]
+    assert [brief(event) for event in replay.events] == [11]
+
+
+def test_going_on_in_another_epoch_forgets_the_old_one() -> None:
+    bus = make_bus(FakeClock())
+    subscription = bus.subscribe()
+    publish(bus, "a.x")
+    bus.begin("epoch2", 0)
+    assert (bus.epoch, bus.head, bus.find(1)) == ("epoch2", 0, None)
+    (event,) = publish(bus, "a.x")
+    assert bus.find(1) is event
+    assert bus.find(2) is None
+    items = [brief(subscription.take()) for _ in range(3)]
+    assert items == [(None, None, None, "epoch_changed"), 1, None]
+
+
+def test_an_event_keeps_the_age_that_it_came_with() -> None:
+    clock = FakeClock()
+    bus = make_bus(clock, window_s=30)
+    stamp = bus.clock.timestamp()
+    bus.accept("a.x", stamp, 1, contents(), clock.monotonic() - 20)
+    assert bus.find(1) is not None
+    clock.advance(11)
+    replay = bus.join(EventFilter(), Position(0, EPOCH))[1]
+    assert [brief(gap) for gap in replay.gaps] == [(1, 1, 1, "expired")]

@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import UnavailableError
-from app.ws.registry import ConnectionRegistry
+from app.ws.registry import ConnectionRegistry, Place
 
 
 def test_places_are_taken_until_none_is_left() -> None:
@@ -34,12 +34,31 @@ def test_the_same_client_takes_over_its_place_even_when_all_are_taken() -> None:
 
 def test_the_connection_taken_over_is_told_once_when_the_new_one_has_its_place() -> None:
     registry = ConnectionRegistry(1)
-    told: list[int] = []
+    told: list[tuple[int, int]] = []
     first = registry.reserve("a")
-    first.on_replaced = lambda: told.append(registry.taken)
+    first.on_close = lambda code, reason: told.append((code, registry.taken))
     registry.reserve("a")
     registry.reserve("a")
-    assert told == [1]
+    assert told == [(4409, 1)]
+
+
+def test_all_are_told_and_all_are_closed_also_when_closing_frees_the_place() -> None:
+    registry = ConnectionRegistry(3)
+    told: list[object] = []
+    for name in "ab":
+        place = registry.reserve(name)
+        place.on_message = told.append
+
+        def close(code: int, reason: str, place: Place = place) -> None:
+            told.append(code)
+            registry.release(place)
+
+        place.on_close = close
+    registry.reserve("not yet accepted")
+    registry.tell_all(b"hi")
+    registry.close_all(1012, "its epoch changed")
+    assert told == [b"hi", b"hi", 1012, 1012]
+    assert registry.taken == 1
 
 
 def test_releasing_a_place_that_was_taken_over_leaves_the_new_one() -> None:

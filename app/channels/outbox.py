@@ -1,0 +1,197 @@
+"""`Outbox`: publishes on their way into the stream, in order. Pure: no socket, `now` is an argument.
+
+A publish *waits* until it is handed to NATS, is *in flight* until that answers, and *stored* until
+the bus has fanned it out; only then does its future resolve. Each ends by its deadline, and says
+how far it came.
+"""
+
+from asyncio import Future
+from collections import deque
+from collections.abc import Callable
+
+from app.channels.bus import Contents
+from app.channels.message import encode_body
+from app.errors import UnavailableError
+from app.events import Event
+
+MAX_WAITING = 10_000  # publishes, and
+MAX_WAITING_BYTES = 64 * 1024 * 1024  # their bodies: above either, a publish fails at once
+MAX_IN_FLIGHT = 1024  # publishes, and
+MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024  # their bodies, before NATS must answer the first
+RETRY_S = 0.1  # pause after NATS said that nobody takes messages, as while it elects a leader
+MAYBE = (
+    "it may have been published: publish again only if twice does no harm,"
+    " or with the idempotency key that this attempt had"
+)
+
+
+class Publish:
+    """One event on its way."""
+
+    __slots__ = ("body", "deadline", "future", "key", "order", "timestamp", "type")
+
+    def __init__(
+        self, order: int, type_: str, timestamp: str, contents: Contents, key: str | None
+    ) -> None:
+        self.order = order  # of the call, among all of this gateway
+        self.type = type_
+        self.timestamp = timestamp
+        self.body = encode_body(timestamp, contents)
+        self.key = key
+        self.deadline = 0.0
+        self.future: Future[Event]
+
+    def is_kept_in(self, event: Event) -> bool:
+        """Whether `event` is this one, as far as can be seen."""
+        rest = memoryview(self.body)[len(encode_body(self.timestamp, ())) :]
+        return (event.type, event.timestamp) == (self.type, self.timestamp) and (
+            event.encoded.endswith(rest)
+        )
+
+    def resolve(self, event: Event) -> None:
+        if not self.future.done():  # its caller may have been cancelled
+            self.future.set_result(event)
+
+    def fail(self, why: str) -> None:
+        if not self.future.done():
+            self.future.set_exception(UnavailableError(why))
+
+
+class Outbox:
+    """All publishes of a gateway that are not done yet; bounded by count, bytes and time."""
+
+    def __init__(self, wait_s: float, new_future: Callable[[], Future[Event]]) -> None:
+        self.unknown = 0  # publishes that ended without an answer
+        self._wait_s = wait_s
+        self._new_future = new_future
+        self._calls = 0
+        self._waiting: deque[Publish] = deque()  # in order, not yet handed over
+        self._waiting_bytes = 0
+        self._in_flight: dict[int, Publish] = {}  # by order
+        self._in_flight_bytes = 0
+        self._refused: list[Publish] = []  # not stored for sure; waits for those in flight to end
+        self._newest_stored = 0  # the highest order that NATS has taken
+        self._resume_at = 0.0
+        self._stored: dict[int, list[Publish]] = {}  # by number, not yet seen on the bus
+
+    @property
+    def waiting(self) -> int:
+        """Publishes not yet handed to NATS."""
+        return len(self._waiting) + len(self._refused)
+
+    @property
+    def in_flight(self) -> int:
+        """Publishes that NATS has not answered, or that the bus has not seen."""
+        return len(self._in_flight) + sum(map(len, self._stored.values()))
+
+    def add(
+        self, now: float, type_: str, timestamp: str, contents: Contents, key: str | None
+    ) -> Future[Event]:
+        """Put an event behind all others; the future fails at once if there is no room."""
+        self._calls += 1
+        publish = Publish(self._calls, type_, timestamp, contents, key)
+        publish.deadline = now + self._wait_s
+        publish.future = self._new_future()
+        if self.waiting >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES:
+            publish.fail(
+                f"{self.waiting} events wait for NATS: it was not published;"
+                " publish again later, or more slowly"
+            )
+        else:
+            self._waiting.append(publish)
+            self._waiting_bytes += len(publish.body)
+        return publish.future
+
+    def next(self, now: float) -> Publish | None:
+        """The next publish to hand over now, which is in flight from here on; None if none is."""
+        self._take_back(now)
+        if (
+            self._refused
+            or not self._waiting
+            or now < self._resume_at
+            or len(self._in_flight) >= MAX_IN_FLIGHT
+            or self._in_flight_bytes >= MAX_IN_FLIGHT_BYTES
+        ):
+            return None
+        publish = self._waiting.popleft()
+        self._waiting_bytes -= len(publish.body)
+        self._in_flight[publish.order] = publish
+        self._in_flight_bytes += len(publish.body)
+        return publish
+
+    def _take_back(self, now: float) -> None:
+        """Put what was refused back in front, once nothing is in flight that could overtake it."""
+        if not self._refused or self._in_flight:
+            return
+        for publish in sorted(self._refused, key=lambda refused: refused.order, reverse=True):
+            if publish.order < self._newest_stored:
+                publish.fail("NATS refused it but took a later event: it was not published")
+            else:
+                self._waiting.appendleft(publish)
+                self._waiting_bytes += len(publish.body)
+        self._refused.clear()
+        self._resume_at = now + RETRY_S
+
+    def answered(self, order: int) -> Publish | None:
+        """Take a publish that NATS answered out of flight; None if it has ended already."""
+        publish = self._in_flight.pop(order, None)
+        if publish is not None:
+            self._in_flight_bytes -= len(publish.body)
+        return publish
+
+    def refuse(self, publish: Publish) -> None:
+        """Keep for another attempt what NATS said it did not take."""
+        self._refused.append(publish)
+
+    def store(self, publish: Publish, number: int) -> None:
+        """NATS has it under `number`: it waits for the bus to get there."""
+        self._newest_stored = max(self._newest_stored, publish.order)
+        self._stored.setdefault(number, []).append(publish)
+
+    def seen(self, event: Event) -> None:
+        """Resolve what the bus has just fanned out under this event's number."""
+        if self._stored:
+            for publish in self._stored.pop(event.sequence_number, ()):
+                publish.resolve(event)
+
+    def expire(self, now: float) -> None:
+        """End what is past its deadline, and say how far it came."""
+        self._take_back(now)
+        while self._waiting and self._waiting[0].deadline <= now:
+            publish = self._waiting.popleft()
+            self._waiting_bytes -= len(publish.body)
+            publish.fail(f"NATS was away for {self._wait_s:g} s: it was not published")
+        for order, publish in list(self._in_flight.items()):
+            if publish.deadline > now:
+                break
+            self.answered(order)
+            self.unknown += 1
+            publish.fail(f"NATS did not answer within {self._wait_s:g} s: {MAYBE}")
+        for number, stored in list(self._stored.items()):
+            if stored[0].deadline <= now:
+                for publish in self._stored.pop(number):
+                    self.unknown += 1
+                    publish.fail(
+                        f"NATS keeps it as number {number}, which did not come back to this"
+                        f" gateway within {self._wait_s:g} s: {MAYBE}"
+                    )
+
+    def forget_stored(self, why: str) -> None:
+        """End what waits for numbers that will not come: they were another incarnation's."""
+        for stored in self._stored.values():
+            for publish in stored:
+                self.unknown += 1
+                publish.fail(f"{why}: {MAYBE}")
+        self._stored.clear()
+
+    def close(self, why: str) -> None:
+        """End everything."""
+        for publish in (*self._waiting, *self._refused):
+            publish.fail(f"{why}: it was not published")
+        self.forget_stored(why)
+        for publish in self._in_flight.values():
+            publish.fail(f"{why}: {MAYBE}")
+        self._waiting.clear()
+        self._refused.clear()
+        self._in_flight.clear()
+        self._waiting_bytes = self._in_flight_bytes = 0

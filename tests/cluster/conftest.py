@@ -1,0 +1,359 @@
+"""Gateways as processes on a real NATS, clients that resume anywhere, and the sum that must be exact."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from tests.nats_server import NatsServer, free_ports
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "cluster-test-token-0123456789"
+HEADERS = {"X-Session-Token": TOKEN}
+START_S = 40
+
+
+class GatewayProcess:
+    """One `litestar run`."""
+
+    def __init__(self, folder: Path, nats_url: str, **settings: str) -> None:
+        self.port = free_ports(1)[0]
+        self.base = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._settings = {
+            "SESSION_TOKEN": TOKEN,
+            "NATS_URL": nats_url,
+            "WORKSPACE": "",
+            "MAX_CLIENTS": "100",
+            "REPLAY_LIMIT": "5000",
+            "QUEUE_SIZE": "5000",
+            "EXTRA_NAMESPACES": "load",
+            "LOG_FORMAT": "json",
+            **settings,
+        }
+
+    async def start(self) -> "GatewayProcess":
+        self._folder.mkdir(exist_ok=True)
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGHTLINE_")}
+        environ |= {f"SIGHTLINE_{name}": value for name, value in self._settings.items()}
+        with (self._folder / "gateway.log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "litestar", "--app", "app:create_app", "run"),
+                *("--port", str(self.port)),
+                cwd=self._folder,
+                env={**environ, "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    async def ready(self) -> "GatewayProcess":
+        async with asyncio.timeout(START_S), httpx.AsyncClient(trust_env=False) as http:
+            while True:
+                assert self.process.returncode is None, self.log()
+                with suppress(httpx.HTTPError):
+                    if (await http.get(f"{self.base}/api/health")).status_code == 200:
+                        return self
+                await asyncio.sleep(0.05)
+
+    def log(self) -> str:
+        return (self._folder / "gateway.log").read_text()
+
+    async def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    async def session(self) -> dict[str, Any]:
+        async with httpx.AsyncClient(trust_env=False, headers=HEADERS) as http:
+            return (await http.get(f"{self.base}/api/session")).json()
+
+
+class Client:
+    """Follows everything, resumes at any gateway, and keeps all that it was told, in order."""
+
+    def __init__(self, gateways: list[GatewayProcess], name: str, slow_s: float = 0) -> None:
+        self._gateways = gateways
+        self._name = name
+        self._slow_s = slow_s
+        self.epoch: str | None = None
+        self.position = 0
+        self.delivered: list[tuple[str, int, int]] = []  # epoch, number, which publish
+        self.gaps: list[tuple[str, int | None, int | None, int | None]] = []
+        self.left: list[str] = []  # epochs that an `epoch_changed` led out of
+        self.notices: list[str] = []
+        self.closes: list[int | None] = []
+        self.gateway: GatewayProcess | None = None
+        self.task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            self.gateway = random.choice(self._gateways)
+            try:
+                await self._follow(self.gateway)
+            except (OSError, TimeoutError, ConnectionClosed, InvalidHandshake):
+                await asyncio.sleep(0.1)
+
+    async def _follow(self, gateway: GatewayProcess) -> None:
+        query = f"?client_id={self._name}"
+        if self.epoch is not None:
+            query += f"&last_sequence_number={self.position}&epoch={self.epoch}"
+        url = f"ws://127.0.0.1:{gateway.port}/ws{query}"
+        async with connect(
+            url, additional_headers=HEADERS, proxy=None, max_queue=None, open_timeout=5
+        ) as socket:
+            connected = json.loads(await socket.recv())
+            if self.epoch is None:
+                self.epoch, self.position = connected["epoch"], connected["sequence_number"]
+            epoch = connected["epoch"]
+            try:
+                while True:
+                    self._take(epoch, json.loads(await socket.recv()))
+                    if self._slow_s:
+                        await asyncio.sleep(self._slow_s)
+            finally:
+                self.closes.append(socket.close_code)
+
+    def _take(self, epoch: str, message: dict[str, Any]) -> None:
+        if message["type"] == "notice":
+            self.notices.append(message["code"])
+        elif message["type"] == "gap":
+            first, last = message["from_sequence_number"], message["to_sequence_number"]
+            if message["reason"] == "epoch_changed":
+                assert self.epoch is not None
+                self.left.append(self.epoch)
+                self.epoch, self.position = epoch, 0
+            else:
+                assert first > self.position
+                self.gaps.append((epoch, first, last, message["dropped"]))
+                self.position = last
+        elif "." in message["type"]:
+            number = message["sequence_number"]
+            assert epoch == self.epoch
+            assert number > self.position, "out of order or doubled"
+            assert number == self.position + 1, "passed over without a gap"
+            self.delivered.append((epoch, number, message["data"]["n"]))
+            self.position = number
+
+    def is_at(self, epoch: str, number: int) -> bool:
+        if self.task.done():
+            self.task.result()  # it found something wrong
+        return self.epoch == epoch and self.position >= number
+
+    async def stop(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+class Load:
+    """Publishes one event after the other by HTTP, in several loops, and keeps every answer."""
+
+    def __init__(
+        self, gateways: list[GatewayProcess], loops: int = 4, pause_s: float = 0.01
+    ) -> None:
+        self.acknowledged: dict[tuple[str, int], int] = {}  # (epoch, number) of which publish
+        self.refused: list[str] = []
+        self._gateways = gateways
+        self._pause_s = pause_s
+        self._n = 0
+        self._stopping = False
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(loops)]
+
+    async def _run(self) -> None:
+        async with httpx.AsyncClient(trust_env=False, headers=HEADERS, timeout=30) as http:
+            while not self._stopping:
+                self._n += 1
+                n, gateway = self._n, random.choice(self._gateways)
+                event = {"type": "load.tick", "data": {"n": n}}
+                try:
+                    answer = await http.post(f"{gateway.base}/api/events", json=event)
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.1)  # the gateway is gone: nobody knows
+                    continue
+                said = answer.json()
+                if answer.status_code == 201:
+                    place = (said["epoch"], said["sequence_number"])
+                    assert place not in self.acknowledged, "one number for two events"
+                    self.acknowledged[place] = n
+                else:
+                    assert answer.status_code == 503, said
+                    self.refused.append(said["message"])
+                await asyncio.sleep(self._pause_s)
+
+    async def stop(self) -> None:
+        self._stopping = True
+        await asyncio.gather(*self._tasks)
+
+    async def reaches(self, more: int, timeout_s: float = 40) -> None:
+        """Wait until that many more are acknowledged."""
+        goal = len(self.acknowledged) + more
+        await holds(lambda: len(self.acknowledged) >= goal, timeout_s)
+
+
+async def holds(condition: Callable[[], object], timeout_s: float = 40) -> None:
+    """Wait for what other processes bring about."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def settle(load: Load, clients: list[Client]) -> None:
+    """End the load, let every client get to its end, then do the sum for each of them."""
+    await load.stop()
+    last = max(load.acknowledged)  # of the newest epoch: its name is the time it was made
+    await holds(lambda: all(client.is_at(*last) for client in clients))
+    for client in clients:
+        await client.stop()
+    order: dict[tuple[str, int], int] = {}
+    for client in clients:
+        for epoch, number, n in client.delivered:
+            assert order.setdefault((epoch, number), n) == n, "two orders"
+    for client in clients:
+        delivered = [(epoch, number) for epoch, number, _ in client.delivered]
+        assert len(delivered) == len(set(delivered)), "doubled"
+        got = set(delivered)
+        gapped = {
+            (epoch, number)
+            for epoch, number in load.acknowledged
+            if (epoch, number) not in got
+            and (
+                epoch in client.left
+                or any(e == epoch and a <= number <= b for e, a, b, _ in client.gaps)
+            )
+        }
+        acknowledged = set(load.acknowledged)
+        assert acknowledged - got - gapped == set(), "lost in silence"
+        assert len(acknowledged) == len(acknowledged & got) + len(gapped)
+        for place, n in load.acknowledged.items():
+            assert order.get(place, n) == n
+        for _, first, end, dropped in client.gaps:
+            assert dropped is None or dropped <= end - first + 1
+
+
+class Fleet:
+    """What one test runs; all of it ends with the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.servers: list[NatsServer] = []
+        self.gateways: list[GatewayProcess] = []
+        self.clients: list[Client] = []
+        self.load: Load | None = None
+
+    def nats(self) -> NatsServer:
+        server = NatsServer(self.folder / "nats").ready()
+        self.servers.append(server)
+        return server
+
+    async def start(self, count: int, url: str, **settings: str) -> list[GatewayProcess]:
+        new = [
+            GatewayProcess(self.folder / f"g{len(self.gateways) + i}", url, **settings)
+            for i in range(count)
+        ]
+        self.gateways += new
+        for gateway in new:
+            await gateway.start()
+        for gateway in new:
+            await gateway.ready()
+        return new
+
+    async def follow(self, gateways: list[GatewayProcess], count: int = 6) -> list[Client]:
+        new = [Client(gateways, f"c{len(self.clients) + i}") for i in range(count)]
+        self.clients += new
+        await holds(lambda: all(client.epoch for client in new))
+        return new
+
+    def publish(self, gateways: list[GatewayProcess], **options: Any) -> Load:
+        self.load = Load(gateways, **options)
+        return self.load
+
+    async def end(self) -> None:
+        if self.load is not None:
+            for task in self.load._tasks:
+                task.cancel()
+            await asyncio.gather(*self.load._tasks, return_exceptions=True)
+        for client in self.clients:
+            await client.stop()
+        for gateway in self.gateways:
+            with suppress(ProcessLookupError):
+                gateway.thaw()
+            await gateway.kill()
+        for server in self.servers:
+            if server.process.poll() is None:
+                server.thaw()
+            server.kill()
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
+    fleet = Fleet(tmp_path)
+    yield fleet
+    await fleet.end()
+    for gateway in fleet.gateways:
+        assert "Traceback" not in gateway.log(), gateway.log()[-3000:]
+
+
+class Proxy:
+    """Forwards TCP to one port; while cut, bytes go nowhere and both ends see nothing."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.port = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        self._open.clear()
+
+    def mend(self) -> None:
+        self._open.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._open.wait()
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._pump(source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await source.read(65536):
+                await self._open.wait()
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+
+def seconds_of_freeze() -> float:
+    """The full 20 s with SIGHTLINE_TEST_FULL=1 in the environment, else a shorter time."""
+    return 20.0 if os.environ.get("SIGHTLINE_TEST_FULL") else 7.0
