@@ -58,7 +58,7 @@ test-browser: install ## run the console's tests in a real browser: Debian's chr
 screenshots: install ## take the pictures in docs/images anew
 	$(BIN)/python -m tests.browser.screenshots docs/images
 
-test-attack: install ## run the long attacks: a thousand resumes, ten thousand connections, big messages
+test-attack: install ## run the long attacks: a thousand resumes, ten thousand connections, every benchmark
 	$(PYTEST) -m attack $(call AGAIN,-m attack)
 
 check: install ## formatting, lint, types, then the tests

@@ -177,6 +177,7 @@ def test_the_page_has_a_place_for_every_table() -> None:
     assert marks == [mark for name in TABLES for mark in (name, "end")]
 
 
+@pytest.mark.attack
 def test_every_scenario_runs_and_a_peer_that_is_not_here_is_named(tmp_path: Path) -> None:
     recorded = tmp_path / "events.jsonl"
     recorded.write_text('{"type":"file.deleted","data":{"path":"a"},"metadata":{}}\n' * 10)
