@@ -1,6 +1,7 @@
 """`GET /api/events/stream`: the messages of `/ws` as server-sent events, where WebSockets do not pass."""
 
 import asyncio
+from collections import deque
 from functools import partial
 
 import structlog
@@ -17,10 +18,11 @@ from app.filters import EventFilter
 from app.queries import Query, new_client_id
 from app.settings import Settings
 from app.ws.listener import limits_of
-from app.ws.messages import Connected, Heartbeat, encode
+from app.ws.messages import Connected, Heartbeat, Notice, encode
 from app.ws.outlet import RUN_BYTES, message_of
 from app.ws.registry import ConnectionRegistry
 
+MAX_NOTICES = 8
 HEARTBEAT_INTERVAL_S = 15.0  # at most: proxies cut what is silent, some of them after 20 s
 START: Message = {
     "type": "http.response.start",
@@ -50,7 +52,7 @@ async def stream_events(
     position = query.last_event_id()
     if position is not None:
         await backend.catch_up(position)
-    return EventStream(bus, registry, settings, event_filter, position)
+    return EventStream(bus, backend, registry, settings, event_filter, position)
 
 
 def block(epoch: str, number: int, message: bytes) -> bytes:
@@ -94,17 +96,22 @@ class EventStream:
     def __init__(
         self,
         bus: EventBus,
+        backend: ChannelBackend,
         registry: ConnectionRegistry,
         settings: Settings,
         event_filter: EventFilter,
         position: Position | None,
     ) -> None:
         self._bus = bus
+        self._backend = backend
         self._registry = registry
         self._settings = settings
         self._filter = event_filter
         self._position = position
         self._client_id = new_client_id()
+        self._notices: deque[bytes] = deque(
+            maxlen=MAX_NOTICES
+        )  # a reader that is stuck: the newest
         self._heartbeat_interval_s = min(HEARTBEAT_INTERVAL_S, settings.heartbeat_interval_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,11 +130,19 @@ class EventStream:
             self._position,
             lambda gap: log.warning("gap", reason=gap.reason, dropped=gap.dropped),
         )
+        if not self._backend.status.connected:
+            self._notices.append(encode(Notice.backend_away(self._bus.clock.timestamp())))
+
+        def tell(message: bytes) -> None:
+            self._notices.append(message)
+            subscription.wake()
+
         loop = asyncio.get_running_loop()
         sending = loop.create_task(self._send_all(send, self._connected(replay), subscription))
         leaving = loop.create_task(_left(receive))
         # A drain may begin inside a signal handler, where nothing else may be touched.
         place.on_drain = partial(loop.call_soon_threadsafe, sending.cancel)
+        place.on_message = tell
         place.on_close = lambda code, reason: place.on_drain()
         try:
             log.info("client_connected", types=self._filter.patterns, replayed=len(replay.events))
@@ -155,6 +170,8 @@ class EventStream:
         due = now() + self._heartbeat_interval_s
         while True:
             blocks = take_blocks(subscription, bus.epoch)
+            while self._notices:  # without a number of their own: they stand where the stream is
+                blocks += block(bus.epoch, subscription.position, self._notices.popleft())
             if now() >= due:
                 due = now() + self._heartbeat_interval_s
                 beat = Heartbeat(bus.clock.timestamp(), subscription.position)

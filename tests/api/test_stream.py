@@ -9,10 +9,12 @@ import pytest
 
 from app.api import stream
 from app.api.stream import EventStream, block, first_position
+from app.channels.backend import BackendStatus, MemoryBackend
 from app.channels.bus import EventBus
 from app.events import Position
 from app.filters import EventFilter
 from app.settings import Settings
+from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
 from tests.support import EPOCH, FakeClock, make_bus, publish
 from tests.waiting import until
@@ -41,12 +43,15 @@ def test_connected_promises_nothing_that_is_still_to_come(
 class Client:
     """An ASGI server and its client in one: what was sent, and a way to leave."""
 
-    def __init__(self, bus: EventBus, position: Position | None = None) -> None:
+    def __init__(
+        self, bus: EventBus, position: Position | None = None, backend: MemoryBackend | None = None
+    ) -> None:
         self.registry = ConnectionRegistry(1)
         self.messages: list[Any] = []
         self._gone = asyncio.Event()
         settings = Settings(state_dir=Path("unused"))
-        serving = EventStream(bus, self.registry, settings, EventFilter(), position)
+        backend = backend or MemoryBackend(bus)
+        serving = EventStream(bus, backend, self.registry, settings, EventFilter(), position)
         self.serving = asyncio.create_task(
             serving({"type": "http"}, self._receive, self._send)  # type: ignore[typeddict-item]
         )
@@ -127,4 +132,24 @@ async def test_a_heartbeat_is_never_ahead_of_what_is_still_owed(
     numbers = [(message["type"], message["sequence_number"]) for _, message in client.blocks[1:]]
     assert numbers == [("a.x", 1), ("heartbeat", 1), ("a.x", 2), ("a.x", 3)]
     assert [id_ for id_, _ in client.blocks] == [f"{EPOCH}:{n}" for n in (0, 1, 1, 2, 3)]
+    await client.leave()
+
+
+async def test_notices_of_the_gateway_come_as_over_a_websocket_where_the_stream_is() -> None:
+    class Away(MemoryBackend):
+        status = BackendStatus("away", connected=False)
+
+    bus = make_bus(FakeClock())
+    publish(bus, "a.x")
+    client = Client(bus, Position(0, EPOCH), Away(bus))
+    await until(lambda: len(client.blocks) == 3)
+    client.registry.tell_all(encode(Notice.backend_back("2026-11-22T21:00:00.123Z")))
+    await until(lambda: len(client.blocks) == 4)
+    told = [(id_, message.get("code", message["type"])) for id_, message in client.blocks]
+    assert told == [
+        (f"{EPOCH}:0", "connected"),
+        (f"{EPOCH}:1", "a.x"),
+        (f"{EPOCH}:1", "backend_away"),
+        (f"{EPOCH}:1", "backend_back"),
+    ]
     await client.leave()
