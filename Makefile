@@ -83,7 +83,7 @@ MINUTES ?= 10
 soak: install ## mixed load with faults for MINUTES=10, and an exact sum for every client
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
+LOCK := uv pip compile --no-strip-extras --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 
 lock: ## resolve the dependencies of pyproject.toml again (needs uv)
 	$(LOCK) --extra workspace --extra metrics --extra nats --extra dev pyproject.toml -o requirements.lock
