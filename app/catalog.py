@@ -474,6 +474,16 @@ class Catalog:
                 f"data of event type {_show(type_)} is invalid: {error}; see {REFERENCE}"
             ) from error
 
+    @property
+    def extra_namespaces(self) -> frozenset[str]:
+        """The namespaces in which any well-formed type is accepted."""
+        return self._extra_namespaces
+
+    @property
+    def structs(self) -> Mapping[str, type[msgspec.Struct]]:
+        """The struct of each type's data."""
+        return self._structs
+
     def type_of(self, struct: type[msgspec.Struct]) -> str:
         """The event type whose data `struct` describes."""
         type_ = _TYPES.get(struct)
@@ -519,8 +529,19 @@ def _show(value: str) -> str:
     return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."
 
 
+def schema_hook(type_: type) -> dict[str, object]:
+    """The schema of what msgspec has none for: any JSON, or a field that must not be there."""
+    if type_ in (object, msgspec.Raw):
+        return {"description": "Any JSON value."}
+    if type_ is UnsetType:
+        return {"not": {}}
+    raise NotImplementedError
+
+
 def _schema_of(struct: type[msgspec.Struct]) -> dict[str, object]:
-    _, components = msgspec.json.schema_components([struct], ref_template=_REF_TEMPLATE)
+    _, components = msgspec.json.schema_components(
+        [struct], schema_hook=schema_hook, ref_template=_REF_TEMPLATE
+    )
     schema: dict[str, object] = dict(components.pop(struct.__name__))
     if components:
         schema["$defs"] = components
@@ -589,5 +610,7 @@ def _type_name(schema: Mapping[str, object]) -> str:
     return str(schema.get("type", "any"))
 
 
-if __name__ == "__main__":
-    print(to_markdown(), end="")
+if __name__ == "__main__":  # this is a copy then: events are declared to the module itself
+    from app import catalog, generated
+
+    generated.print_generated(catalog.to_markdown)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from app.catalog import Catalog, CatalogEntry
+from app.generated import print_generated
 
 _SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 _HEAD = '''\
@@ -69,4 +70,4 @@ def _annotation(schema: Mapping[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    print(to_python(), end="")
+    print_generated(to_python)

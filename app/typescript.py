@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from app.catalog import Catalog, CatalogEntry
+from app.generated import print_generated
 
 _HEAD = """\
 // Written by `python -m app.typescript > clients/js/events.d.ts`; do not edit by hand.
@@ -39,4 +40,4 @@ def _type(schema: Mapping[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    print(to_typescript(), end="")
+    print_generated(to_typescript)
