@@ -87,7 +87,6 @@ _LAST_EVENT_ID: Schema = {
 _TEXT: Schema = {"type": "string"}
 _ETAG = {"ETag": "For `If-None-Match`."}
 _IF_NONE_MATCH: Schema = {"type": "string", "description": "The `ETag` of what is at hand."}
-_FILE_NAME: Schema = {"type": "string", "description": "The name of a file."}
 
 
 class _Route(NamedTuple):
@@ -215,8 +214,8 @@ def _routes(schemas: Schemas) -> list[_Route]:
         ),
         _Route(pages.console, pages_, headers=unless),
         _Route(pages.login_page, pages_, headers=unless),
-        _Route(pages.static_file, files_, (404,), path={"name": _FILE_NAME}, headers=unless),
-        _Route(pages.client_file, files_, (404,), path={"name": _FILE_NAME}, headers=unless),
+        _Route(pages.static_file, files_, (404,), {"name": _named("console.js")}, headers=unless),
+        _Route(pages.client_file, files_, (404,), {"name": _named("sightline.js")}, headers=unless),
         _Route(
             status.upgrade_required,
             {101: _answer("The WebSocket is open.")},
@@ -258,6 +257,10 @@ def _operation(route: _Route) -> Schema:
 def _parameter(described: Schema) -> Schema:
     schema = {key: value for key, value in described.items() if key != "description"}
     return {"description": described["description"], "schema": schema}
+
+
+def _named(example: str) -> Schema:
+    return {"type": "string", "description": "A file's name.", "examples": [example]}
 
 
 def _content(by_media_type: Mapping[str, Schema]) -> Schema:

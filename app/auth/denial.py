@@ -45,6 +45,9 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
         )
         message = "no such path: see docs/protocol.md" if status == 404 else error.detail
         headers |= error.headers or {}
+        if status == 405:  # Litestar's list has no order, and a word for WebSockets in it
+            methods = ", ".join(sorted(filter(str.isupper, headers["allow"].split(", "))))
+            headers["allow"], message = methods, f"this path takes {methods}: see docs/protocol.md"
     else:
         status, code, message = 500, "internal_error", "the gateway failed; its log says why"
     if isinstance(error, UnauthorizedError):

@@ -1,0 +1,48 @@
+"""The served documents, and the gateway held to the OpenAPI one by Schemathesis."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live.conftest import TOKEN, Gateway
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent.parent / "docs"
+# It never ends by itself; its own tests (test_event_stream.py) hold it to the contract.
+ENDLESS = "/api/events/stream"
+
+
+@pytest.mark.parametrize("name", ["openapi.json", "asyncapi.json"])
+async def test_the_documents_are_served_as_they_stand_in_docs(gateway: Gateway, name: str) -> None:
+    async with gateway.http() as http:
+        answer = await http.get(f"/api/{name}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.text == (DOCS / name).read_text()
+
+
+async def hold_to_its_document(gateway: Gateway, examples: int) -> str:
+    """Run Schemathesis with this many examples an operation; its report if it finds a fault."""
+    url = f"http://127.0.0.1:{gateway.port}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"),
+        *(f"{url}/api/openapi.json", "--url", url, "--header", f"X-Session-Token: {TOKEN}"),
+        *("--exclude-path", ENDLESS, "--phases", "examples,coverage,fuzzing", "--seed", "1"),
+        *("--max-examples", str(examples)),
+        cwd=HERE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    report, _ = await process.communicate()
+    return "" if process.returncode == 0 else report.decode()
+
+
+async def test_every_route_keeps_to_the_openapi_document(gateway: Gateway) -> None:
+    assert await hold_to_its_document(gateway, 10) == ""
+
+
+@pytest.mark.attack
+async def test_every_route_keeps_to_the_openapi_document_for_long(gateway: Gateway) -> None:
+    assert await hold_to_its_document(gateway, 300) == ""
