@@ -605,9 +605,14 @@ def _type_name(schema: Mapping[str, object]) -> str:
     if "anyOf" in schema:
         choices = msgspec.convert(schema["anyOf"], list[dict[str, object]])
         return " or ".join(_type_name(choice) for choice in choices)
+    if "enum" in schema:
+        return " or ".join(
+            f"`{json.dumps(value)}`" for value in msgspec.convert(schema["enum"], list[object])
+        )
     if schema.get("type") == "array":
-        return f"array of {_type_name(msgspec.convert(schema['items'], dict[str, object]))}"
-    return str(schema.get("type", "any"))
+        items = msgspec.convert(schema.get("items", {}), dict[str, object])
+        return f"array of {_type_name(items)}"
+    return "object" if "$ref" in schema else str(schema.get("type", "any"))
 
 
 if __name__ == "__main__":  # this is a copy then: events are declared to the module itself

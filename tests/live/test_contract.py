@@ -1,7 +1,6 @@
 """The served documents, and the gateway held to the OpenAPI one by Schemathesis."""
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 
