@@ -150,7 +150,7 @@ def _unions(catalog: Catalog, schemas: Schemas) -> dict[str, Schema]:
     """An event of any type: as it is read, as it is published, and as a CloudEvent."""
     types = [ref(name) for name in catalog.structs]
     cloud_types = [
-        typed({"type": "string", "pattern": rf"(^|\.){re.escape(name)}$"}, schemas[struct])
+        _cloud_type(name, schemas[struct], msgspec.structs.fields(struct))
         for name, struct in catalog.structs.items()
     ]
     if catalog.extra_namespaces:
@@ -161,6 +161,13 @@ def _unions(catalog: Catalog, schemas: Schemas) -> dict[str, Schema]:
         "AnyNewEvent": {"allOf": [schemas[events.NewEvent], {"anyOf": types}]},
         "AnyCloudEvent": {"allOf": [schemas[CloudEvent], {"anyOf": cloud_types}]},
     }
+
+
+def _cloud_type(name: str, data: Schema, fields: tuple[msgspec.structs.FieldInfo, ...]) -> Schema:
+    """Of a type in a reverse domain; absent data means an empty object, which may not do."""
+    schema = typed({"type": "string", "pattern": rf"(^|\.){re.escape(name)}$"}, data)
+    needed = any(field.required for field in fields)
+    return schema if needed else {**schema, "required": ["type"]}
 
 
 def _routes(schemas: Schemas) -> list[_Route]:

@@ -4,6 +4,8 @@ Each in a process of its own: a declaration counts for the whole process.
 """
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +130,17 @@ def test_a_module_that_is_not_there_is_named(generator: str) -> None:
         done.stderr
         == "no module 'tests.nowhere' here: name one as for `import`, such as my_app.events\n"
     )
+
+
+def test_the_page_of_the_contract_leads_to_all_of_it(tmp_path: Path) -> None:
+    fences = re.findall(
+        r"^```(\w+)\n(.*?)^```$", (ROOT / "docs/contract.md").read_text(), re.M | re.S
+    )
+    (module,) = (code for language, code in fences if language == "python")
+    (commands,) = (code for language, code in fences if language == "sh")
+    (tmp_path / "shop_events.py").write_text(module)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environ = {**os.environ, "PATH": path}
+    subprocess.run(["sh", "-ec", commands], cwd=tmp_path, env=environ, check=True, timeout=60)
+    for name in re.findall(r"> (\S+)", commands):
+        assert "shop.order_placed" in (tmp_path / name).read_text()
