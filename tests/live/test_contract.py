@@ -1,6 +1,7 @@
 """The served documents, and the gateway held to the OpenAPI one by Schemathesis."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -10,8 +11,6 @@ from tests.live.conftest import TOKEN, Gateway
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs"
-# It never ends by itself; its own tests (test_event_stream.py) hold it to the contract.
-ENDLESS = "/api/events/stream"
 
 
 @pytest.mark.parametrize("name", ["openapi.json", "asyncapi.json"])
@@ -22,15 +21,16 @@ async def test_the_documents_are_served_as_they_stand_in_docs(gateway: Gateway, 
     assert answer.text == (DOCS / name).read_text()
 
 
-async def hold_to_its_document(gateway: Gateway, examples: int) -> None:
+async def hold_to_its_document(gateway: Gateway, folder: Path, examples: int) -> None:
     """Run Schemathesis with so many examples an operation; fail with its report."""
     url = f"http://127.0.0.1:{gateway.port}"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"),
-        *(f"{url}/api/openapi.json", "--url", url, "--header", f"X-Session-Token: {TOKEN}"),
-        *("--exclude-path", ENDLESS, "--phases", "examples,coverage,fuzzing", "--seed", "1"),
-        *("--max-examples", str(examples)),
-        cwd=HERE,
+        *(sys.executable, "-m", "schemathesis.cli"),
+        *("--config-file", f"{HERE}/schemathesis.toml"),
+        *("run", f"{url}/api/openapi.json", "--url", url),
+        *("--header", f"X-Session-Token: {TOKEN}", "--max-examples", str(examples)),
+        cwd=folder,  # for what it keeps
+        env={**os.environ, "SCHEMATHESIS_HOOKS": f"{HERE}/contract_hooks.py"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -39,10 +39,12 @@ async def hold_to_its_document(gateway: Gateway, examples: int) -> None:
         pytest.fail(report.decode(), pytrace=False)
 
 
-async def test_every_route_keeps_to_the_openapi_document(gateway: Gateway) -> None:
-    await hold_to_its_document(gateway, 10)
+async def test_every_route_keeps_to_the_openapi_document(gateway: Gateway, tmp_path: Path) -> None:
+    await hold_to_its_document(gateway, tmp_path, 10)
 
 
 @pytest.mark.attack
-async def test_every_route_keeps_to_the_openapi_document_for_long(gateway: Gateway) -> None:
-    await hold_to_its_document(gateway, 300)
+async def test_every_route_keeps_to_the_openapi_document_for_long(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    await hold_to_its_document(gateway, tmp_path, 100)
