@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from app.errors import InvalidPatternError
 
-MAXPATTERNS = 256
+MAX_PATTERNS = 256
 MAX_TYPE_LENGTH = 64
 _TOKEN = r"(?:\*|[a-z][a-z0-9_]*)"
 PATTERN = re.compile(rf"\*|{_TOKEN}\.{_TOKEN}")
@@ -37,9 +37,9 @@ class EventFilter:
             InvalidPatternError: one is malformed (the message quotes it), or over 256 in all.
         """
         self.patterns = tuple(dict.fromkeys(_checked(pattern) for pattern in patterns))
-        if len(self.patterns) > MAXPATTERNS:
+        if len(self.patterns) > MAX_PATTERNS:
             raise InvalidPatternError(
-                f"{len(self.patterns)} patterns in one filter: at most {MAXPATTERNS} fit;"
+                f"{len(self.patterns)} patterns in one filter: at most {MAX_PATTERNS} fit;"
                 " use wildcards such as 'workflow.*'"
             )
         self._all = "*" in self.patterns or "*.*" in self.patterns
