@@ -80,7 +80,7 @@ async def asyncapi_document(asyncapi: NamedDependency[str]) -> Response[str]:
 async def upgrade_required(
     request: HTTPRequest, registry: NamedDependency[ConnectionRegistry]
 ) -> None:
-    """Refuse a plain GET of the WebSocket path, after all that an upgrade is refused for."""
+    """Refuse a plain GET of the WebSocket path, in the order of an upgrade's refusals."""
     _, client_id, _ = asked(request.scope)
-    registry.check_room(client_id)
+    registry.check(client_id)
     raise HTTPException("this is a WebSocket: connect with an upgrade", status_code=426)

@@ -106,7 +106,7 @@ def _transport(socket: Socket) -> Transport | None:
 
 
 def asked(scope: Scope) -> tuple[EventFilter, str, Position | None]:
-    """What the parameters of an upgrade ask for; raises `BadRequestError`."""
+    """What an upgrade asks for; raises `BadRequestError`."""
     query = Query(scope["query_string"], scope["headers"])
     position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
     return query.event_filter(), query.client_id(), position

@@ -39,7 +39,7 @@ class ConnectionRegistry:
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down.
         """
-        self.check_room(client_id)
+        self.check(client_id)
         previous = self._by_client.get(client_id)
         if previous is not None:
             self.release(previous)
@@ -49,8 +49,8 @@ class ConnectionRegistry:
             previous.on_close(CLOSE_REPLACED, "replaced by a newer connection")
         return place
 
-    def check_room(self, client_id: str) -> None:
-        """Raise as `reserve` would for this client."""
+    def check(self, client_id: str) -> None:
+        """Raise what `reserve` would raise."""
         if self._closed:
             raise UnavailableError("the gateway is shutting down: reconnect when it is back")
         if client_id not in self._by_client and len(self._places) >= self.max_clients:
