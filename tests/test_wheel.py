@@ -87,7 +87,7 @@ def test_the_wheels_carry_licence_and_types(wheels: tuple[Path, Path]) -> None:
     assert "sightline_client/py.typed" in zipfile.ZipFile(wheels[1]).namelist()
 
 
-def test_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
+def test_installed_without_extras_the_gateway_serves_and_the_client_speaks_to_it(
     python: Path, tmp_path: Path
 ) -> None:
     where = "import app, sightline_client; print(app.__file__, sightline_client.__file__)"
@@ -96,6 +96,7 @@ def test_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
     port = free_port()
     command = [*map(str, (python, "-m")), "litestar", "--app", "app:create_app", "run"]
     with running([*command, "--port", str(port)], tmp_path) as process:
+        assert "sightline[workspace]" in until(process, "workspace_not_watched")
         until(process, "running on")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health") as answer:
             version = importlib.metadata.version("sightline")
