@@ -84,7 +84,7 @@ soak: install ## mixed load with faults for MINUTES=10, and an exact sum for eve
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 docs: $(VENV)/.docs ## build the documentation as a site: open build/site/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/.docs: requirements-docs.lock $(STAMP)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-docs.lock

@@ -17,8 +17,6 @@ from tests.snippets import ROOT
 from tests.test_client_docs import README, SYNC
 from tests.test_readme import PATIENCE_S, running, until
 
-NAMES = ("sightline", "sightline-client")
-
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -33,40 +31,37 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return gateway, client
 
 
-def needed(*names: str) -> set[str]:
-    """The distributions that these require without any extra, and so on; not these themselves."""
-    found: set[str] = set()
-    left = [(name, "") for name in names]
-    while left:
-        name, extra = left.pop()
-        for text in importlib.metadata.requires(name) or ():
-            one = Requirement(text)
-            if one.marker and not one.marker.evaluate({"extra": extra}):
-                continue
-            left += [(one.name, extra) for extra in ("", *one.extras) if one.name not in found]
-            found.add(one.name)
-    return found - set(names)
+def needed(wheel: str, packages: Path) -> set[str]:
+    """What a wheel that is installed in `packages` requires without an extra, and what that requires."""
+    todo, seen = [(wheel, "")], set[tuple[str, str]]()
+    while todo:
+        name, extra = one = todo.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        found = importlib.metadata.distributions(name=name, path=[str(packages), *sys.path])
+        for text in next(iter(found)).requires or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+                todo += [(requirement.name, extra) for extra in ("", *requirement.extras)]
+    return {name for name, _ in seen} - {wheel}
 
 
-@pytest.fixture(scope="module")
-def python(wheels: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The python of a new environment: the wheels, and of what is installed here, what they need.
+def alone(home: Path, wheel: Path, name: str) -> str:
+    """The python of a new environment with a wheel and, of what is installed here, what it needs.
 
-    Nothing is fetched: what they need is linked.
+    Nothing is fetched: what it needs is linked.
     """
-    home = tmp_path_factory.mktemp("environment")
     venv.create(home, with_pip=False, symlinks=True)
-    python = home / "bin/python"
-    install = ["--python", str(python), "install", "-q", "--no-index", "--no-deps"]
-    subprocess.run([sys.executable, "-m", "pip", *install, *wheels], check=True)
+    python = str(home / "bin/python")
+    install = ["--python", python, "install", "-q", "--no-index", "--no-deps", str(wheel)]
+    subprocess.run([sys.executable, "-m", "pip", *install], check=True)
     (packages,) = home.glob("lib/python*/site-packages")
-    for name in needed(*NAMES):
+    for name in needed(name, packages):
         for file in importlib.metadata.files(name) or ():
             link = packages / file.parts[0]
             if file.parts[0] != ".." and not link.exists():
-                link.symlink_to(
-                    Path(str(file.locate())).parents[len(file.parts) - 1] / file.parts[0]
-                )
+                link.symlink_to(Path(str(file.locate()).removesuffix(str(file))) / file.parts[0])
     return python
 
 
@@ -87,15 +82,23 @@ def test_the_wheels_carry_licence_and_types(wheels: tuple[Path, Path]) -> None:
     assert "sightline_client/py.typed" in zipfile.ZipFile(wheels[1]).namelist()
 
 
-def test_installed_without_extras_the_gateway_serves_and_the_client_speaks_to_it(
-    python: Path, tmp_path: Path
+def test_each_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
+    wheels: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    where = "import app, sightline_client; print(app.__file__, sightline_client.__file__)"
-    found = subprocess.check_output([python, "-c", where], cwd=tmp_path, text=True).split()
-    assert all(path.startswith(str(python.parent.parent)) for path in found), found
+    names = ("sightline", "sightline-client")
+    gateway, client = (alone(tmp_path / n, w, n) for w, n in zip(wheels, names, strict=True))
+    (folder := tmp_path / "work").mkdir()
+
+    def run(python: str, code: str) -> str:
+        command = [python, "-c", code]
+        return subprocess.check_output(command, cwd=folder, text=True, timeout=PATIENCE_S)
+
+    assert run(gateway, "import app; print(app.__file__)").startswith(str(tmp_path))
+    where = "import sightline_client; print(sightline_client.__file__)"
+    assert run(client, where).startswith(str(tmp_path))
     port = free_port()
-    command = [*map(str, (python, "-m")), "litestar", "--app", "app:create_app", "run"]
-    with running([*command, "--port", str(port)], tmp_path) as process:
+    command = [gateway, "-m", "litestar", "--app", "app:create_app", "run", "--port", str(port)]
+    with running(command, folder) as process:
         assert "sightline[workspace]" in until(process, "workspace_not_watched")
         until(process, "running on")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health") as answer:
@@ -103,7 +106,4 @@ def test_installed_without_extras_the_gateway_serves_and_the_client_speaks_to_it
             assert json.load(answer) == {"status": "healthy", "version": version}
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/client/sightline.js") as answer:
             assert answer.read() == (ROOT / "clients/js/sightline.js").read_bytes()
-        heard = subprocess.check_output(
-            [python, "-c", README[SYNC]], cwd=tmp_path, text=True, timeout=PATIENCE_S
-        )
-        assert heard.startswith("chat.message_sent {'role': 'user'")
+        assert run(client, README[SYNC]).startswith("chat.message_sent {'role': 'user'")
