@@ -57,8 +57,8 @@ def alone(home: Path, wheel: Path, name: str) -> str:
     install = ["--python", python, "install", "-q", "--no-index", "--no-deps", str(wheel)]
     subprocess.run([sys.executable, "-m", "pip", *install], check=True)
     (packages,) = home.glob("lib/python*/site-packages")
-    for name in needed(name, packages):
-        for file in importlib.metadata.files(name) or ():
+    for one in needed(name, packages):
+        for file in importlib.metadata.files(one) or ():
             link = packages / file.parts[0]
             if file.parts[0] != ".." and not link.exists():
                 link.symlink_to(Path(str(file.locate()).removesuffix(str(file))) / file.parts[0])
