@@ -29,7 +29,7 @@ def blocks(page: str) -> list[Block]:
     found = []
     for fence in _FENCE.finditer(text):
         mark = _NOT_RUN.search(text, 0, fence.start())
-        found.append(Block(fence["kind"], fence["code"], mark and mark["reason"]))
+        found.append(Block(fence["kind"] or "text", fence["code"], mark and mark["reason"]))
     fences = len(re.findall(r"^[ >]*(?:```|~~~)", text, re.M))
     assert fences == 2 * len(found), f"{page}: fence blocks with three ` at the left margin"
     return found
