@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak lock
+.PHONY: help install run test test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak docs lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,13 @@ MINUTES ?= 10
 
 soak: install ## mixed load with faults for MINUTES=10, and an exact sum for every client
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+docs: $(VENV)/.docs ## build the documentation as a site: open build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(VENV)/.docs: requirements-docs.lock $(STAMP)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-docs.lock
+	@touch $@
 
 LOCK := uv pip compile --no-strip-extras --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 

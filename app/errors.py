@@ -1,5 +1,6 @@
 """Every error the gateway raises on purpose: a stable code, the offending value, the remedy.
 
+```text
 SightlineError
 ├── SettingsError            a setting that does not parse: stops the start
 ├── BadRequestError          400: a malformed filter, position, id, query or body
@@ -11,6 +12,7 @@ SightlineError
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
 └── UnavailableError         503: no place left, or shutting down
+```
 """
 
 from typing import ClassVar

@@ -8,6 +8,8 @@ connection takes it from there and sends it.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from litestar import Litestar
@@ -34,12 +36,14 @@ from app.metrics import Counters, watch_lag
 from app.openapi import to_openapi
 from app.schemas import to_text
 from app.settings import Settings
-from app.sources.git import GitSource
-from app.sources.workspace import WorkspaceSource
 from app.workers import only_worker
 from app.ws.listener import events_socket
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
+
+if TYPE_CHECKING:
+    from app.sources.git import GitSource
+    from app.sources.workspace import WorkspaceSource
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
 LONGEST_PAUSE_S = 60.0
@@ -99,13 +103,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(counters.loop_lag))]
                 if settings.workspace is not None:
-                    workspace = settings.workspace
-                    owned += [
-                        tasks.create_task(
-                            _watch("workspace", WorkspaceSource(publisher.emit, workspace))
-                        ),
-                        tasks.create_task(_watch("git", GitSource(publisher.emit, workspace))),
-                    ]
+                    sources = _sources(publisher, settings.workspace)
+                    owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
                 try:
                     yield
                 finally:
@@ -184,7 +183,24 @@ def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) ->
     return JetStreamBackend(bus, settings, close_all, tell)
 
 
-async def _watch(name: str, source: WorkspaceSource | GitSource) -> None:
+def _sources(
+    publisher: EventPublisher, workspace: Path
+) -> "dict[str, WorkspaceSource | GitSource]":
+    """What watches the workspace, by name: nothing where the extra is not installed, which is told."""
+    try:
+        from app.sources.git import GitSource
+        from app.sources.workspace import WorkspaceSource
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'sightline[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
+        _log.warning("workspace_not_watched", missing=error.name, remedy=remedy)
+        return {}
+    return {
+        "workspace": WorkspaceSource(publisher.emit, workspace),
+        "git": GitSource(publisher.emit, workspace),
+    }
+
+
+async def _watch(name: str, source: "WorkspaceSource | GitSource") -> None:
     """Run a source; one that dies is told and begun again, with growing pauses."""
     pause_s = FIRST_PAUSE_S
     while True:

@@ -17,6 +17,7 @@ from benchmarks.readings import Check, Count, Drain, Reading, Time, frame_at
 from benchmarks.report import PAGE, TABLES, fan_out, filters, paced
 from benchmarks.results import Result, Results
 from benchmarks.scenarios import SCENARIOS
+from tests.snippets import snippets
 
 ROOT = Path(__file__).parent.parent
 Pair = tuple[socket.socket, socket.socket]
@@ -163,7 +164,7 @@ def test_paced_runs_show_latency_and_cpu() -> None:
 
 
 def test_the_commands_of_the_page_are_commands() -> None:
-    fence = re.search(r"```sh\n(.*?)```", PAGE.read_text(), re.S)[1]
+    (fence,) = snippets("docs/performance.md", "sh")
     commands = re.findall(r"^\.venv/bin/python -m benchmarks ([a-z -]+[a-z])", fence, re.M)
     assert [arguments(command.split()).what for command in commands] == [
         ["fan-out", "paced"],

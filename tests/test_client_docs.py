@@ -1,7 +1,6 @@
 """Every example of clients/python/README.md and docs/terminal.md, run against a real gateway."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.snippets import ROOT, snippets
 from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
 from tests.waiting import lines_of_file
 
-ROOT = Path(__file__).parent.parent
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
-README = FENCE.findall((ROOT / "clients/python/README.md").read_text())
-TERMINAL = FENCE.findall((ROOT / "docs/terminal.md").read_text())
+README = snippets("clients/python/README.md", "sh python python python")
+TERMINAL = snippets("docs/terminal.md", "bash bash bash bash")
 INSTALL, LISTEN, PUBLISH, SYNC = range(4)
 ENVIRON = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
@@ -30,7 +28,7 @@ def server(tmp_path: Path) -> Iterator[Gateway]:
 
 def python(server: Gateway, example: int) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", README[example][1]],
+        [sys.executable, "-c", README[example]],
         cwd=server.folder,
         capture_output=True,
         text=True,
@@ -53,13 +51,8 @@ def bash(server: Gateway, line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_example_is_run_here() -> None:
-    assert [kind for kind, _ in README] == ["sh", "python", "python", "python"]
-    assert [kind for kind, _ in TERMINAL] == ["bash"] * 4
-
-
 def test_the_client_installs_from_its_folder_typed(tmp_path: Path) -> None:
-    assert README[INSTALL][1] == "pip install ./clients/python\n"
+    assert README[INSTALL] == "pip install ./clients/python\n"
     build = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
     subprocess.run(
         [sys.executable, "-m", "pip", *build, "./clients/python"], cwd=ROOT, check=True, timeout=120
@@ -70,7 +63,7 @@ def test_the_client_installs_from_its_folder_typed(tmp_path: Path) -> None:
 
 
 def test_listening_and_publishing_from_python(server: Gateway) -> None:
-    with running([sys.executable, "-c", README[LISTEN][1]], server.folder) as listener:
+    with running([sys.executable, "-c", README[LISTEN]], server.folder) as listener:
         until(server.process, "client_connected")
         printed = python(server, PUBLISH).splitlines()
         assert printed[0] == "1"
@@ -85,14 +78,14 @@ def test_the_synchronous_flavour(server: Gateway) -> None:
 
 
 def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
-    everything, patterns, piped = TERMINAL[0][1].splitlines()
+    everything, patterns, piped = TERMINAL[0].splitlines()
     with (
         running(["bash", "-c", f"exec {everything}"], server.folder, **ENVIRON) as all_events,
         running(["bash", "-c", f"exec {patterns}"], server.folder, **ENVIRON) as some,
     ):
         until(server.process, "client_connected")
         until(server.process, "client_connected")
-        for command in (TERMINAL[1][1] + TERMINAL[2][1]).splitlines():
+        for command in (TERMINAL[1] + TERMINAL[2]).splitlines():
             done = bash(server, command)
             assert done.returncode == 0, (command, done.stderr)
         assert " #1 chat.message_sent " in until(all_events, "chat")
@@ -103,8 +96,8 @@ def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
 
 
 def test_recording_and_replaying(server: Gateway) -> None:
-    record, *replays = TERMINAL[3][1].splitlines()
-    publish = TERMINAL[1][1].splitlines()[0]
+    record, *replays = TERMINAL[3].splitlines()
+    publish = TERMINAL[1].splitlines()[0]
     with running(["bash", "-c", f"exec {record}"], server.folder, **ENVIRON) as recorder:
         until(recorder, "recording to session.jsonl")
         bash(server, publish)

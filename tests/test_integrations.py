@@ -15,14 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.snippets import snippets
 from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
 
-ROOT = Path(__file__).parent.parent
-FENCES = re.findall(
-    r"^```(\w+)\n(.*?)^```$", (ROOT / "docs/integrations.md").read_text(), re.M | re.S
-)
-TELL, TOLD, HOOKS, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, _EVENT_SOURCE = (
-    code for _, code in FENCES
+# the last one is run in a browser, by tests/live/test_event_source.py
+TELL, TOLD, HOOKS, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
+    "docs/integrations.md", "sh sh json python python python bash bash js"
 )
 SECRET = "webhook-secret"
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
@@ -61,12 +59,6 @@ def events(server: Gateway) -> list[dict[str, Any]]:
 
 def on_this_port(server: Gateway, code: str) -> str:
     return code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}")
-
-
-def test_every_recipe_is_run_here() -> None:
-    kinds = [kind for kind, _ in FENCES]
-    # the last one is run in a browser, by tests/live/test_event_source.py
-    assert kinds == ["sh", "sh", "json", "python", "python", "python", "bash", "bash", "js"]
 
 
 def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> None:

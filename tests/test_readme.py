@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -17,8 +16,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-FENCES = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+from tests.snippets import ROOT, snippets
+
+FENCES = snippets("README.md", "sh bash console bash json json js python python")
 PATIENCE_S = 20
 (
     COMMANDS,
@@ -46,7 +46,7 @@ class Gateway:
         return (self.folder / ".sightline/session.token").read_text().strip()
 
     def example(self, index: int) -> str:
-        code = FENCES[index][1].replace("127.0.0.1:3000", f"127.0.0.1:{self.port}")
+        code = FENCES[index].replace("127.0.0.1:3000", f"127.0.0.1:{self.port}")
         return code.replace(".venv/bin/python", sys.executable)
 
     def terminal(self, query: str = "") -> list[str]:
@@ -118,21 +118,14 @@ def shape(message: object) -> object:
     return {k: shape(v) for k, v in message.items()} if isinstance(message, dict) else None
 
 
-def test_every_example_is_run_here() -> None:
-    kinds = [kind for kind, _ in FENCES]
-    assert kinds == ["sh", "bash", "console", "bash", "json", "json", "js", "python", "python"]
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"^make (\w+)", FENCES[COMMANDS][1], re.M)) <= targets
-
-
 def test_terminal_and_curl(tmp_path: Path) -> None:
     with gateway(tmp_path) as server, running(server.terminal(), tmp_path) as terminal:
         shown = [json.loads(until(terminal, "connected"))]
         answered = json.loads(server.curl())
         shown.append(json.loads(until(terminal, "workflow.started")))
     assert shown[1]["sequence_number"] == answered["sequence_number"] == 1
-    assert shape(answered) == shape(json.loads(FENCES[CURL_OUTPUT][1]))
-    printed = FENCES[TERMINAL_OUTPUT][1].splitlines()
+    assert shape(answered) == shape(json.loads(FENCES[CURL_OUTPUT]))
+    printed = FENCES[TERMINAL_OUTPUT].splitlines()
     assert list(map(shape, shown)) == [shape(json.loads(line)) for line in printed]
 
 
@@ -166,7 +159,7 @@ def test_transcript(tmp_path: Path) -> None:
         query = f"?epoch={connected['epoch']}&last_sequence_number=2"
         with running(server.terminal(query), tmp_path) as terminal:
             seen += [until(terminal, f'"sequence_number":{number},"data"') for number in (3, 4, 5)]
-    printed = [line for line in FENCES[TRANSCRIPT][1].splitlines() if '"data":' in line]
+    printed = [line for line in FENCES[TRANSCRIPT].splitlines() if '"data":' in line]
     assert list(map(steady, seen)) == list(map(steady, printed))
 
 
@@ -202,7 +195,7 @@ def test_browser_page(tmp_path: Path) -> None:
 
 
 def test_service(tmp_path: Path) -> None:
-    (tmp_path / "stories.py").write_text(FENCES[SERVICE][1])
+    (tmp_path / "stories.py").write_text(FENCES[SERVICE])
     with (
         gateway(tmp_path, "stories:create_app") as server,
         running(server.terminal(), tmp_path) as terminal,

@@ -1,18 +1,15 @@
 """A browser's own `EventSource`: logged in by the cookie, cut off, and resuming by itself."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 from tests.live.conftest import Gateway
 from tests.live.test_login_page import ENTER_MS, link, page, pytestmark  # noqa: F401
+from tests.test_integrations import EVENT_SOURCE
 from tests.waiting import until
 
-PAGE = (Path(__file__).parents[2] / "docs/integrations.md").read_text()
-(RECIPE,) = re.findall(r"^```js\n(.*?)^```$", PAGE, re.M | re.S)
 LISTEN = f"""() => {{
   window.seen = [];
-  {RECIPE}
+  {EVENT_SOURCE}
   window.source = source;
   source.addEventListener("message", event =>
     seen.push([event.lastEventId, JSON.parse(event.data)]));

@@ -20,6 +20,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from app import main
+from app.sources import workspace
 from tests.live.attack import bystander, request
 from tests.live.conftest import TOKEN, Gateway, Start, close_code, receive, until
 from tests.live.test_process import ROOT, free_port
@@ -262,7 +263,7 @@ async def test_a_subscriber_that_raises_harms_nobody_else(gateway: Gateway) -> N
 async def test_a_source_that_dies_is_told_begun_again_and_harms_nobody(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    class Dying(main.WorkspaceSource):
+    class Dying(workspace.WorkspaceSource):
         lives = 0
 
         async def run(self) -> None:
@@ -271,7 +272,7 @@ async def test_a_source_that_dies_is_told_begun_again_and_harms_nobody(
                 raise ZeroDivisionError
             await super().run()
 
-    monkeypatch.setattr(main, "WorkspaceSource", Dying)
+    monkeypatch.setattr(workspace, "WorkspaceSource", Dying)
     monkeypatch.setattr(main, "FIRST_PAUSE_S", 0.01)
     (tmp_path / "work").mkdir()
     gateway = await start(workspace=tmp_path / "work")

@@ -1,5 +1,6 @@
 """What can go wrong, as a tree: `str(error)` is what a person reads, `code` what a program compares.
 
+```text
 SightlineError
 ├── AddressError             no gateway or no token is known, or the URL is not one
 ├── UnreachableError         nothing answers there (temporary)
@@ -14,6 +15,7 @@ SightlineError
 ├── ClosedError              an open connection ended (temporary, but for 1009)
 │   └── ReplacedError        4409: another connection took over this client's id
 └── ProtocolError            what arrived is not `events.v1`
+```
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,150 @@
+"""The documentation: every block is run or says why not, every link leads somewhere."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from app.catalog import Catalog
+from app.errors import ErrorMessage
+from app.events import Gap
+from app.ws.messages import Connected, ControlMessage, Heartbeat, Notice, Pong, Subscribed
+from tests.live.test_process import free_port
+from tests.snippets import PAGES, ROOT, blocks, snippets, to_run
+from tests.test_readme import PATIENCE_S, Gateway, gateway, running
+
+Wire = ControlMessage | Connected | Gap | Heartbeat | Subscribed | Pong | ErrorMessage | Notice
+ENVELOPE = {"type", "timestamp", "sequence_number", "data", "metadata"}
+KINDS = {"text", "json", "sh", "bash", "console", "python", "js", "ts", "html"}
+LOGIN, VITE, TLS = snippets("docs/login.md", "sh js sh")
+(ASK,) = snippets("docs/troubleshooting.md", "sh")
+START, SAY = snippets("docs/index.md", "sh sh")
+SET_UP, CHECK = snippets("CONTRIBUTING.md", "sh sh")
+# run by clients/js/test/package.test.js, which counts them
+snippets("clients/js/README.md", "js ts ts js")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Gateway]:
+    with gateway(tmp_path) as server:
+        yield server
+
+
+def run(server: Gateway, code: str) -> str:
+    code = code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}").replace(".venv/bin/", "")
+    return subprocess.run(
+        ["bash", "-ec", code],
+        cwd=server.folder,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    ).stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_run_by_a_test_or_says_why_not(page: str) -> None:
+    for kind, _, not_run in blocks(page):
+        assert kind in KINDS, f"{page}: {kind!r} is not one of {sorted(KINDS)}"
+        assert not_run is None or len(not_run.split()) > 2, f"{page}: no reason: {not_run}"
+    if any(kind != "json" for kind, _ in to_run(page)):
+        tests = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py")]
+        assert any(
+            f'snippets("{page}", ' in re.sub(r"\(\s+", "(", test) for test in tests
+        ), f"no test runs the blocks of {page}: take them by snippets({page!r}, kinds)"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_json_is_json_and_messages_are_those_of_the_protocol(page: str) -> None:
+    for text in (code for kind, code in to_run(page) if kind == "json"):
+        try:
+            messages = [json.loads(text)]
+        except json.JSONDecodeError:  # one message a line
+            messages = [json.loads(line) for line in text.splitlines()]
+        for message in messages:
+            if "." in message.get("type", ""):
+                Catalog().check(message["type"], message["data"])
+                assert set(message) == ENVELOPE
+            elif "type" in message:
+                msgspec.convert(message, Wire)
+
+
+def test_commands_of_make_are_its_targets() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in PAGES:
+        for kind, code, _ in blocks(page):
+            if kind in ("sh", "bash"):
+                assert set(re.findall(r"\bmake ([a-z-]+)", code)) <= targets, page
+    for code in (START, SET_UP, CHECK):
+        assert all(line.startswith("make ") for line in code.splitlines())
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub and the site make them from headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-") for head in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_a_file_and_a_heading_that_are_there(page: str) -> None:
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", (ROOT / page).read_text(), flags=re.M | re.S)
+    links = re.findall(r"\]\(([^)]*)\)|\bsrc=\"([^\"]*)\"", text)
+    for link in (one or other for one, other in links):
+        parts = urllib.parse.urlsplit(link)
+        if parts.scheme:
+            assert parts.scheme == "https", f"{page}: {link}"
+            assert re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", parts.netloc), f"{page}: {link}"
+            continue
+        target = (ROOT / page).parent / parts.path if parts.path else ROOT / page
+        assert target.is_file(), f"{page}: {link}"
+        assert not parts.fragment or parts.fragment in anchors(target), f"{page}: {link}"
+
+
+def test_saying_something_and_asking_why_not(server: Gateway) -> None:
+    assert "1" in run(server, SAY)
+    answer = run(server, ASK)
+    assert answer.startswith("HTTP/1.1 200")
+    assert '"places_taken":0' in answer
+
+
+def test_a_login_link_is_printed(server: Gateway) -> None:
+    assert run(server, LOGIN).startswith(f"http://127.0.0.1:{server.port}/login#")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+def test_over_https_it_starts_without_a_warning(tmp_path: Path) -> None:
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out cert.pem"
+    subprocess.run(make.split(), cwd=tmp_path, check=True, capture_output=True)
+    port = free_port()
+    code = TLS.replace("127.0.0.1:3000", f"127.0.0.1:{port}").rstrip() + f" --port {port}"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with running(["bash", "-c", code], tmp_path, PATH=path, SIGHTLINE_WORKSPACE="") as process:
+        for line in process.stdout:
+            assert "origin_not_allowed" not in line
+            if f"https://127.0.0.1:{port}/login#" in line:
+                return
+    raise AssertionError("no link was printed")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+def test_the_vite_configuration_is_a_module_that_passes_on_what_a_page_needs(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "vite.config.mjs").write_text(VITE)
+    show = "import c from './vite.config.mjs'; console.log(JSON.stringify(c.server.proxy))"
+    command = ["node", "--input-type=module", "-e", show]
+    proxy = json.loads(subprocess.check_output(command, cwd=tmp_path))
+    assert proxy.pop("/ws") == {"target": "http://127.0.0.1:3000", "ws": True}
+    (pattern,) = proxy
+    for path in ("/api/session", "/api/events", "/login", "/static/login.js"):
+        assert re.match(pattern, path), path
