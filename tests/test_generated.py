@@ -15,6 +15,8 @@ import pytest
 from jsonschema import Draft7Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from tests.snippets import snippets
+
 ROOT = Path(__file__).parent.parent
 SERVED = """
 import asyncio, json, pathlib, sys
@@ -133,11 +135,7 @@ def test_a_module_that_is_not_there_is_named(generator: str) -> None:
 
 
 def test_the_page_of_the_contract_leads_to_all_of_it(tmp_path: Path) -> None:
-    fences = re.findall(
-        r"^```(\w+)\n(.*?)^```$", (ROOT / "docs/contract.md").read_text(), re.M | re.S
-    )
-    (module,) = (code for language, code in fences if language == "python")
-    (commands,) = (code for language, code in fences if language == "sh")
+    module, commands = snippets("docs/contract.md", "python sh")
     (tmp_path / "shop_events.py").write_text(module)
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environ = {**os.environ, "PATH": path}
