@@ -11,7 +11,7 @@ from app.auth.guards import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
 from app.channels.backend import BackendStatus, ChannelBackend
 from app.settings import Settings
-from app.ws.listener import limits_of
+from app.ws.listener import asked, limits_of
 from app.ws.messages import Limits
 from app.ws.registry import ConnectionRegistry
 
@@ -65,6 +65,10 @@ async def catalog(catalog: NamedDependency[Catalog]) -> CatalogPage:
 
 
 @get("/ws")
-async def upgrade_required() -> None:
-    """Answer a plain GET of the WebSocket path."""
+async def upgrade_required(
+    request: HTTPRequest, registry: NamedDependency[ConnectionRegistry]
+) -> None:
+    """Refuse a plain GET of the WebSocket path, in the order of an upgrade's refusals."""
+    _, client_id, _ = asked(request.scope)
+    registry.check(client_id)
     raise HTTPException("this is a WebSocket: connect with an upgrade", status_code=426)

@@ -10,6 +10,7 @@ from litestar import WebSocket
 from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import websocket_listener
+from litestar.types import Scope
 
 from app.auth.guards import SUBPROTOCOL
 from app.channels.backend import ChannelBackend
@@ -20,7 +21,7 @@ from app.events import Position
 from app.filters import EventFilter
 from app.queries import Query
 from app.settings import Settings
-from app.ws.messages import Connected, Limits, Notice, encode
+from app.ws.messages import Connected, Limits, Notice, Pong, encode
 from app.ws.outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
 from app.ws.registry import ConnectionRegistry
 from app.ws.session import Session, TooManyMessagesError
@@ -45,7 +46,7 @@ def limits_of(settings: Settings) -> Limits:
 class Connection:
     """One accepted socket: its session, its outlet, and the closing of it."""
 
-    __slots__ = ("_closing", "_outlet", "_session", "_socket", "_subscription")
+    __slots__ = ("_closing", "_outlet", "_session", "_socket", "_subscription", "closed_as")
 
     def __init__(
         self, socket: Socket, subscription: Subscription, session: Session, outlet: Outlet
@@ -55,6 +56,7 @@ class Connection:
         self._session = session
         self._outlet = outlet
         self._closing: asyncio.Task[None] | None = None
+        self.closed_as: str | None = None  # why the gateway closed it, if it did
         outlet.start(self._failed)
 
     def _failed(self, error: Exception) -> None:
@@ -64,16 +66,17 @@ class Connection:
     def receive(self, data: str) -> None:
         """Handle one message; the answer goes through the outlet, so that reading never waits."""
         try:
-            answer = self._session.handle(data) if data else self._session.handle_binary()
+            answer = self._session.handle(data)
         except TooManyMessagesError as error:
             self.close(CLOSE_TOO_MANY_MESSAGES, str(error))
             return
-        if not self._outlet.answer(answer):
+        if not self._outlet.answer(encode(answer), in_order=not isinstance(answer, Pong)):
             self.close(CLOSE_TOO_MANY_MESSAGES, "too many unread answers")
 
     def close(self, code: int, reason: str) -> None:
         """Begin to close the socket; the first code wins."""
         if self._closing is None:
+            self.closed_as = f"close_{code}"
             self._subscription.close()  # no event may follow the close frame
             self._closing = asyncio.create_task(self._close(code, reason))
 
@@ -104,8 +107,9 @@ def _transport(socket: Socket) -> Transport | None:
     return transport
 
 
-def _asked(socket: Socket) -> tuple[EventFilter, str, Position | None]:
-    query = Query(socket.scope["query_string"], socket.scope["headers"])
+def asked(scope: Scope) -> tuple[EventFilter, str, Position | None]:
+    """What an upgrade asks for; raises `BadRequestError`."""
+    query = Query(scope["query_string"], scope["headers"])
     position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
     return query.event_filter(), query.client_id(), position
 
@@ -119,7 +123,7 @@ async def connection_lifespan(
     settings: NamedDependency[Settings],
 ) -> AsyncIterator[None]:
     """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
-    event_filter, client_id, position = _asked(socket)
+    event_filter, client_id, position = asked(socket.scope)
     socket.scope["headers"] = []  # read: an idle connection keeps neither them nor their token
     place = registry.reserve(client_id)
     log = _log.bind(client_id=client_id)
@@ -174,7 +178,9 @@ async def connection_lifespan(
         registry.release(place)
         if subscription is not None:
             subscription.close()
-            evicted = transport.evicted if transport is not None else None
+            evicted = connection.closed_as if connection is not None else None
+            if evicted is None and transport is not None:
+                evicted = transport.evicted
             if evicted is not None:
                 bus.counters.evictions[evicted] += 1
             log.info("client_gone", evicted=evicted, dropped=subscription.dropped)
@@ -184,5 +190,5 @@ async def connection_lifespan(
 
 @websocket_listener("/ws", connection_lifespan=connection_lifespan)
 async def events_socket(data: str, socket: Socket) -> None:
-    """Hand one text frame to the session. A binary frame arrives here as an empty string."""
+    """Hand one frame to the session. A binary one arrives here as an empty string."""
     socket.scope["state"]["connection"].receive(data)

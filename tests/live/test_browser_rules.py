@@ -61,6 +61,9 @@ CREDENTIALS: dict[str, tuple[tuple[str, str], ...]] = {
     "bearer": (("Authorization", f"bearer {TOKEN}"),),
     "subprotocol": (("Sec-WebSocket-Protocol", f"events.v1, token.{TOKEN}"),),
     "wrong": ((TOKEN_HEADER, "wrong"),),
+    "no scheme": (("Authorization", TOKEN),),
+    "basic": (("Authorization", f"Basic {TOKEN}"),),
+    "blanks around": ((TOKEN_HEADER, f" {TOKEN} \t"),),
     "empty": ((TOKEN_HEADER, ""),),
     "non-ascii": ((TOKEN_HEADER, "\xe9\xff"),),
     "twice": ((TOKEN_HEADER, TOKEN), (TOKEN_HEADER, TOKEN)),
@@ -75,7 +78,7 @@ CREDENTIALS: dict[str, tuple[tuple[str, str], ...]] = {
     "cookie of another port": (("Cookie", "sightline_1={value}"),),
     "token as cookie": (("Cookie", "{name}=" + TOKEN),),
 }
-GOOD_TOKENS = ("token", "bearer", "subprotocol", "cookie and token")
+GOOD_TOKENS = ("token", "bearer", "subprotocol", "blanks around", "cookie and token")
 
 
 def is_let_in(origin: str, site: str | None, credential: str, route: tuple[str, str]) -> bool:
@@ -142,7 +145,9 @@ class Client:
 @pytest.fixture
 async def client(start: Start) -> AsyncIterator[Client]:
     gateway = await start(
-        allowed_origins=(CONFIGURED,), allowed_hosts=("gateway.example",), max_clients=10_000
+        allowed_origins=(CONFIGURED,),
+        allowed_hosts=("gateway.example", "named.example:9000"),
+        max_clients=10_000,
     )
     async with gateway.http() as http:
         ticket = (await http.post("/api/tickets")).json()["ticket"]
@@ -219,6 +224,12 @@ async def test_open_routes_ask_for_an_allowed_host_and_origin_alone(client: Clie
         ("[::1]:3000", True),
         ("gateway.example", True),
         ("gateway.example:8443", True),
+        ("named.example:9000", True),
+        ("named.example", False),
+        ("named.example:9001", False),
+        ("named.example:9000:9001", False),
+        ("gateway.example:x", False),
+        ("gateway.example:", False),
         ("evil.example", False),
         ("127.0.0.1.evil.example", False),
         ("evil.example:3000", False),

@@ -90,6 +90,7 @@ async def test_at_most_256_patterns_fit_wherever_they_came_from(gateway: Gateway
         '{"type":"subscribe"}',
         '{"type":"subscribe","types":"git.*"}',
         '{"type":"subscribe","types":[1]}',
+        '{"type":"ping","id":null}',
         '{"type":"ping","id":1.5}',
         '{"type":"ping","id":true}',
         json.dumps({"type": "ping", "id": "a" * 65}),
@@ -98,6 +99,7 @@ async def test_at_most_256_patterns_fit_wherever_they_came_from(gateway: Gateway
         '{"type":"ping","x":' + "[" * 30000 + "]" * 30000 + "}",
         b"\x00\x01",
         b"",
+        "",
     ],
 )
 async def test_a_wrong_message_is_answered_and_the_connection_lives(
