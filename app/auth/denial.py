@@ -46,6 +46,9 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
         )
         headers |= error.headers or {}
         message = error.detail
+        if "allow" in headers:  # the framework counts its WebSocket handlers among the methods
+            methods = headers["allow"].split(", ")
+            headers["allow"] = ", ".join(name for name in methods if name.isupper())
         if status == 404:
             message = "no such path: see docs/protocol.md"
         elif status == 405:

@@ -272,6 +272,7 @@ async def test_a_wrong_method_is_a_401_without_a_credential_and_a_405_with_one(
         allowed = set(answer.headers["allow"].split(", "))
         assert allowed == {"GET", "POST", "OPTIONS"}
         assert all(method in answer.json()["message"] for method in allowed)
+        assert set((await http.post("/ws")).headers["allow"].split(", ")) == {"GET", "OPTIONS"}
 
 
 async def test_an_upgrade_of_a_path_that_is_no_websocket_is_a_404(gateway: Gateway) -> None:

@@ -156,6 +156,24 @@ async def test_a_pong_comes_while_events_flood(gateway: Gateway) -> None:
             flooding.cancel()
 
 
+async def test_behind_a_slow_reader_only_pong_overtakes_events(gateway: Gateway) -> None:
+    async with gateway.connect(max_queue=1, max_size=None) as client:
+        await receive(client)
+        await gateway.publish(60, "x" * 200_000)
+        await until(lambda: gateway.bus.queued)
+        for message in ('"subscribe","types":["git.*"]', '"subscribe","types":["Bad"]', '"ping"'):
+            await client.send(f'{{"type":{message}}}')
+        heard = [await receive(client)]
+        while heard[-1]["type"] != "pong":
+            heard.append(await receive(client))
+        assert len(heard) <= 60
+        del heard[-1]
+        await gateway.publish(2)
+        heard += [await receive(client) for _ in range(64 - len(heard))]
+    told = [message.get("sequence_number", message["type"]) for message in heard]
+    assert told == [*range(1, 61), 60, "error", 61, 62]
+
+
 async def test_a_heartbeat_names_the_last_number_also_when_it_was_filtered_out(
     start: Start,
 ) -> None:
