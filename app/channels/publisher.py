@@ -170,5 +170,4 @@ class EventPublisher:
                 " send a reference instead, or raise SIGHTLINE_MAX_EVENT_BYTES"
             )
         self._catalog.check(type_, fields)
-        contents = (b'"data":', encoded, b',"metadata":', encoded_metadata, b"}")
-        return type_, self._clock.timestamp(), contents
+        return type_, self._clock.timestamp(), (encoded, encoded_metadata)
