@@ -28,7 +28,7 @@ from app.settings import Settings
 
 RETRY_AFTER_S = 5
 OPEN_PATH = "/api/health"
-_SHARED_HEADERS = b"Authorization, Content-Type, Last-Event-ID, X-Session-Token"
+_SHARED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Session-Token"
 _REMEMBERED = "sightline_refusal"
 _VANISHED = "client disconnected prematurely"  # Litestar's word for a body that breaks off
 _log = structlog.get_logger("sightline.door")

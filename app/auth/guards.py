@@ -115,7 +115,8 @@ def check_browser_rules(
             " or add the name to SIGHTLINE_ALLOWED_HOSTS"
         )
     origins = _all(headers, b"origin")
-    allowed = {b"http://" + host, *(origin.encode() for origin in allowed_origins)}
+    own = {b"http://" + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
+    allowed = own | {origin.encode() for origin in allowed_origins}
     if origins and (len(origins) > 1 or origins[0] not in allowed):
         raise ForbiddenError(
             f"Origin {_shown(origins)} is not allowed: add it to SIGHTLINE_ALLOWED_ORIGINS"

@@ -259,6 +259,25 @@ async def test_a_host_is_judged_before_anything_else(
     assert answer.status == (401 if allowed else 403)
 
 
+async def test_the_own_origin_is_http_and_the_host_as_it_was_sent(client: Client) -> None:
+    port, token = client.gateway.port, (TOKEN_HEADER, TOKEN)
+    for host, origin, status in (
+        (f"LocalHost:{port}", f"http://LocalHost:{port}", 200),
+        (f"LocalHost:{port}", f"http://localhost:{port}", 200),
+        (f"localhost:{port}", f"http://127.0.0.1:{port}", 403),
+        (f"localhost:{port}", f"http://LOCALHOST:{port}", 403),
+        (f"localhost:{port}", f"HTTP://localhost:{port}", 403),
+        (f"localhost:{port}", "http://localhost", 403),
+        ("localhost", f"http://localhost:{port}", 403),
+        ("[::1]:1", "http://[::1]:1", 200),
+        ("gateway.example", "http://gateway.example", 200),
+        ("gateway.example", "https://gateway.example", 403),
+    ):
+        headers = (token, ("Origin", origin))
+        got = await client.ask("GET", "/api/session", headers, host=host)
+        assert got[0] == status, (host, origin)
+
+
 async def test_a_foreign_forwarded_host_counts_for_nothing(client: Client) -> None:
     forwarded = (("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Proto", "https"))
     headers = (*forwarded, (TOKEN_HEADER, TOKEN))
@@ -348,7 +367,8 @@ async def test_a_preflight_is_answered_for_a_configured_origin_alone(client: Cli
     (methods,) = re.findall(r"access-control-allow-methods: (.*)\r", head)
     assert set(methods.split(", ")) == {"get", "post"}
     (headers,) = re.findall(r"access-control-allow-headers: (.*)\r", head)
-    assert set(headers.split(", ")) >= {"authorization", "content-type", "x-session-token"}
+    asked = {"authorization", "content-type", "idempotency-key", "last-event-id", TOKEN_HEADER}
+    assert set(headers.split(", ")) == {name.lower() for name in asked}
 
     status, head = await ask(EVIL)
     assert (status, "access-control" in head) == (403, False)
