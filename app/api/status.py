@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
@@ -62,6 +62,18 @@ async def session(
 async def catalog(catalog: NamedDependency[Catalog]) -> CatalogPage:
     """Return the event types with schema and example."""
     return CatalogPage(catalog.entries())
+
+
+@get("/api/openapi.json")
+async def openapi_document(openapi: NamedDependency[str]) -> Response[str]:
+    """Describe the HTTP routes: this document."""
+    return Response(openapi, media_type="application/json")
+
+
+@get("/api/asyncapi.json")
+async def asyncapi_document(asyncapi: NamedDependency[str]) -> Response[str]:
+    """Describe `/ws` and the messages of it, as an AsyncAPI document."""
+    return Response(asyncapi, media_type="application/json")
 
 
 @get("/ws")

@@ -174,7 +174,7 @@ class Door:
         if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (
             scope.get("extensions") or {}
         ):
-            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            await send({"type": "websocket.close", "code": 1008, "reason": f"refused: {status}"})
             return
         kind = (
             "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"

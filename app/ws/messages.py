@@ -1,25 +1,27 @@
 """Control messages as tagged structs: what a client may say, and what the gateway says beside events."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from app.errors import ErrorMessage as ErrorMessage  # a control message like those here
+from app.filters import Pattern
 
-Id = Annotated[str, msgspec.Meta(max_length=64)] | int | msgspec.UnsetType
+Id = Annotated[str, Meta(max_length=64)] | int | msgspec.UnsetType
 
 
 class Subscribe(msgspec.Struct, tag="subscribe"):
     """Add patterns to the filter."""
 
-    types: list[str]
+    types: list[Pattern]
     id: Id = msgspec.UNSET
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
     """Take exactly these patterns out of the filter."""
 
-    types: list[str]
+    types: list[Pattern]
     id: Id = msgspec.UNSET
 
 
@@ -46,12 +48,12 @@ class Connected(msgspec.Struct, tag="connected"):
     client_id: str
     epoch: str
     sequence_number: int
-    types: tuple[str, ...]
+    types: tuple[Pattern, ...]
     heartbeat_interval_s: float
     resumed: bool
     replayed: int
     limits: Limits
-    protocol: str = "events.v1"
+    protocol: Literal["events.v1"] = "events.v1"
 
 
 class Heartbeat(msgspec.Struct, tag="heartbeat"):
@@ -86,7 +88,7 @@ class Notice(msgspec.Struct, tag="notice"):
 class Subscribed(msgspec.Struct, tag="subscribed"):
     """The whole filter now; events above `sequence_number` use it."""
 
-    types: tuple[str, ...]
+    types: tuple[Pattern, ...]
     sequence_number: int
     id: Id = msgspec.UNSET
 
