@@ -34,7 +34,7 @@ class NewEvent(msgspec.Struct):
 
     type: str
     data: dict[str, object]
-    metadata: dict[str, object] | None = None
+    metadata: dict[str, object] = {}
 
 
 class Published(msgspec.Struct):
@@ -84,7 +84,7 @@ async def publish_events(
         )
     key, epoch = _key(request), bus.epoch
     events = await publisher.publish_all(
-        [(e.type, e.data, e.metadata or {}) for e in batch],
+        [(e.type, e.data, e.metadata) for e in batch],
         [
             _key_of(e, key if batch is not new else key and f"{key}.{i}")
             for i, e in enumerate(batch)

@@ -28,7 +28,7 @@ from app.settings import Settings
 
 RETRY_AFTER_S = 5
 OPEN_PATH = "/api/health"
-_SHARED_HEADERS = b"Authorization, Content-Type, Last-Event-ID, X-Session-Token"
+_SHARED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Session-Token"
 _REMEMBERED = "sightline_refusal"
 _VANISHED = "client disconnected prematurely"  # Litestar's word for a body that breaks off
 _log = structlog.get_logger("sightline.door")
@@ -174,7 +174,7 @@ class Door:
         if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (
             scope.get("extensions") or {}
         ):
-            await send({"type": "websocket.close", "code": 1008, "reason": ""})
+            await send({"type": "websocket.close", "code": 1008, "reason": f"refused: {status}"})
             return
         kind = (
             "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"

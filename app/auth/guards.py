@@ -15,7 +15,8 @@ from app.errors import ForbiddenError, UnauthorizedError
 Headers = Iterable[tuple[bytes, bytes]]
 AuthenticatedBy = Literal["token", "cookie"]
 SUBPROTOCOL = "events.v1"
-_LOCAL_HOST = re.compile(rb"(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?")
+_HOST = re.compile(rb"([^:]+|\[[^]]+\])(?::[0-9]{1,5})?")
+_LOCAL_HOSTS = {b"127.0.0.1", b"localhost", b"[::1]"}
 _PORT = re.compile(rb":([0-9]+)\Z")
 _LOG_IN_AGAIN = "run `litestar login` in the gateway's folder and open the link that it prints"
 
@@ -30,7 +31,7 @@ def credentials(headers: Headers) -> list[bytes]:
     found = _all(headers, b"x-session-token")
     for value in _all(headers, b"authorization"):
         scheme, _, token = value.partition(b" ")
-        found.append(token.strip() if scheme.lower() == b"bearer" else value)
+        found.append(token.strip() if scheme.lower() == b"bearer" else b"")  # no token is empty
     for value in _all(headers, b"sec-websocket-protocol"):
         offered = (item.strip() for item in value.split(b","))
         found += [item.removeprefix(b"token.") for item in offered if item.startswith(b"token.")]
@@ -106,16 +107,16 @@ def check_browser_rules(
     headers = list(headers)
     hosts = _all(headers, b"host")
     host = hosts[0].lower() if len(hosts) == 1 else b""
-    configured = {name.lower().encode() for name in allowed_hosts}
-    if not (
-        _LOCAL_HOST.fullmatch(host) or host in configured or host.rpartition(b":")[0] in configured
-    ):
+    named = _HOST.fullmatch(host)
+    ours = _LOCAL_HOSTS | {name.lower().encode() for name in allowed_hosts}
+    if host not in ours and (named is None or named[1] not in ours):
         raise ForbiddenError(
             f"Host {_shown(hosts)} does not name this gateway: use 127.0.0.1 or localhost,"
             " or add the name to SIGHTLINE_ALLOWED_HOSTS"
         )
     origins = _all(headers, b"origin")
-    allowed = {b"http://" + host, *(origin.encode() for origin in allowed_origins)}
+    own = {b"http://" + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
+    allowed = own | {origin.encode() for origin in allowed_origins}
     if origins and (len(origins) > 1 or origins[0] not in allowed):
         raise ForbiddenError(
             f"Origin {_shown(origins)} is not allowed: add it to SIGHTLINE_ALLOWED_ORIGINS"

@@ -131,6 +131,11 @@ class Subscription:
         self._bus.flush()  # what a direct consumer is owed in this turn
         return self.position if self.owed else self._bus.head
 
+    def settle(self) -> int:
+        """End the turn: the last number given, up to which all is written or is owed here."""
+        self._bus.flush()
+        return self._bus.head
+
     def refilter(self, event_filter: EventFilter) -> None:
         """Use another filter for later events; what is owed already is not touched."""
         self._bus.refilter(self, event_filter)

@@ -21,7 +21,7 @@ from app.events import Position
 from app.filters import EventFilter
 from app.queries import Query
 from app.settings import Settings
-from app.ws.messages import Connected, Limits, Notice, encode
+from app.ws.messages import Connected, Limits, Notice, Pong, encode
 from app.ws.outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
 from app.ws.registry import ConnectionRegistry
 from app.ws.session import Session, TooManyMessagesError
@@ -46,7 +46,7 @@ def limits_of(settings: Settings) -> Limits:
 class Connection:
     """One accepted socket: its session, its outlet, and the closing of it."""
 
-    __slots__ = ("_closing", "_outlet", "_session", "_socket", "_subscription")
+    __slots__ = ("_closing", "_outlet", "_session", "_socket", "_subscription", "closed_as")
 
     def __init__(
         self, socket: Socket, subscription: Subscription, session: Session, outlet: Outlet
@@ -56,6 +56,7 @@ class Connection:
         self._session = session
         self._outlet = outlet
         self._closing: asyncio.Task[None] | None = None
+        self.closed_as: str | None = None  # why the gateway closed it, if it did
         outlet.start(self._failed)
 
     def _failed(self, error: Exception) -> None:
@@ -65,16 +66,17 @@ class Connection:
     def receive(self, data: str) -> None:
         """Handle one message; the answer goes through the outlet, so that reading never waits."""
         try:
-            answer = self._session.handle(data) if data else self._session.handle_binary()
+            answer = self._session.handle(data)
         except TooManyMessagesError as error:
             self.close(CLOSE_TOO_MANY_MESSAGES, str(error))
             return
-        if not self._outlet.answer(answer):
+        if not self._outlet.answer(encode(answer), in_order=not isinstance(answer, Pong)):
             self.close(CLOSE_TOO_MANY_MESSAGES, "too many unread answers")
 
     def close(self, code: int, reason: str) -> None:
         """Begin to close the socket; the first code wins."""
         if self._closing is None:
+            self.closed_as = f"close_{code}"
             self._subscription.close()  # no event may follow the close frame
             self._closing = asyncio.create_task(self._close(code, reason))
 
@@ -176,7 +178,9 @@ async def connection_lifespan(
         registry.release(place)
         if subscription is not None:
             subscription.close()
-            evicted = transport.evicted if transport is not None else None
+            evicted = connection.closed_as if connection is not None else None
+            if evicted is None and transport is not None:
+                evicted = transport.evicted
             if evicted is not None:
                 bus.counters.evictions[evicted] += 1
             log.info("client_gone", evicted=evicted, dropped=subscription.dropped)
@@ -186,5 +190,5 @@ async def connection_lifespan(
 
 @websocket_listener("/ws", connection_lifespan=connection_lifespan)
 async def events_socket(data: str, socket: Socket) -> None:
-    """Hand one text frame to the session. A binary frame arrives here as an empty string."""
+    """Hand one frame to the session. A binary one arrives here as an empty string."""
     socket.scope["state"]["connection"].receive(data)

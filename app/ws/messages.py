@@ -8,28 +8,27 @@ from msgspec import Meta
 from app.errors import ErrorMessage as ErrorMessage  # a control message like those here
 from app.filters import Pattern
 
-MAX_ID_LENGTH = 64
-_Id = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_ID_LENGTH})] | int
+Id = Annotated[str, Meta(max_length=64)] | int | msgspec.UnsetType
 
 
 class Subscribe(msgspec.Struct, tag="subscribe"):
     """Add patterns to the filter."""
 
     types: list[Pattern]
-    id: _Id | None = None
+    id: Id = msgspec.UNSET
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
     """Take exactly these patterns out of the filter."""
 
     types: list[Pattern]
-    id: _Id | None = None
+    id: Id = msgspec.UNSET
 
 
 class Ping(msgspec.Struct, tag="ping"):
     """Ask for a `pong`."""
 
-    id: _Id | None = None
+    id: Id = msgspec.UNSET
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -91,32 +90,30 @@ class Subscribed(msgspec.Struct, tag="subscribed"):
 
     types: tuple[Pattern, ...]
     sequence_number: int
-    id: str | int | msgspec.UnsetType = msgspec.UNSET
+    id: Id = msgspec.UNSET
 
 
 class Pong(msgspec.Struct, tag="pong"):
     """The answer to `ping`; may overtake events."""
 
     timestamp: str
-    id: str | int | msgspec.UnsetType = msgspec.UNSET
+    id: Id = msgspec.UNSET
 
 
 class _Identified(msgspec.Struct):
-    id: str | int | None = None
+    id: Id = msgspec.UNSET
 
 
-def id_of(text: str) -> str | int | msgspec.UnsetType:
+def id_of(text: str) -> Id:
     """The `id` of a message that may be wrong in all else, so that its error can name it."""
     try:
-        found = _decode_id(text).id
+        return _decode_id(text).id
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return msgspec.UNSET
-    if found is None or (isinstance(found, str) and len(found) > MAX_ID_LENGTH):
-        return msgspec.UNSET
-    return found
 
 
 _decode_id = msgspec.json.Decoder(_Identified).decode
 ControlMessage = Subscribe | Unsubscribe | Ping
+Answer = Subscribed | Pong | ErrorMessage
 decode_control = msgspec.json.Decoder(ControlMessage).decode
 encode = msgspec.json.Encoder().encode

@@ -1,7 +1,6 @@
 """`Outlet`: the only writer of a connection, for events and control messages alike."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
@@ -25,8 +24,11 @@ class Outlet(Protocol):
     def start(self, on_error: Callable[[Exception], None]) -> None:
         """Begin to send what the subscription owes, and heartbeats; ends with the subscription."""
 
-    def answer(self, message: bytes) -> bool:
-        """Send a control message, or queue it; False when the client owes us too much reading."""
+    def answer(self, message: bytes, in_order: bool = False) -> bool:
+        """Send a control message, or queue it; False when the client owes us too much reading.
+
+        It overtakes events that wait, unless it is to come behind them, `in_order`.
+        """
 
     async def stop(self) -> None:
         """End all that `start` began; nothing is sent once this returns."""
@@ -53,6 +55,38 @@ def message_of(item: Event | Gap) -> bytes:
     return item.encoded if isinstance(item, Event) else msgspec.json.encode(item)
 
 
+class _Answers:
+    """Control messages that a client is owed: who may overtake events, and who waits for them."""
+
+    __slots__ = ("_in_order", "_overtaking", "_subscription")
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._subscription = subscription
+        self._overtaking: list[bytes] = []
+        self._in_order: list[tuple[int, bytes]] = []  # and the number each comes behind
+
+    def add(self, message: bytes, in_order: bool) -> bool:
+        """Queue a message; False when there are too many."""
+        if len(self._overtaking) + len(self._in_order) >= MAX_CONTROL:
+            return False
+        if in_order:
+            self._in_order.append((self._subscription.settle(), message))
+        else:
+            self._overtaking.append(message)
+        return True
+
+    @property
+    def due(self) -> bool:
+        """Whether one comes before the next event."""
+        return bool(self._overtaking) or (
+            bool(self._in_order) and self._in_order[0][0] <= self._subscription.position
+        )
+
+    def take(self) -> bytes:
+        """The one that is due."""
+        return self._overtaking.pop(0) if self._overtaking else self._in_order.pop(0)[1]
+
+
 class DirectOutlet:
     """Writes ready frames below the ASGI layer. While the client keeps up, the bus does so itself.
 
@@ -60,7 +94,7 @@ class DirectOutlet:
     """
 
     __slots__ = (
-        *("_beating", "_clock", "_control", "_heartbeat_interval_s"),
+        *("_answers", "_beating", "_clock", "_heartbeat_interval_s"),
         *("_subscription", "_transport", "write"),
     )
 
@@ -76,7 +110,7 @@ class DirectOutlet:
         self._transport = transport
         self._clock = clock
         self._heartbeat_interval_s = heartbeat_interval_s
-        self._control: list[bytes] = []  # holds only what could not be written
+        self._answers = _Answers(subscription)  # holds only what could not be written
         self._beating: asyncio.TimerHandle | None = None
 
     def start(self, on_error: Callable[[Exception], None] = lambda error: None) -> None:
@@ -94,14 +128,13 @@ class DirectOutlet:
         if self._beating is not None:
             self._beating.cancel()
 
-    def answer(self, message: bytes) -> bool:
+    def answer(self, message: bytes, in_order: bool = False) -> bool:
         """Write at once, or queue while the transport is full."""
-        if self._transport.writable:
-            self.write(frame_header(len(message)) + message)
-        elif len(self._control) >= MAX_CONTROL:
-            return False
-        else:
-            self._control.append(message)
+        if in_order:
+            self._subscription.settle()  # may fill the transport
+        if not self._transport.writable:
+            return self._answers.add(message, in_order)
+        self.write(frame_header(len(message)) + message)
         return True
 
     def fail(self, error: Exception) -> None:
@@ -125,8 +158,8 @@ class DirectOutlet:
     def _catch_up(self) -> None:
         """Write what is owed until the transport is full or all is written: then go direct."""
         while self._transport.writable and not self._subscription.closed:
-            if self._control:
-                self.answer(self._control.pop(0))
+            if self._answers.due:
+                self.answer(self._answers.take())
             elif run := self._run_of_frames():
                 self.write(run)
             elif self._subscription.go_direct(self):
@@ -135,7 +168,9 @@ class DirectOutlet:
     def _run_of_frames(self) -> bytes:
         frames: list[bytes] = []
         size = 0
-        while size < RUN_BYTES and (item := self._subscription.take()) is not None:
+        while size < RUN_BYTES and not self._answers.due:
+            if (item := self._subscription.take()) is None:
+                break
             encoded = message_of(item)
             frames += (frame_header(len(encoded)), encoded)
             size += len(encoded)
@@ -159,15 +194,13 @@ class ASGIOutlet:
         self._send = send
         self._clock = clock
         self._heartbeat_interval_s = heartbeat_interval_s
-        self._control: deque[bytes] = deque()
+        self._answers = _Answers(subscription)
 
-    def answer(self, message: bytes) -> bool:
+    def answer(self, message: bytes, in_order: bool = False) -> bool:
         """Queue a control message; False when the client owes us too much reading."""
-        if len(self._control) >= MAX_CONTROL:
-            return False
-        self._control.append(message)
+        added = self._answers.add(message, in_order)
         self._subscription.wake()
-        return True
+        return added
 
     def start(self, on_error: Callable[[Exception], None]) -> None:
         """Send in a task of its own; `on_error` is told of what ended it, save a client gone."""
@@ -190,8 +223,8 @@ class ASGIOutlet:
         """Send until the subscription is closed; cancelling stops between two messages."""
         due = self._clock.monotonic() + self._heartbeat_interval_s
         while not self._subscription.closed:
-            while self._control:
-                await self._send(self._control.popleft().decode())
+            while self._answers.due:
+                await self._send(self._answers.take().decode())
             if self._clock.monotonic() >= due:
                 due = self._clock.monotonic() + self._heartbeat_interval_s
                 beat = Heartbeat(self._clock.timestamp(), self._subscription.position)

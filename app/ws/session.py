@@ -8,14 +8,14 @@ from app.channels.bus import EventBus
 from app.channels.subscription import Subscription
 from app.errors import SightlineError
 from app.ws.messages import (
-    MAX_ID_LENGTH,
+    Answer,
     ErrorMessage,
+    Id,
     Ping,
     Pong,
     Subscribe,
     Subscribed,
     decode_control,
-    encode,
     id_of,
 )
 
@@ -52,7 +52,7 @@ class Allowance:
 class Session:
     """One client's filter and its control messages."""
 
-    __slots__ = ("_allowance", "_bus", "_on_mistake", "_refilled_at", "_subscription")
+    __slots__ = ("_allowance", "_bus", "_on_mistake", "_subscription")
 
     def __init__(
         self,
@@ -66,24 +66,24 @@ class Session:
         self._subscription = subscription
         self._allowance = Allowance(bus.clock.monotonic)
 
-    def handle(self, text: str) -> bytes:
-        """Carry out one control message and return the encoded answer.
+    def handle(self, text: str) -> Answer:
+        """Carry out one control message; an empty one is what a binary frame arrives as.
 
         Raises:
             TooManyMessagesError: over 100 a second after a burst of 200.
         """
-        self._spend()
-        id_: str | int | msgspec.UnsetType = msgspec.UNSET
+        if not self._allowance.spend():
+            raise TooManyMessagesError(
+                f"over {CONTROL_RATE:.0f} control messages a second: wait a minute, then reconnect"
+            )
+        if not text:
+            return self._error("binary_frame", "a frame is empty or binary: send JSON as text")
+        id_: Id = msgspec.UNSET
         try:
             message = decode_control(text)
-            if message.id is not None:
-                if isinstance(message.id, str) and len(message.id) > MAX_ID_LENGTH:
-                    return self._error(
-                        "invalid_message", f"`id` is over {MAX_ID_LENGTH} characters"
-                    )
-                id_ = message.id
+            id_ = message.id
             if isinstance(message, Ping):
-                return encode(Pong(self._bus.clock.timestamp(), id_))
+                return Pong(self._bus.clock.timestamp(), id_)
             current = self._subscription.filter
             self._subscription.refilter(
                 current.with_patterns(message.types)
@@ -96,21 +96,8 @@ class Session:
             remedy = '; send e.g. {"type":"subscribe","types":["git.*"]} or {"type":"ping"}'
             reason = str(error)[:200] or "nested too deep"
             return self._error("invalid_message", reason + remedy, id_of(text))
-        return encode(Subscribed(self._subscription.filter.patterns, self._bus.head, id_))
+        return Subscribed(self._subscription.filter.patterns, self._bus.head, id_)
 
-    def handle_binary(self) -> bytes:
-        """Answer a binary frame, which the protocol does not use."""
-        self._spend()
-        return self._error("binary_frame", "control messages are JSON in text frames, not binary")
-
-    def _error(
-        self, code: str, message: str, id_: str | int | msgspec.UnsetType = msgspec.UNSET
-    ) -> bytes:
+    def _error(self, code: str, message: str, id_: Id = msgspec.UNSET) -> ErrorMessage:
         self._on_mistake(code)
-        return encode(ErrorMessage(code, message, id_))
-
-    def _spend(self) -> None:
-        if not self._allowance.spend():
-            raise TooManyMessagesError(
-                f"over {CONTROL_RATE:.0f} control messages a second: wait a minute, then reconnect"
-            )
+        return ErrorMessage(code, message, id_)

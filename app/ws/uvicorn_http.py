@@ -178,7 +178,11 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
         if self.cycle is not None:  # its application must neither wait nor write any more
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        if busy or self.pipeline or self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if busy or self.pipeline:
+            self.counters.evictions[code] += 1
+            _log.warning("evicted", reason=code, peer=self._peer)
             self.transport.close()
         else:
             self._answer(status, code, message)

@@ -16,6 +16,10 @@ _SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # the library's debug 
 class StrictHTTPProtocol(HttpToolsProtocol):
     """An absolute target names the host; a malformed handshake is a plain request of its path."""
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header without the blanks behind its value (RFC 9110, section 5.5)."""
+        super().on_header(name, value.rstrip(b" \t"))
+
     def on_headers_complete(self) -> None:
         """Put the authority of an absolute target in place of `Host` (RFC 9112, section 3.2.2)."""
         if not self.url.startswith((b"/", b"*")):

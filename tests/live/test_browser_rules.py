@@ -63,6 +63,9 @@ CREDENTIALS: dict[str, tuple[tuple[str, str], ...]] = {
     "bearer": (("Authorization", f"bearer {TOKEN}"),),
     "subprotocol": (("Sec-WebSocket-Protocol", f"events.v1, token.{TOKEN}"),),
     "wrong": ((TOKEN_HEADER, "wrong"),),
+    "no scheme": (("Authorization", TOKEN),),
+    "basic": (("Authorization", f"Basic {TOKEN}"),),
+    "blanks around": ((TOKEN_HEADER, f" {TOKEN} \t"),),
     "empty": ((TOKEN_HEADER, ""),),
     "non-ascii": ((TOKEN_HEADER, "\xe9\xff"),),
     "twice": ((TOKEN_HEADER, TOKEN), (TOKEN_HEADER, TOKEN)),
@@ -77,7 +80,7 @@ CREDENTIALS: dict[str, tuple[tuple[str, str], ...]] = {
     "cookie of another port": (("Cookie", "sightline_1={value}"),),
     "token as cookie": (("Cookie", "{name}=" + TOKEN),),
 }
-GOOD_TOKENS = ("token", "bearer", "subprotocol", "cookie and token")
+GOOD_TOKENS = ("token", "bearer", "subprotocol", "blanks around", "cookie and token")
 
 
 def is_let_in(origin: str, site: str | None, credential: str, route: tuple[str, str]) -> bool:
@@ -144,7 +147,9 @@ class Client:
 @pytest.fixture
 async def client(start: Start) -> AsyncIterator[Client]:
     gateway = await start(
-        allowed_origins=(CONFIGURED,), allowed_hosts=("gateway.example",), max_clients=10_000
+        allowed_origins=(CONFIGURED,),
+        allowed_hosts=("gateway.example", "named.example:9000"),
+        max_clients=10_000,
     )
     async with gateway.http() as http:
         ticket = (await http.post("/api/tickets")).json()["ticket"]
@@ -221,6 +226,12 @@ async def test_open_routes_ask_for_an_allowed_host_and_origin_alone(client: Clie
         ("[::1]:3000", True),
         ("gateway.example", True),
         ("gateway.example:8443", True),
+        ("named.example:9000", True),
+        ("named.example", False),
+        ("named.example:9001", False),
+        ("named.example:9000:9001", False),
+        ("gateway.example:x", False),
+        ("gateway.example:", False),
         ("evil.example", False),
         ("127.0.0.1.evil.example", False),
         ("evil.example:3000", False),
@@ -248,6 +259,25 @@ async def test_a_host_is_judged_before_anything_else(
     assert (await client.ask("GET", "/api/health", host=host))[0] == 200
     answer = await client.gateway.refusal(host=host.encode())
     assert answer.status == (401 if allowed else 403)
+
+
+async def test_the_own_origin_is_http_and_the_host_as_it_was_sent(client: Client) -> None:
+    port, token = client.gateway.port, (TOKEN_HEADER, TOKEN)
+    for host, origin, status in (
+        (f"LocalHost:{port}", f"http://LocalHost:{port}", 200),
+        (f"LocalHost:{port}", f"http://localhost:{port}", 200),
+        (f"localhost:{port}", f"http://127.0.0.1:{port}", 403),
+        (f"localhost:{port}", f"http://LOCALHOST:{port}", 403),
+        (f"localhost:{port}", f"HTTP://localhost:{port}", 403),
+        (f"localhost:{port}", "http://localhost", 403),
+        ("localhost", f"http://localhost:{port}", 403),
+        ("[::1]:1", "http://[::1]:1", 200),
+        ("gateway.example", "http://gateway.example", 200),
+        ("gateway.example", "https://gateway.example", 403),
+    ):
+        headers = (token, ("Origin", origin))
+        got = await client.ask("GET", "/api/session", headers, host=host)
+        assert got[0] == status, (host, origin)
 
 
 async def test_a_foreign_forwarded_host_counts_for_nothing(client: Client) -> None:
@@ -339,7 +369,8 @@ async def test_a_preflight_is_answered_for_a_configured_origin_alone(client: Cli
     (methods,) = re.findall(r"access-control-allow-methods: (.*)\r", head)
     assert set(methods.split(", ")) == {"get", "post"}
     (headers,) = re.findall(r"access-control-allow-headers: (.*)\r", head)
-    assert set(headers.split(", ")) >= {"authorization", "content-type", "x-session-token"}
+    asked = {"authorization", "content-type", "idempotency-key", "last-event-id", TOKEN_HEADER}
+    assert set(headers.split(", ")) == {name.lower() for name in asked}
 
     status, head = await ask(EVIL)
     assert (status, "access-control" in head) == (403, False)

@@ -42,6 +42,7 @@ async def test_an_array_is_answered_by_a_list_in_order(gateway: Gateway) -> None
         ({"type": "chat.message_sent"}, 400, "data"),
         ({"data": {}}, 400, "type"),
         ({**GOOD_EVENT, "metadata": []}, 400, "metadata"),
+        ({**GOOD_EVENT, "metadata": None}, 400, "metadata"),
         (
             {"type": "chat.message_sent", "data": {"role": "user", "content": "x" * 262144}},
             413,
@@ -83,6 +84,7 @@ async def test_a_body_over_4_mib_is_a_413_and_over_1000_events_are_refused(
         answer = await http.post("/api/events", content=body, headers=headers)
         assert answer.status_code == 413
         assert set(answer.json()) == {"type", "code", "message"}
+        assert "send less at once" in answer.json()["message"]
 
         async def chunks() -> Any:
             for start in range(0, len(body), 65536):

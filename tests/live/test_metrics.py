@@ -6,7 +6,8 @@ import json
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.live.conftest import GOOD, Gateway, Start, receive, receive_type
+from tests.live.attack import dial, hurl, request, rest
+from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, receive_type
 from tests.waiting import until
 
 
@@ -74,6 +75,40 @@ async def test_a_client_that_is_evicted_and_what_waits_for_one_behind_is_counted
     assert found["dropped_total{slow_consumer}"] > 0
     await until(lambda: gateway.registry.taken == 0)
     assert (await scrape(gateway))["evictions_total{stalled}"] == 1
+
+
+async def test_a_client_that_the_gateway_closes_is_counted_by_the_code_and_logged_once(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gateway = await start()
+    async with gateway.connect("?client_id=me") as replaced:
+        await receive(replaced)
+        async with gateway.connect("?client_id=me") as talker:
+            await receive(talker)
+            assert await close_code(replaced) == 4409
+            for _ in range(300):
+                await talker.send('{"type":"ping"}')
+            assert await close_code(talker) == 4429
+    await until(lambda: gateway.bus.subscriptions == 0)
+    found = await scrape(gateway)
+    assert (found["evictions_total{close_4409}"], found["evictions_total{close_4429}"]) == (1, 1)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    told = [line["evicted"] for line in lines if line["event"] == "client_gone"]
+    assert told == ["close_4409", "close_4429"]
+
+
+async def test_a_client_that_cannot_be_answered_any_more_is_counted_and_logged_once(
+    start: Start, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gateway = await start()
+    raw = await dial(gateway, request(b"X-Session-Token: " + GOOD[1], path=b"/api/events/stream"))
+    await until(lambda: gateway.bus.subscriptions == 1)
+    await hurl(raw, b"no HTTP\r\n\r\n")  # behind a request whose answer is under way
+    await rest(raw)
+    await until(lambda: gateway.bus.subscriptions == 0)
+    assert (await scrape(gateway))["evictions_total{bad_request}"] == 1
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["reason"] for line in lines if line["event"] == "evicted"] == ["bad_request"]
 
 
 async def test_a_blocked_event_loop_shows_as_lag(gateway: Gateway) -> None:

@@ -90,6 +90,7 @@ async def test_at_most_256_patterns_fit_wherever_they_came_from(gateway: Gateway
         '{"type":"subscribe"}',
         '{"type":"subscribe","types":"git.*"}',
         '{"type":"subscribe","types":[1]}',
+        '{"type":"ping","id":null}',
         '{"type":"ping","id":1.5}',
         '{"type":"ping","id":true}',
         json.dumps({"type": "ping", "id": "a" * 65}),
@@ -98,6 +99,7 @@ async def test_at_most_256_patterns_fit_wherever_they_came_from(gateway: Gateway
         '{"type":"ping","x":' + "[" * 30000 + "]" * 30000 + "}",
         b"\x00\x01",
         b"",
+        "",
     ],
 )
 async def test_a_wrong_message_is_answered_and_the_connection_lives(
@@ -152,6 +154,24 @@ async def test_a_pong_comes_while_events_flood(gateway: Gateway) -> None:
                 assert (await receive_type(client, "pong"))["id"] == 1
         finally:
             flooding.cancel()
+
+
+async def test_behind_a_slow_reader_only_pong_overtakes_events(gateway: Gateway) -> None:
+    async with gateway.connect(max_queue=1, max_size=None) as client:
+        await receive(client)
+        await gateway.publish(60, "x" * 200_000)
+        await until(lambda: gateway.bus.queued)
+        for message in ('"subscribe","types":["git.*"]', '"subscribe","types":["Bad"]', '"ping"'):
+            await client.send(f'{{"type":{message}}}')
+        heard = [await receive(client)]
+        while heard[-1]["type"] != "pong":
+            heard.append(await receive(client))
+        assert len(heard) <= 60
+        del heard[-1]
+        await gateway.publish(2)
+        heard += [await receive(client) for _ in range(64 - len(heard))]
+    told = [message.get("sequence_number", message["type"]) for message in heard]
+    assert told == [*range(1, 61), 60, "error", 61, 62]
 
 
 async def test_a_heartbeat_names_the_last_number_also_when_it_was_filtered_out(

@@ -72,6 +72,17 @@ async def test_an_answer_overtakes_a_flood_of_events() -> None:
     await wire.end(running)
 
 
+async def test_an_answer_in_order_waits_for_the_events_before_it_and_no_others() -> None:
+    wire = Wire(queue_size=10)
+    publish(wire.bus, "a.x", "a.x")
+    wire.outlet.answer(b'{"type":"subscribed"}', in_order=True)
+    publish(wire.bus, "a.x")
+    wire.outlet.answer(b'{"type":"pong"}')
+    running = await wire.run()
+    assert wire.told() == ["pong", 1, 2, "subscribed", 3]
+    await wire.end(running)
+
+
 async def test_an_idle_outlet_wakes_for_events_and_for_answers() -> None:
     wire = Wire()
     running = await wire.run()

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from app.channels.bus import FLUSH_EVENTS
 from app.events import Position
 from app.filters import EventFilter
+from app.ws.messages import encode
 from app.ws.outlet import DirectOutlet
 from app.ws.session import Session
 from tests.channels.test_stream_machine import FILTERS, TYPES, allows
@@ -29,7 +30,7 @@ class Client:
         self.patterns = patterns
         self.transport = FakeTransport(room)
         self.owed = owed  # numbers that its filter let through and it has neither read nor lost
-        self.position = 0
+        self.position = self.last_event = 0
         self.stalled = False  # whether its buffer was ever full: only then may it lose anything
 
     def read(self) -> None:
@@ -41,11 +42,14 @@ class Client:
             elif type_ == "heartbeat":
                 assert not [n for n in self.owed if n <= message["sequence_number"]]
                 self.position = max(self.position, message["sequence_number"])
+            elif type_ == "subscribed":
+                assert not [n for n in self.owed if n <= message["sequence_number"]]
+                assert self.last_event <= message["sequence_number"]
             elif "." in type_:
                 assert self.owed, f"{message['sequence_number']} was not owed"
                 assert message["sequence_number"] == self.owed.pop(0)
                 assert message["sequence_number"] > self.position
-                self.position = message["sequence_number"]
+                self.position = self.last_event = message["sequence_number"]
 
     def read_gap(self, gap: dict[str, int]) -> None:
         first, last = gap["from_sequence_number"], gap["to_sequence_number"]
@@ -115,14 +119,14 @@ class DirectStream(RuleBasedStateMachine):
         for verb, types in (("subscribe", patterns), ("unsubscribe", client.patterns)):
             gone = [type_ for type_ in types if verb == "subscribe" or type_ not in patterns]
             message = msgspec.json.encode({"type": verb, "types": gone}).decode()
-            client.outlet.answer(client.session.handle(message))
+            client.outlet.answer(encode(client.session.handle(message)), in_order=True)
         client.patterns = patterns
 
     @rule(index=PICK)
     def ping(self, index: int) -> None:
         """Answered at once, in the middle of a turn; the answer may be what fills the transport."""
         client = self.pick(index)
-        client.outlet.answer(client.session.handle('{"type":"ping"}'))
+        client.outlet.answer(encode(client.session.handle('{"type":"ping"}')))
 
     @rule(index=PICK)
     def beat(self, index: int) -> None:
