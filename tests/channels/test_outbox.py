@@ -68,6 +68,8 @@ async def test_what_is_in_flight_is_bounded_by_count_and_by_bytes(
     first, *_ = hand_over(outbox)
     assert (outbox.waiting, outbox.in_flight) == (2, 3)
     outbox.store(answer(outbox, first), 1)
+    assert hand_over(outbox) == []  # the bus has yet to catch up
+    outbox.seen(make_event(1))
     assert len(hand_over(outbox)) == 1
     monkeypatch.setattr(module, "MAX_IN_FLIGHT", 100)
     monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 1)
@@ -121,7 +123,8 @@ async def test_each_ends_by_its_deadline_and_says_how_far_it_came(outbox: Outbox
     outbox.expire(4.9)
     assert not any(future.done() for future in (stored, in_flight, waiting, later))
     outbox.expire(5.0)
-    assert "away for 5 s: it was not published" in why(waiting)
+    assert "it waited 5 s for NATS" in why(waiting)
+    assert "it was not published" in why(waiting)
     assert "did not answer within 5 s: it may have been published" in why(in_flight)
     assert "keeps it as number 9" in why(stored)
     assert (later.done(), outbox.unknown, outbox.in_flight) == (False, 2, 0)
@@ -134,6 +137,17 @@ async def test_what_was_refused_ends_by_its_deadline_too(outbox: Outbox) -> None
     assert outbox.waiting == 1
     outbox.expire(5.0)
     assert "it was not published" in why(future)
+
+
+async def test_what_was_refused_does_not_wait_for_others_beyond_its_deadline(
+    outbox: Outbox,
+) -> None:
+    future, later = add(outbox), add(outbox, now=4.0)
+    outbox.refuse(answer(outbox, hand_over(outbox)[0]))
+    outbox.expire(5.0)
+    assert "it was not published" in why(future)
+    assert (later.done(), outbox.in_flight) == (False, 1)
+    later.cancel()
 
 
 async def test_an_answer_after_the_deadline_changes_nothing(outbox: Outbox) -> None:
