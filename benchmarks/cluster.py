@@ -7,6 +7,7 @@
 import argparse
 import os
 import re
+import resource
 import select
 import subprocess
 import sys
@@ -43,12 +44,13 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """How long and how large; small is what its test takes."""
 
     runs: int = 5
-    seconds: float = 3.0
+    fresh_runs: int = 3  # where each run has gateways of its own
+    seconds: float = 2.0
     paced_clients: int = 10
     clients: tuple[int, ...] = (100, 1000)
 
 
-SMALL = Scale(runs=1, seconds=0.3, clients=(10,))
+SMALL = Scale(runs=1, fresh_runs=1, seconds=0.3, clients=(10,))
 Run = Callable[[], Figures]
 
 
@@ -177,13 +179,15 @@ def fan_out(scale: Scale, clients: int) -> Result:
             return FanOut(servers, clients).run(order)
 
     contenders = {name: lambda name=name: run(name) for name in peers}
-    return in_turn("fan-out", str(clients), scale.runs, contenders)
+    return in_turn("fan-out", str(clients), scale.fresh_runs, contenders)
 
 
 def measure(scale: Scale) -> Results:
     """All of it."""
     results = Results(machine={**machine(), "nats-py": version("nats-py"), "nats": _nats()})
     everywhere = os.sched_getaffinity(0)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, nats(Path(folder)) as url:
         results.replace("publish", [publishes(url, scale)])
         os.sched_setaffinity(0, {READER_CORE})

@@ -19,7 +19,7 @@ from app.channels.backend import BackendStatus
 from app.channels.bus import Contents, EventBus
 from app.channels.follower import Follower
 from app.channels.horizon import Horizon
-from app.channels.nats_connection import TROUBLE, Lost, connection, first_to_end
+from app.channels.nats_connection import RETRY_S, TROUBLE, Lost, connection, first_to_end
 from app.channels.outbox import Outbox
 from app.channels.sender import Sender
 from app.errors import SettingsError, UnavailableError
@@ -28,7 +28,6 @@ from app.settings import PREFIX, Settings
 
 START_WAIT_S = 15.0  # a gateway and its NATS may be started at the same moment
 STOP_WAIT_S = 2.0  # for publishes that NATS has not answered yet
-RETRY_S = 0.25
 TICK_S = 0.1  # how exactly deadlines of publishes are kept
 BODY_MARGIN_BYTES = 1024  # what a message holds beside data and metadata
 _log = structlog.get_logger("sightline.jetstream")
@@ -235,6 +234,7 @@ def _cannot_be_used(trouble: BaseException | None) -> str:
     if isinstance(trouble, stream.RefusedError):
         remedy = (
             f"correct {PREFIX}NATS_REPLICAS, {PREFIX}NATS_MAX_AGE_S or {PREFIX}NATS_MAX_BYTES,"
-            " or give NATS the servers and the room that they ask for"
+            " or give NATS the servers and the room that they ask for; where subjects overlap, use"
+            " an account of its own"
         )
     return f"NATS cannot be used ({_said(trouble)}): {remedy}"

@@ -16,6 +16,7 @@ from app.channels import stream
 from app.errors import UnavailableError
 
 PING_INTERVAL_S = 10
+RETRY_S = 0.25
 CLOSE_WAIT_S = 1.0
 TROUBLE = (NatsError, OSError, TimeoutError, UnavailableError)  # what a log that is away raises
 _log = structlog.get_logger("sightline.nats")
@@ -45,24 +46,31 @@ async def connection(urls: str) -> AsyncIterator[tuple[Client, Lost]]:
     """Connect to one of `urls`, separated by commas; closed at once when the block ends.
 
     Raises:
-        nats.errors.Error, OSError, TimeoutError: it cannot be reached now, or refuses.
+        nats.errors.Error, OSError: it cannot be reached now, or refuses.
     """
     client, lost = Client(), Lost()
+    reason = "NATS does not answer"
 
     async def on_error(error: Exception) -> None:
-        _log.debug("nats_error", error=str(error))
+        nonlocal reason
+        reason = str(error) or type(error).__name__
+        _log.debug("nats_error", error=reason)
 
     try:
-        async with asyncio.timeout(stream.REQUEST_TIMEOUT_S):
-            await client.connect(
-                urls.split(","),
-                name="sightline",
-                allow_reconnect=False,
-                connect_timeout=1,
-                ping_interval=PING_INTERVAL_S,
-                closed_cb=lost.on_closed,
-                error_cb=on_error,
-            )
+        try:
+            async with asyncio.timeout(stream.REQUEST_TIMEOUT_S):
+                await client.connect(
+                    urls.split(","),
+                    name="sightline",
+                    allow_reconnect=False,
+                    reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it only sleeps so long
+                    connect_timeout=1,
+                    ping_interval=PING_INTERVAL_S,
+                    closed_cb=lost.on_closed,
+                    error_cb=on_error,
+                )
+        except TimeoutError:
+            raise ConnectionError(reason) from None
         yield client, lost
     finally:
         await _close(client)
