@@ -55,6 +55,7 @@ class Publish:
     def fail(self, why: str) -> None:
         if not self.future.done():
             self.future.set_exception(UnavailableError(why))
+            self.future.exception()  # read: asyncio need not complain where the caller has gone
 
 
 class Outbox:

@@ -1,6 +1,7 @@
 """Publishes on their way: in order, bounded, and each says in the end how far it came."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -166,6 +167,17 @@ async def test_a_cancelled_call_still_goes_its_way(outbox: Outbox) -> None:
     add(outbox).cancel()
     outbox.close("the end")
     assert outbox.waiting == 0
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_error_of_the_loop(
+    outbox: Outbox,
+) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+    add(outbox)
+    outbox.expire(5.0)
+    gc.collect()
+    assert complaints == []
 
 
 async def test_two_calls_with_one_key_end_with_the_same_event(outbox: Outbox) -> None:

@@ -463,7 +463,7 @@ async def test_a_stream_that_lost_its_tail_is_told_like_a_restart(
     await rig.publish(3)
     rig.bus.begin(rig.bus.epoch, 50)  # as if it had followed further than the stream now reaches
     backend_of(rig)._follower.end("test")
-    await until(lambda: rig.restarts)
+    await until(lambda: rig.restarts, 15)
     assert rig.bus.head == 3
     assert await rig.publish(1) == [4]
 
