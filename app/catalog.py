@@ -18,10 +18,10 @@ from app.errors import InvalidDataError, UnknownEventTypeError
 TYPE_PATTERN = re.compile(r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")
 MAX_TYPE_LENGTH = 64
 REFERENCE = "docs/events.md"
+MAX_ACCEPTED = 4096  # types of extra namespaces are the publishers' to invent: forget, never grow
 
 _MAX_SHOWN = 80
 _REF_TEMPLATE = "#/$defs/{name}"
-_AnyObject = dict[str, object]
 
 Identifier = str | int
 _StructType = TypeVar("_StructType", bound=type[msgspec.Struct])
@@ -450,6 +450,7 @@ class Catalog:
     def __init__(self, extra_namespaces: Collection[str] = ()) -> None:
         self._extra_namespaces = frozenset(extra_namespaces)
         self._structs = {name: registration.struct for name, registration in _REGISTRY.items()}
+        self._accepted: set[str] = set()  # well-formed types of extra namespaces, seen before
 
     def check(self, type_: str, fields: dict[str, object]) -> None:
         """Raise unless `type_` is accepted and `fields`, as decoded from JSON, are data for it.
@@ -459,20 +460,29 @@ class Catalog:
             InvalidDataError: the message names the field.
         """
         struct = self._structs.get(type_)
-        try:
-            if struct is not None:
-                try:
-                    msgspec.convert(fields, struct)
-                except msgspec.ValidationError:  # a third of the speed; only a few structs need it
-                    msgspec.convert(fields, struct, str_keys=True)
-            elif self._is_extra(type_):
-                msgspec.convert(fields, _AnyObject)
-            else:
+        if struct is None:
+            if type_ not in self._accepted and not self._is_extra(type_):
                 raise UnknownEventTypeError(self._unknown(type_))
+            return  # any object is data for it
+        try:
+            try:
+                msgspec.convert(fields, struct)
+            except msgspec.ValidationError:  # a third of the speed; only a few structs need it
+                msgspec.convert(fields, struct, str_keys=True)
         except (msgspec.ValidationError, RecursionError) as error:
             raise InvalidDataError(
                 f"data of event type {_show(type_)} is invalid: {error}; see {REFERENCE}"
             ) from error
+
+    @property
+    def extra_namespaces(self) -> frozenset[str]:
+        """The namespaces in which any well-formed type is accepted."""
+        return self._extra_namespaces
+
+    @property
+    def structs(self) -> Mapping[str, type[msgspec.Struct]]:
+        """The struct of each type's data."""
+        return self._structs
 
     def type_of(self, struct: type[msgspec.Struct]) -> str:
         """The event type whose data `struct` describes."""
@@ -497,7 +507,12 @@ class Catalog:
         ]
 
     def _is_extra(self, type_: str) -> bool:
-        return type_.partition(".")[0] in self._extra_namespaces and _well_formed(type_)
+        if type_.partition(".")[0] not in self._extra_namespaces or not _well_formed(type_):
+            return False
+        if len(self._accepted) >= MAX_ACCEPTED:
+            self._accepted.clear()
+        self._accepted.add(type_)
+        return True
 
     def _unknown(self, type_: str) -> str:
         if type_.partition(".")[0] in self._extra_namespaces:
@@ -519,8 +534,19 @@ def _show(value: str) -> str:
     return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."
 
 
+def schema_hook(type_: type) -> dict[str, object]:
+    """The schema of what msgspec has none for: any JSON, or a field that must not be there."""
+    if type_ in (object, msgspec.Raw):
+        return {"description": "Any JSON value."}
+    if type_ is UnsetType:
+        return {"not": {}}
+    raise NotImplementedError
+
+
 def _schema_of(struct: type[msgspec.Struct]) -> dict[str, object]:
-    _, components = msgspec.json.schema_components([struct], ref_template=_REF_TEMPLATE)
+    _, components = msgspec.json.schema_components(
+        [struct], schema_hook=schema_hook, ref_template=_REF_TEMPLATE
+    )
     schema: dict[str, object] = dict(components.pop(struct.__name__))
     if components:
         schema["$defs"] = components
@@ -584,10 +610,17 @@ def _type_name(schema: Mapping[str, object]) -> str:
     if "anyOf" in schema:
         choices = msgspec.convert(schema["anyOf"], list[dict[str, object]])
         return " or ".join(_type_name(choice) for choice in choices)
+    if "enum" in schema:
+        return " or ".join(
+            f"`{json.dumps(value)}`" for value in msgspec.convert(schema["enum"], list[object])
+        )
     if schema.get("type") == "array":
-        return f"array of {_type_name(msgspec.convert(schema['items'], dict[str, object]))}"
-    return str(schema.get("type", "any"))
+        items = msgspec.convert(schema.get("items", {}), dict[str, object])
+        return f"array of {_type_name(items)}"
+    return "object" if "$ref" in schema else str(schema.get("type", "any"))
 
 
-if __name__ == "__main__":
-    print(to_markdown(), end="")
+if __name__ == "__main__":  # this is a copy then: events are declared to the module itself
+    from app import catalog, generated
+
+    generated.print_generated(catalog.to_markdown)

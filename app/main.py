@@ -6,7 +6,7 @@ connection takes it from there and sends it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 
 import structlog
@@ -16,6 +16,7 @@ from litestar.di import Provide
 
 from app import log
 from app.api import events, login, metrics, pages, status, stream
+from app.asyncapi import to_asyncapi
 from app.auth.denial import Door, http_refusal, remember
 from app.auth.guards import require_credential
 from app.auth.tokens import Keyring
@@ -30,6 +31,8 @@ from app.errors import CLOSE_RESTART, SettingsError
 from app.events import Clock
 from app.flood import tell_left_out
 from app.metrics import Counters, watch_lag
+from app.openapi import to_openapi
+from app.schemas import to_text
 from app.settings import Settings
 from app.sources.git import GitSource
 from app.sources.workspace import WorkspaceSource
@@ -51,6 +54,10 @@ def keyring_of(state: State) -> Keyring:
 
 def _given(value: object) -> Provide:
     return Provide(lambda: value, sync_to_thread=False, use_cache=True)
+
+
+def _lazily(make: Callable[[], object]) -> Provide:
+    return Provide(make, sync_to_thread=False, use_cache=True)
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
@@ -123,6 +130,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             status.health,
             status.session,
             status.catalog,
+            status.openapi_document,
+            status.asyncapi_document,
             status.upgrade_required,
             metrics.metrics,
         ],
@@ -134,6 +143,8 @@ def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
             "registry": _given(registry),
             "settings": _given(settings),
             "catalog": _given(catalog),
+            "openapi": _lazily(lambda: to_text(to_openapi(catalog))),
+            "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
             "counters": _given(counters),
             "keyring": Provide(keyring_of, sync_to_thread=False),
         },

@@ -25,7 +25,7 @@ class Histogram(msgspec.Struct):
 class Counters(msgspec.Struct):
     """Counts since the start. One per gateway, shared by the rooms that count."""
 
-    published: Counter[str] = msgspec.field(default_factory=Counter)  # events by namespace
+    published: dict[str, int] = msgspec.field(default_factory=dict)  # events by namespace
     delivered: int = 0  # events handed to consumers, replayed ones among them
     replayed: int = 0  # events promised to clients that came back
     dropped: Counter[str] = msgspec.field(default_factory=Counter)  # events lost, by gap reason

@@ -8,6 +8,7 @@ many events its slowest client has read, and the publisher pauses while it would
 import asyncio
 import itertools
 import mmap
+import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,7 @@ from benchmarks.sampler import sampled
 
 PROGRESS = "progress"  # the file of shared memory in the folder of argv[1]
 PROGRESS_BYTES = 4
+BACKLOG = 2048  # of every uvicorn here: the reader opens many connections at once
 Publish = Callable[[str, Fields, Fields], Awaitable[object]]
 
 
@@ -80,11 +82,13 @@ def say(answer: object) -> None:
 async def serve_uvicorn(config: uvicorn.Config, publish: Publish) -> None:
     """Serve with uvicorn on a free port and carry out orders."""
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve([listener]))
     while not server.started:
         await asyncio.sleep(0.01)
         if serving.done():
             raise SystemExit("the server did not start")
-    await Orders(publish).carry_out(server.servers[0].sockets[0].getsockname()[1])
+    listener.listen(BACKLOG)  # asyncio has set it to the number of accepts in one turn
+    await Orders(publish).carry_out(listener.getsockname()[1])
     server.should_exit = True
     await serving

@@ -48,15 +48,15 @@ def make_bus(
 
 
 def contents(data: bytes = b"{}") -> Contents:
-    """What follows the number in an event, as the publisher would have made it."""
-    return (b'"data":', data, b',"metadata":{}}')
+    """What an event holds, as the publisher would have encoded it."""
+    return (data, b"{}")
 
 
 def make_event(number: int, type_: str = "a.x", at: float = 0.0, data: bytes = b"{}") -> Event:
     """An event as the bus would have made it."""
     stamp = "2026-11-22T21:00:00.123Z"
-    head = f'{{"type":"{type_}","timestamp":"{stamp}","sequence_number":{number},'
-    return Event(type_, stamp, number, at, head.encode() + b"".join(contents(data)))
+    head = f'{{"type":"{type_}","timestamp":"{stamp}","sequence_number":{number},"data":'
+    return Event(type_, stamp, number, at, head.encode() + data + b',"metadata":{}}')
 
 
 def publish(bus: EventBus, *types: str, data: bytes = b"{}") -> list[Event]:

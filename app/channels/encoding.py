@@ -26,7 +26,7 @@ def encode(name: str, value: Fields | msgspec.Struct) -> tuple[bytes, dict[str, 
             message begins with `name`.
     """
     try:
-        plain = _plain(value) if isinstance(value, msgspec.Struct) else value
+        plain: object = value if type(value) is dict else _plain(value)
         # Most data is flat: then it is several times as fast, and `plain` is what a reader sees.
         if type(plain) is dict and _is_flat(plain):
             return _encode(plain), plain
@@ -50,6 +50,8 @@ def _is_flat(fields: dict[str, object]) -> bool:
     return True
 
 
-def _plain(data: msgspec.Struct) -> object:
+def _plain(data: Fields | msgspec.Struct) -> object:
+    if not isinstance(data, msgspec.Struct):
+        return data
     # Bytes stay bytes, for the encoder to refuse: as base64 they would go out unasked.
     return msgspec.to_builtins(data, builtin_types=(bytes, bytearray, memoryview))

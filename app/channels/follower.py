@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from app.channels.bus import EventBus
+from app.channels.bus import Contents, EventBus
 from app.channels.message import read_message
 from app.channels.stream import StreamInfo, request, seconds
 from app.events import Event
@@ -234,9 +234,7 @@ class Follower:
             self.end("tail")  # what is behind it seems to be deleted: begin again there to know
 
 
-def _in_its_place(
-    number: int, stored_at: float, error: ValueError
-) -> tuple[str, str, tuple[bytes, ...]]:
+def _in_its_place(number: int, stored_at: float, error: ValueError) -> tuple[str, str, Contents]:
     """An event under the number of a message that is none: the same one on every gateway."""
     said = {
         "message": f"message {number} of the stream is not an event: {error}",
@@ -248,5 +246,5 @@ def _in_its_place(
     return (
         "system.error",
         timestamp,
-        (b'"data":', msgspec.json.encode(said), b',"metadata":{}}'),
+        (msgspec.json.encode(said), b"{}"),
     )

@@ -35,7 +35,7 @@ def subject_of(type_: str) -> str:
 
 def encode_body(timestamp: str, contents: Contents) -> bytes:
     """The message that keeps an event."""
-    return b"".join((b'{"timestamp":"', timestamp.encode(), b'",', *contents))
+    return b'{"timestamp":"%b","data":%b,"metadata":%b}' % (timestamp.encode(), *contents)
 
 
 def read_message(subject: str, body: bytes) -> tuple[str, str, Contents]:
@@ -58,7 +58,7 @@ def read_message(subject: str, body: bytes) -> tuple[str, str, Contents]:
     data, metadata = bytes(found.data), bytes(found.metadata)
     if not (data.startswith(b"{") and metadata.startswith(b"{")):
         raise ValueError("no event: data and metadata are not both objects")
-    return type_, found.timestamp, (b'"data":', data, b',"metadata":', metadata, b"}")
+    return type_, found.timestamp, (data, metadata)
 
 
 def read_event(subject: str, body: bytes, number: int) -> Event:

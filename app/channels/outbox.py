@@ -43,9 +43,9 @@ class Publish:
 
     def is_kept_in(self, event: Event) -> bool:
         """Whether `event` is this one, as far as can be seen."""
-        rest = memoryview(self.body)[len(encode_body(self.timestamp, ())) :]
+        contents = self.body.partition(b",")[2]  # behind the timestamp, as in the event
         return (event.type, event.timestamp) == (self.type, self.timestamp) and (
-            event.encoded.endswith(rest)
+            event.encoded.endswith(contents)
         )
 
     def resolve(self, event: Event) -> None:

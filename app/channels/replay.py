@@ -51,18 +51,21 @@ class ReplayStore:
         if number != self.head + 1:
             raise ValueError(f"expected number {self.head + 1}, got {number}")
         self.head = number
-        self._events.append(event)
+        events = self._events
+        events.append(event)
         self._bytes += len(event.encoded)
-        self.expire(event.accepted_at)
+        oldest_kept = event.accepted_at - self._window_s
+        while (
+            self._bytes > self._max_bytes
+            or len(events) > self._max_events
+            or (events and events[0].accepted_at < oldest_kept)
+        ):
+            self._bytes -= len(events.popleft().encoded)
 
     def expire(self, now: float) -> None:
-        """Drop what is older than the window at `now`, or over the memory bounds."""
+        """Drop what is older than the window at `now`."""
         oldest_kept = now - self._window_s
-        while self._events and (
-            self._events[0].accepted_at < oldest_kept
-            or len(self._events) > self._max_events
-            or self._bytes > self._max_bytes
-        ):
+        while self._events and self._events[0].accepted_at < oldest_kept:
             self._bytes -= len(self._events.popleft().encoded)
 
     @property
