@@ -55,8 +55,8 @@ async def alone(url: str, seconds: float, size: int) -> float:
     await look(client, wanted(settings(Path(), url)))
     jetstream = client.jetstream(publish_async_max_pending=PIPELINED)
     _, data, _ = next(feed(Order(size=size)))
-    contents = (b'"data":', json.dumps(data).encode(), b',"metadata":{}}')
-    body, subject = encode_body(Clock().timestamp(), contents), subject_of(TYPE)
+    body = encode_body(Clock().timestamp(), (json.dumps(data).encode(), b"{}"))
+    subject = subject_of(TYPE)
     published, began = 0, time.monotonic()
     while time.monotonic() - began < seconds:
         await jetstream.publish_async(subject, body, wait_stall=10)

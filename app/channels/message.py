@@ -68,12 +68,13 @@ def read_event(subject: str, body: bytes, number: int) -> Event:
         ValueError: as `read_message`.
     """
     type_, timestamp, contents = read_message(subject, body)
-    head = b'{"type":"%s","timestamp":"%s","sequence_number":%d,' % (
+    encoded = b'{"type":"%b","timestamp":"%b","sequence_number":%d,"data":%b,"metadata":%b}' % (
         type_.encode(),
         timestamp.encode(),
         number,
+        *contents,
     )
-    return Event(type_, timestamp, number, 0.0, b"".join((head, *contents)))
+    return Event(type_, timestamp, number, 0.0, encoded)
 
 
 @lru_cache(maxsize=4096)
