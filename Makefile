@@ -78,6 +78,10 @@ $(VENV)/.bench: requirements-bench.lock $(STAMP)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
 	@touch $@
 
+bench-cluster: install ## measure the gateway on NATS JetStream, with one and two gateways (3 minutes)
+	$(BIN)/python -m benchmarks.cluster
+	$(BIN)/python -m benchmarks.million
+
 MINUTES ?= 10
 
 soak: install ## mixed load with faults for MINUTES=10, and an exact sum for every client

@@ -23,11 +23,12 @@ def free_ports(count: int) -> list[int]:
 class NatsServer:
     """One server; what it stores outlives `kill`."""
 
-    def __init__(self, folder: Path, port: int | None = None, *options: str) -> None:
+    def __init__(self, folder: Path | None, port: int | None = None, *options: str) -> None:
+        """`folder` is None where a configuration among the options names one."""
         self.port = port or free_ports(1)[0]
         self.url = f"nats://127.0.0.1:{self.port}"
         self._command = [str(BINARY), "-a", "127.0.0.1", "-p", str(self.port), "-js"]
-        self._command += ["-sd", str(folder), *options]
+        self._command += [*options] if folder is None else ["-sd", str(folder), *options]
         self.start()
 
     def start(self) -> None:

@@ -107,7 +107,7 @@ class Follower:
         self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._since_pause = 0
         self._heard_at = bus.clock.monotonic()
-        # From the server's clock to ours, so that an event's age is right on a wrong clock too.
+        # From the server's clock to ours, so that the age of what was there before us is right.
         self._to_monotonic = self._heard_at - seconds(stream.ts)
 
     async def run(self, window_s: float, max_events: int) -> str:
@@ -224,7 +224,9 @@ class Follower:
         except ValueError as error:
             _log.error("foreign_message", sequence_number=number, error=str(error))
             type_, timestamp, contents = _in_its_place(number, stored_at, error)
-        accepted_at = min(self._heard_at, stored_at + self._to_monotonic)
+        accepted_at = self._heard_at
+        if not self._is_caught_up:  # live events are new, wherever the server's clock jumps
+            accepted_at = min(accepted_at, stored_at + self._to_monotonic)
         self._seen(self._bus.accept(type_, timestamp, number, contents, accepted_at))
         if number >= self._stream.state.last_seq:
             self._on_caught_up()

@@ -10,6 +10,7 @@ from functools import lru_cache
 import msgspec
 
 from app.channels.bus import Contents
+from app.events import Event
 from app.filters import MAX_TYPE_LENGTH
 
 ROOT = "sightline.events"
@@ -58,6 +59,22 @@ def read_message(subject: str, body: bytes) -> tuple[str, str, Contents]:
     if not (data.startswith(b"{") and metadata.startswith(b"{")):
         raise ValueError("no event: data and metadata are not both objects")
     return type_, found.timestamp, (data, metadata)
+
+
+def read_event(subject: str, body: bytes, number: int) -> Event:
+    """The event of a message that is not on its way through the bus.
+
+    Raises:
+        ValueError: as `read_message`.
+    """
+    type_, timestamp, contents = read_message(subject, body)
+    encoded = b'{"type":"%b","timestamp":"%b","sequence_number":%d,"data":%b,"metadata":%b}' % (
+        type_.encode(),
+        timestamp.encode(),
+        number,
+        *contents,
+    )
+    return Event(type_, timestamp, number, 0.0, encoded)
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,7 @@ from app.events import Event
 MAX_WAITING = 10_000  # publishes, and
 MAX_WAITING_BYTES = 64 * 1024 * 1024  # their bodies: above either, a publish fails at once
 MAX_IN_FLIGHT = 1024  # publishes, and
-MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024  # their bodies, before NATS must answer the first
+MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024  # their bodies, before the first must be back on the bus
 RETRY_S = 0.1  # pause after NATS said that nobody takes messages, as while it elects a leader
 MAYBE = (
     "it may have been published: publish again only if twice does no harm,"
@@ -55,6 +55,7 @@ class Publish:
     def fail(self, why: str) -> None:
         if not self.future.done():
             self.future.set_exception(UnavailableError(why))
+            self.future.exception()  # read: asyncio need not complain where the caller has gone
 
 
 class Outbox:
@@ -67,12 +68,13 @@ class Outbox:
         self._calls = 0
         self._waiting: deque[Publish] = deque()  # in order, not yet handed over
         self._waiting_bytes = 0
-        self._in_flight: dict[int, Publish] = {}  # by order
-        self._in_flight_bytes = 0
+        self._in_flight: dict[int, Publish] = {}  # by order, not yet answered
         self._refused: list[Publish] = []  # not stored for sure; waits for those in flight to end
         self._newest_stored = 0  # the highest order that NATS has taken
         self._resume_at = 0.0
         self._stored: dict[int, list[Publish]] = {}  # by number, not yet seen on the bus
+        self._stored_count = 0
+        self._in_flight_bytes = 0  # of those in flight and stored: a bus that lags holds up both
 
     @property
     def waiting(self) -> int:
@@ -82,7 +84,7 @@ class Outbox:
     @property
     def in_flight(self) -> int:
         """Publishes that NATS has not answered, or that the bus has not seen."""
-        return len(self._in_flight) + sum(map(len, self._stored.values()))
+        return len(self._in_flight) + self._stored_count
 
     def add(
         self, now: float, type_: str, timestamp: str, contents: Contents, key: str | None
@@ -109,7 +111,7 @@ class Outbox:
             self._refused
             or not self._waiting
             or now < self._resume_at
-            or len(self._in_flight) >= MAX_IN_FLIGHT
+            or self.in_flight >= MAX_IN_FLIGHT
             or self._in_flight_bytes >= MAX_IN_FLIGHT_BYTES
         ):
             return None
@@ -147,20 +149,35 @@ class Outbox:
         """NATS has it under `number`: it waits for the bus to get there."""
         self._newest_stored = max(self._newest_stored, publish.order)
         self._stored.setdefault(number, []).append(publish)
+        self._stored_count += 1
+        self._in_flight_bytes += len(publish.body)
 
     def seen(self, event: Event) -> None:
         """Resolve what the bus has just fanned out under this event's number."""
-        if self._stored:
-            for publish in self._stored.pop(event.sequence_number, ()):
-                publish.resolve(event)
+        for publish in self._take_stored(event.sequence_number):
+            publish.resolve(event)
+
+    def _take_stored(self, number: int) -> list[Publish]:
+        taken = self._stored.pop(number, [])
+        for publish in taken:
+            self._stored_count -= 1
+            self._in_flight_bytes -= len(publish.body)
+        return taken
 
     def expire(self, now: float) -> None:
         """End what is past its deadline, and say how far it came."""
         self._take_back(now)
+        late = [publish for publish in self._refused if publish.deadline <= now]
+        self._refused = [publish for publish in self._refused if publish.deadline > now]
         while self._waiting and self._waiting[0].deadline <= now:
             publish = self._waiting.popleft()
             self._waiting_bytes -= len(publish.body)
-            publish.fail(f"NATS was away for {self._wait_s:g} s: it was not published")
+            late.append(publish)
+        for publish in late:
+            publish.fail(
+                f"it waited {self._wait_s:g} s for NATS, which is away or too slow:"
+                " it was not published"
+            )
         for order, publish in list(self._in_flight.items()):
             if publish.deadline > now:
                 break
@@ -169,7 +186,7 @@ class Outbox:
             publish.fail(f"NATS did not answer within {self._wait_s:g} s: {MAYBE}")
         for number, stored in list(self._stored.items()):
             if stored[0].deadline <= now:
-                for publish in self._stored.pop(number):
+                for publish in self._take_stored(number):
                     self.unknown += 1
                     publish.fail(
                         f"NATS keeps it as number {number}, which did not come back to this"
@@ -178,11 +195,10 @@ class Outbox:
 
     def forget_stored(self, why: str) -> None:
         """End what waits for numbers that will not come: they were another incarnation's."""
-        for stored in self._stored.values():
-            for publish in stored:
+        for number in tuple(self._stored):
+            for publish in self._take_stored(number):
                 self.unknown += 1
                 publish.fail(f"{why}: {MAYBE}")
-        self._stored.clear()
 
     def close(self, why: str) -> None:
         """End everything."""

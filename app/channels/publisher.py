@@ -83,8 +83,13 @@ class EventPublisher:
             await asyncio.wait(waited)
             failed = [error for one in waited if (error := one.exception()) is not None]
             if failed:
+                if len(accepted) == 1:
+                    raise failed[0]
                 done = len(accepted) - len(failed)
-                raise UnavailableError(f"{done} of {len(accepted)} are published: {failed[0]}")
+                why = "; ".join(dict.fromkeys((str(failed[0]), str(failed[-1]))))
+                raise UnavailableError(
+                    f"{done} of {len(accepted)} are published; of the rest: {why}"
+                )
         return [one if isinstance(one, Event) else one.result() for one in accepted]
 
     def emit(

@@ -1,6 +1,7 @@
 """Publishes on their way: in order, bounded, and each says in the end how far it came."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -68,6 +69,8 @@ async def test_what_is_in_flight_is_bounded_by_count_and_by_bytes(
     first, *_ = hand_over(outbox)
     assert (outbox.waiting, outbox.in_flight) == (2, 3)
     outbox.store(answer(outbox, first), 1)
+    assert hand_over(outbox) == []  # the bus has yet to catch up
+    outbox.seen(make_event(1))
     assert len(hand_over(outbox)) == 1
     monkeypatch.setattr(module, "MAX_IN_FLIGHT", 100)
     monkeypatch.setattr(module, "MAX_IN_FLIGHT_BYTES", 1)
@@ -121,7 +124,8 @@ async def test_each_ends_by_its_deadline_and_says_how_far_it_came(outbox: Outbox
     outbox.expire(4.9)
     assert not any(future.done() for future in (stored, in_flight, waiting, later))
     outbox.expire(5.0)
-    assert "away for 5 s: it was not published" in why(waiting)
+    assert "it waited 5 s for NATS" in why(waiting)
+    assert "it was not published" in why(waiting)
     assert "did not answer within 5 s: it may have been published" in why(in_flight)
     assert "keeps it as number 9" in why(stored)
     assert (later.done(), outbox.unknown, outbox.in_flight) == (False, 2, 0)
@@ -134,6 +138,17 @@ async def test_what_was_refused_ends_by_its_deadline_too(outbox: Outbox) -> None
     assert outbox.waiting == 1
     outbox.expire(5.0)
     assert "it was not published" in why(future)
+
+
+async def test_what_was_refused_does_not_wait_for_others_beyond_its_deadline(
+    outbox: Outbox,
+) -> None:
+    future, later = add(outbox), add(outbox, now=4.0)
+    outbox.refuse(answer(outbox, hand_over(outbox)[0]))
+    outbox.expire(5.0)
+    assert "it was not published" in why(future)
+    assert (later.done(), outbox.in_flight) == (False, 1)
+    later.cancel()
 
 
 async def test_an_answer_after_the_deadline_changes_nothing(outbox: Outbox) -> None:
@@ -152,6 +167,17 @@ async def test_a_cancelled_call_still_goes_its_way(outbox: Outbox) -> None:
     add(outbox).cancel()
     outbox.close("the end")
     assert outbox.waiting == 0
+
+
+async def test_a_failure_that_nobody_waits_for_any_more_is_no_error_of_the_loop(
+    outbox: Outbox,
+) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+    add(outbox)
+    outbox.expire(5.0)
+    gc.collect()
+    assert complaints == []
 
 
 async def test_two_calls_with_one_key_end_with_the_same_event(outbox: Outbox) -> None:

@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -296,3 +296,28 @@ async def test_each_event_of_many_goes_to_the_backend_with_its_own_key() -> None
     await publisher.publish_all([error, error], ["a", None])
     await publisher.publish_all([error])
     assert backend.keys == ["a", None, None]
+
+
+async def test_an_array_that_failed_half_way_says_how_far_each_end_of_it_came() -> None:
+    whys = [None, "it may have been published", "it was not published"]
+
+    class Failing(MemoryBackend):
+        def submit(self, *event: Any) -> Any:
+            why = whys.pop(0)
+            if why is None:
+                return super().submit(*event)
+            future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+            future.set_exception(UnavailableError(why))
+            return future
+
+    bus = make_bus(FakeClock())
+    publisher = EventPublisher(Failing(bus), Catalog(["plugin"]), bus.clock, 1000)
+    up: tuple[str, Any, Any] = ("plugin.up", {}, {})
+    with pytest.raises(UnavailableError) as caught:
+        await publisher.publish_all([up, up, up])
+    assert str(caught.value) == (
+        "1 of 3 are published; of the rest: it may have been published; it was not published"
+    )
+    whys.append("it may have been published")
+    with pytest.raises(UnavailableError, match=r"^it may have been published$"):
+        await publisher.publish_all([up])

@@ -5,9 +5,10 @@ import json
 import os
 import random
 import signal
+import ssl
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,45 @@ HEADERS = {"X-Session-Token": TOKEN}
 START_S = 40
 
 
-class GatewayProcess:
+class Address:
+    """Where clients connect and publish: one gateway, or a proxy before several."""
+
+    def __init__(self, port: int, host: str = "", tls: ssl.SSLContext | None = None) -> None:
+        self.port = port
+        self.host = host or f"127.0.0.1:{port}"  # what clients think that they talk to
+        self.tls = tls
+        self.base = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+    def http(self, **options: Any) -> httpx.AsyncClient:
+        """A client that shows the token."""
+        return httpx.AsyncClient(
+            base_url=self.base,
+            trust_env=False,
+            headers={**HEADERS, "Host": self.host},
+            verify=self.tls or False,
+            **options,
+        )
+
+    def socket(self, query: str = "", **options: Any) -> connect:
+        """A WebSocket that shows the token."""
+        return connect(
+            f"{'wss' if self.tls else 'ws'}://{self.host}/ws{query}",
+            **{
+                "host": "127.0.0.1",
+                "port": self.port,
+                "ssl": self.tls,
+                "additional_headers": HEADERS,
+                "proxy": None,
+                **options,
+            },
+        )
+
+
+class GatewayProcess(Address):
     """One `litestar run`."""
 
     def __init__(self, folder: Path, nats_url: str, **settings: str) -> None:
-        self.port = free_ports(1)[0]
-        self.base = f"http://127.0.0.1:{self.port}"
+        super().__init__(free_ports(1)[0])
         self._folder = folder
         self._settings = {
             "SESSION_TOKEN": TOKEN,
@@ -59,16 +93,23 @@ class GatewayProcess:
         return self
 
     async def ready(self) -> "GatewayProcess":
-        async with asyncio.timeout(START_S), httpx.AsyncClient(trust_env=False) as http:
+        async with asyncio.timeout(START_S), self.http() as http:
             while True:
                 assert self.process.returncode is None, self.log()
                 with suppress(httpx.HTTPError):
-                    if (await http.get(f"{self.base}/api/health")).status_code == 200:
+                    if (await http.get("/api/health")).status_code == 200:
                         return self
                 await asyncio.sleep(0.05)
 
     def log(self) -> str:
         return (self._folder / "gateway.log").read_text()
+
+    async def restart(self) -> None:
+        """As a service manager does it: SIGTERM, its end, a new process on the same port."""
+        self.process.terminate()
+        assert await self.process.wait() in (0, -signal.SIGTERM), self.log()
+        await self.start()
+        await self.ready()
 
     async def kill(self) -> None:
         if self.process.returncode is None:
@@ -82,17 +123,16 @@ class GatewayProcess:
         self.process.send_signal(signal.SIGCONT)
 
     async def session(self) -> dict[str, Any]:
-        async with httpx.AsyncClient(trust_env=False, headers=HEADERS) as http:
-            return (await http.get(f"{self.base}/api/session")).json()
+        async with self.http() as http:
+            return (await http.get("/api/session")).json()
 
 
 class Client:
     """Follows everything, resumes at any gateway, and keeps all that it was told, in order."""
 
-    def __init__(self, gateways: list[GatewayProcess], name: str, slow_s: float = 0) -> None:
+    def __init__(self, gateways: Sequence[Address], name: str) -> None:
         self._gateways = gateways
         self._name = name
-        self._slow_s = slow_s
         self.epoch: str | None = None
         self.position = 0
         self.delivered: list[tuple[str, int, int]] = []  # epoch, number, which publish
@@ -100,7 +140,7 @@ class Client:
         self.left: list[str] = []  # epochs that an `epoch_changed` led out of
         self.notices: list[str] = []
         self.closes: list[int | None] = []
-        self.gateway: GatewayProcess | None = None
+        self.gateway: Address | None = None
         self.task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
@@ -111,14 +151,11 @@ class Client:
             except (OSError, TimeoutError, ConnectionClosed, InvalidHandshake):
                 await asyncio.sleep(0.1)
 
-    async def _follow(self, gateway: GatewayProcess) -> None:
+    async def _follow(self, gateway: Address) -> None:
         query = f"?client_id={self._name}"
         if self.epoch is not None:
             query += f"&last_sequence_number={self.position}&epoch={self.epoch}"
-        url = f"ws://127.0.0.1:{gateway.port}/ws{query}"
-        async with connect(
-            url, additional_headers=HEADERS, proxy=None, max_queue=None, open_timeout=5
-        ) as socket:
+        async with gateway.socket(query, max_queue=None, open_timeout=5) as socket:
             connected = json.loads(await socket.recv())
             if self.epoch is None:
                 self.epoch, self.position = connected["epoch"], connected["sequence_number"]
@@ -126,8 +163,6 @@ class Client:
             try:
                 while True:
                     self._take(epoch, json.loads(await socket.recv()))
-                    if self._slow_s:
-                        await asyncio.sleep(self._slow_s)
             finally:
                 self.closes.append(socket.close_code)
 
@@ -165,11 +200,10 @@ class Client:
 class Load:
     """Publishes one event after the other by HTTP, in several loops, and keeps every answer."""
 
-    def __init__(
-        self, gateways: list[GatewayProcess], loops: int = 4, pause_s: float = 0.01
-    ) -> None:
+    def __init__(self, gateways: Sequence[Address], loops: int = 4, pause_s: float = 0.01) -> None:
         self.acknowledged: dict[tuple[str, int], int] = {}  # (epoch, number) of which publish
         self.refused: list[str] = []
+        self.unanswered = 0
         self._gateways = gateways
         self._pause_s = pause_s
         self._n = 0
@@ -177,15 +211,22 @@ class Load:
         self._tasks = [asyncio.create_task(self._run()) for _ in range(loops)]
 
     async def _run(self) -> None:
-        async with httpx.AsyncClient(trust_env=False, headers=HEADERS, timeout=30) as http:
+        async with AsyncExitStack() as stack:
+            clients: dict[Address, httpx.AsyncClient] = {}
             while not self._stopping:
                 self._n += 1
                 n, gateway = self._n, random.choice(self._gateways)
+                if gateway not in clients:
+                    clients[gateway] = await stack.enter_async_context(gateway.http(timeout=30))
                 event = {"type": "load.tick", "data": {"n": n}}
                 try:
-                    answer = await http.post(f"{gateway.base}/api/events", json=event)
+                    answer = await clients[gateway].post("/api/events", json=event)
                 except httpx.HTTPError:
-                    await asyncio.sleep(0.1)  # the gateway is gone: nobody knows
+                    self.unanswered += 1  # the gateway is gone: nobody knows
+                    await asyncio.sleep(0.1)
+                    continue
+                if answer.status_code == 502:  # a proxy says that its gateway is gone
+                    self.unanswered += 1
                     continue
                 said = answer.json()
                 if answer.status_code == 201:
@@ -204,7 +245,14 @@ class Load:
     async def reaches(self, more: int, timeout_s: float = 40) -> None:
         """Wait until that many more are acknowledged."""
         goal = len(self.acknowledged) + more
-        await holds(lambda: len(self.acknowledged) >= goal, timeout_s)
+
+        def reached() -> bool:
+            for task in self._tasks:
+                if task.done():
+                    task.result()  # it found something wrong
+            return len(self.acknowledged) >= goal
+
+        await holds(reached, timeout_s)
 
 
 async def holds(condition: Callable[[], object], timeout_s: float = 40) -> None:
@@ -274,13 +322,13 @@ class Fleet:
             await gateway.ready()
         return new
 
-    async def follow(self, gateways: list[GatewayProcess], count: int = 6) -> list[Client]:
+    async def follow(self, gateways: Sequence[Address], count: int = 6) -> list[Client]:
         new = [Client(gateways, f"c{len(self.clients) + i}") for i in range(count)]
         self.clients += new
         await holds(lambda: all(client.epoch for client in new))
         return new
 
-    def publish(self, gateways: list[GatewayProcess], **options: Any) -> Load:
+    def publish(self, gateways: Sequence[Address], **options: Any) -> Load:
         self.load = Load(gateways, **options)
         return self.load
 
@@ -326,10 +374,12 @@ class Proxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.mend()
         self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
 
     def cut(self) -> None:
         self._open.clear()
@@ -339,21 +389,23 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._open.wait()
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            writer.close()
+            return
         for source, sink in ((reader, far_writer), (far_reader, writer)):
             task = asyncio.create_task(self._pump(source, sink))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
+        try:
             while data := await source.read(65536):
                 await self._open.wait()
                 sink.write(data)
                 await sink.drain()
-        sink.close()
-
-
-def seconds_of_freeze() -> float:
-    """The full 20 s with SIGHTLINE_TEST_FULL=1 in the environment, else a shorter time."""
-    return 20.0 if os.environ.get("SIGHTLINE_TEST_FULL") else 7.0
+        except OSError:
+            pass
+        finally:
+            sink.close()

@@ -5,20 +5,24 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import nats
 import pytest
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
+from app.channels import follower, stream
 from app.channels import jetstream as module
 from app.channels.follower import Follower
 from app.channels.jetstream import JetStreamBackend
+from app.channels.outbox import Outbox
+from app.channels.sender import Sender
 from app.errors import SettingsError, UnavailableError
-from app.events import Gap, Position
+from app.events import Clock, Gap, Position
 from app.filters import EventFilter
 from tests.contract.conftest import MakeRig, Rig
 from tests.nats_server import NatsServer
-from tests.support import brief
+from tests.support import brief, contents, make_bus
 from tests.waiting import until
 
 
@@ -144,8 +148,10 @@ async def test_the_stream_is_made_as_the_settings_ask(
 async def test_no_nats_at_the_start_is_one_line_without_the_password(
     make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "START_WAIT_S", 0.6)
-    with pytest.raises(SettingsError, match="NATS cannot be used") as caught:
+    monkeypatch.setattr(module, "START_WAIT_S", 1)
+    with pytest.raises(
+        SettingsError, match=r"NATS cannot be used \(.*Connect call failed"
+    ) as caught:
         await make_rig("nats://user:hunter2@127.0.0.1:1")
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -316,6 +322,84 @@ async def test_a_position_ahead_of_a_lagging_gateway_is_looked_up(
     assert behind.bus.head == 5
 
 
+async def test_a_client_of_a_newer_epoch_is_waited_for_and_not_sent_back_to_the_old_one(
+    nats_url: str,
+    make_rig: MakeRig,
+    jetstream: JetStreamContext,
+    stream_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(follower, "QUIET_S", 60)  # by itself it would notice in a minute
+    behind = await make_rig(nats_url)
+    await behind.publish(3)
+    config = (await jetstream.stream_info(stream_name)).config
+    await jetstream.delete_stream(stream_name)
+    await jetstream.add_stream(config)
+    client = await nats.connect(nats_url)
+    newer = (await stream.look(client, backend_of(behind)._wanted)).epoch
+    await client.close()
+    await behind.backend.catch_up(Position(0, newer))
+    assert behind.bus.epoch == newer
+
+
+async def test_an_event_that_the_replay_log_forgot_before_the_answer_is_published_all_the_same(
+    nats_url: str, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = Sender._on_answer
+
+    async def late(self: Sender, message: Msg) -> None:
+        await until(lambda: self._bus.head)
+        await answered(self, message)
+
+    monkeypatch.setattr(Sender, "_on_answer", late)
+    rig = await make_rig(nats_url)
+    rig.bus._store._max_bytes = 1
+    event = await rig.publisher.publish("plugin.up", {"n": 1}, {"source": "s"})
+    assert (event.sequence_number, event.data, event.metadata) == (1, {"n": 1}, {"source": "s"})
+    assert rig.restarts == []
+
+
+async def test_a_jump_of_the_servers_clock_does_not_age_what_is_new(
+    nats_url: str, make_rig: MakeRig
+) -> None:
+    rig = await make_rig(nats_url)
+    backend_of(rig)._follower._to_monotonic -= 3600
+    await rig.publish(1)
+    replay = rig.bus.join(EventFilter(), Position(0, rig.bus.epoch))[1]
+    assert [brief(event) for event in replay.events] == [1]
+
+
+async def test_what_nats_does_not_grant_is_said_with_the_settings_that_ask_for_it(
+    nats_url: str, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "START_WAIT_S", 0.6)
+    with pytest.raises(SettingsError, match=r"replicas > 1 .*: correct SIGHTLINE_NATS_REPLICAS"):
+        await make_rig(nats_url, nats_replicas=3)
+
+
+async def test_a_start_that_is_cancelled_leaves_no_task(make_rig: MakeRig) -> None:
+    before = asyncio.all_tasks()
+    starting = asyncio.create_task(make_rig("nats://127.0.0.1:1"))
+    await until(lambda: len(asyncio.all_tasks()) > len(before) + 1)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    assert asyncio.all_tasks() == before
+
+
+async def test_an_answer_that_cannot_be_read_leaves_the_publish_to_its_deadline() -> None:
+    bus = make_bus(Clock())
+    outbox = Outbox(5, lambda: asyncio.get_running_loop().create_future())
+    outbox.add(0, "plugin.up", bus.clock.timestamp(), contents(), None)
+    publish = outbox.next(0)
+    assert publish is not None
+    with pytest.raises(msgspec.DecodeError):
+        await Sender(bus, outbox, "s", lambda why: None)._on_answer(
+            Msg(_client=None, subject=f"inbox.{publish.order}", data=b"no answer")
+        )
+    outbox.expire(10)
+    assert "may have been published" in str(publish.future.exception())
+
+
 @pytest.fixture
 def own_server(tmp_path: Path) -> AsyncIterator[NatsServer]:
     """A server that the test may harm."""
@@ -349,7 +433,7 @@ async def test_a_wait_over_its_bound_is_a_clear_error_and_not_published(
     rig.backend._outbox._wait_s = 0.5
     own_server.kill()
     await until(lambda: rig.states == [True, False])
-    with pytest.raises(UnavailableError, match=r"away for 0\.5 s: it was not published"):
+    with pytest.raises(UnavailableError, match=r"waited 0\.5 s for NATS.*: it was not published"):
         await rig.publisher.publish("plugin.up")
     own_server.start()
     await until(lambda: rig.states[-1], 10)
@@ -379,7 +463,7 @@ async def test_a_stream_that_lost_its_tail_is_told_like_a_restart(
     await rig.publish(3)
     rig.bus.begin(rig.bus.epoch, 50)  # as if it had followed further than the stream now reaches
     backend_of(rig)._follower.end("test")
-    await until(lambda: rig.restarts)
+    await until(lambda: rig.restarts, 15)
     assert rig.bus.head == 3
     assert await rig.publish(1) == [4]
 

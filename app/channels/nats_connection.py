@@ -1,0 +1,101 @@
+"""One connection to NATS, which ends with the first doubt.
+
+Never nats-py's own reconnecting: that keeps publishes in a buffer of its own and waits for a frozen
+server. Whoever holds a connection begins another one instead, and knows what is in doubt.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from app.channels import stream
+from app.errors import UnavailableError
+
+PING_INTERVAL_S = 10
+RETRY_S = 0.25
+CLOSE_WAIT_S = 1.0
+TROUBLE = (NatsError, OSError, TimeoutError, UnavailableError)  # what a log that is away raises
+_log = structlog.get_logger("sightline.nats")
+
+
+class Lost:
+    """Becomes true once, when the connection is gone."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    async def on_closed(self) -> None:
+        self._event.set()
+
+    async def raised(self) -> None:
+        """Wait for the end of the connection.
+
+        Raises:
+            ConnectionError: when it comes.
+        """
+        await self._event.wait()
+        raise ConnectionError("the connection to NATS was lost")
+
+
+@asynccontextmanager
+async def connection(urls: str) -> AsyncIterator[tuple[Client, Lost]]:
+    """Connect to one of `urls`, separated by commas; closed at once when the block ends.
+
+    Raises:
+        nats.errors.Error, OSError: it cannot be reached now, or refuses.
+    """
+    client, lost = Client(), Lost()
+    reason = "NATS does not answer"
+
+    async def on_error(error: Exception) -> None:
+        nonlocal reason
+        reason = str(error) or type(error).__name__
+        _log.debug("nats_error", error=reason)
+
+    try:
+        try:
+            async with asyncio.timeout(stream.REQUEST_TIMEOUT_S):
+                await client.connect(
+                    urls.split(","),
+                    name="sightline",
+                    allow_reconnect=False,
+                    reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it only sleeps so long
+                    connect_timeout=1,
+                    ping_interval=PING_INTERVAL_S,
+                    closed_cb=lost.on_closed,
+                    error_cb=on_error,
+                )
+        except TimeoutError:
+            raise ConnectionError(reason) from None
+        yield client, lost
+    finally:
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    # nats-py would first send what a frozen server does not take.
+    client._pending.clear()
+    client._pending_data_size = 0
+    writer = getattr(client._transport, "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+    with suppress(*TROUBLE):
+        async with asyncio.timeout(CLOSE_WAIT_S):
+            await client.close()
+
+
+async def first_to_end(*works: Coroutine[None, None, None]) -> None:
+    """Run all until one ends; cancel and await the others, and raise what it raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()

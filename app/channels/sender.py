@@ -1,0 +1,105 @@
+"""`Sender`: hands publishes to NATS in order, and takes its answers to them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from app.channels import stream
+from app.channels.bus import EventBus
+from app.channels.message import read_event, subject_of
+from app.channels.nats_connection import TROUBLE
+from app.channels.outbox import Outbox, Publish
+
+_UNAVAILABLE = 503  # nobody takes messages now, as while a leader is elected: nothing was stored
+
+
+class _Ack(msgspec.Struct):
+    seq: int = 0
+    duplicate: bool = False
+    error: stream.ApiError | None = None
+
+
+_decode_ack = msgspec.json.Decoder(_Ack).decode
+
+
+class Sender:
+    """Moves the outbox on, over one connection after the other."""
+
+    def __init__(
+        self, bus: EventBus, outbox: Outbox, stream_name: str, doubt: Callable[[str], None]
+    ) -> None:
+        """`doubt` is called where an answer does not fit the stream that is followed here."""
+        self._bus = bus
+        self._outbox = outbox
+        self._stream_name = stream_name
+        self._doubt = doubt
+        self._inbox = ""  # the same over reconnects: an answer may come late
+        self._something_to_do = asyncio.Event()
+        # Numbers that are gone from the replay log: bounded, as their publishes are in the outbox.
+        self._forgotten: asyncio.Queue[tuple[int, Publish | None]] = asyncio.Queue()
+
+    def wake(self) -> None:
+        """Look at the outbox again."""
+        self._something_to_do.set()
+
+    async def send(self, client: Client) -> None:
+        """Hand publishes to NATS as far as the outbox lets them go; never ends by itself."""
+        self._inbox = self._inbox or client.new_inbox()
+        await client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
+        while True:
+            self._something_to_do.clear()
+            while (publish := self._outbox.next(self._bus.clock.monotonic())) is not None:
+                await client.publish(
+                    subject_of(publish.type),
+                    publish.body,
+                    reply=f"{self._inbox}.{publish.order}",
+                    headers={"Nats-Msg-Id": publish.key} if publish.key else None,
+                )
+            await self._something_to_do.wait()
+
+    async def _on_answer(self, message: Msg) -> None:
+        order = int(message.subject.rpartition(".")[2])
+        nobody = message.headers and message.headers.get("Status") == str(_UNAVAILABLE)
+        # What cannot be read leaves the publish in flight, to end by its deadline.
+        ack = None if nobody else _decode_ack(message.data)
+        publish = self._outbox.answered(order)
+        self.wake()
+        if publish is None:
+            return
+        if ack is None or (ack.error is not None and ack.error.code == _UNAVAILABLE):
+            self._outbox.refuse(publish)
+        elif ack.error is not None:
+            publish.fail(f"NATS refused it: {ack.error.description}; it was not published")
+        else:
+            self._stored(publish, ack.seq, ack.duplicate)
+
+    def _stored(self, publish: Publish, number: int, duplicate: bool) -> None:
+        """Resolve the publish now if the follower was faster than the answer."""
+        self._outbox.store(publish, number)
+        if number > self._bus.head:
+            return
+        event = self._bus.find(number)
+        if event is None:
+            self._forgotten.put_nowait((number, None if duplicate else publish))
+        elif duplicate or publish.is_kept_in(event):
+            self._outbox.seen(event)
+        else:
+            self._doubt("number_given_twice")  # the stream is another one than that followed here
+
+    async def look_up(self, client: Client) -> None:
+        """Resolve publishes whose event the replay log no longer has; never ends by itself."""
+        while True:
+            number, publish = await self._forgotten.get()
+            with suppress(*TROUBLE, ValueError):  # then it ends by its deadline
+                stored = await stream.fetch(client, self._stream_name, number)
+                if stored is None:
+                    continue
+                event = read_event(*stored, number)
+                if publish is None or publish.is_kept_in(event):
+                    self._outbox.seen(event)
+                else:
+                    self._doubt("number_given_twice")

@@ -1,0 +1,243 @@
+"""What `deploy/` holds, run: two gateways and NATS behind nginx with TLS, and the files checked."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import ssl
+import string
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from websockets.exceptions import InvalidStatus
+
+from app.settings import PREFIX, Settings
+from tests.cluster.conftest import ROOT, TOKEN, Address, Fleet, settle
+from tests.nats_server import BINARY, NatsServer, free_ports
+
+DEPLOY = ROOT / "deploy"
+HOST = "events.example.org"
+NATS_TOKEN = "t0123456789abcdef"
+REQUIRED = os.environ.get("SIGHTLINE_REQUIRE_NGINX") == "1"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+ENOUGH = 150
+
+
+def settings_of(path: Path) -> dict[str, str]:
+    """The `SIGHTLINE_*` lines of an environment file, without the prefix."""
+    found = re.findall(rf"^{PREFIX}(\w+)=(.*)$", path.read_text(), re.M)
+    return dict(found)
+
+
+@pytest.fixture
+def nats(tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> NatsServer:
+    """The server of `deploy/nats.conf`."""
+    (port,) = free_ports(1)
+    monkeypatch.setenv("NATS_LISTEN", f"127.0.0.1:{port}")
+    monkeypatch.setenv("NATS_NAME", "n1")
+    monkeypatch.setenv("NATS_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("NATS_TOKEN", NATS_TOKEN)
+    server = NatsServer(None, port, "--config", str(DEPLOY / "nats.conf")).ready()
+    server.url = f"nats://{NATS_TOKEN}@127.0.0.1:{port}"
+    fleet.servers.append(server)
+    return server
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A folder with a certificate for the proxy, as an authority would give it."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("no openssl")
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    subject = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1"]
+    made = ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *made],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+class Proxy(Address):
+    """nginx with the committed configuration, its names in capitals filled in."""
+
+    def __init__(self, folder: Path, certificate: Path, ports: list[int]) -> None:
+        tls = ssl.create_default_context(cafile=str(certificate / "fullchain.pem"))
+        (port,) = free_ports(1)
+        super().__init__(port, f"{HOST}:{port}", tls)
+        compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+        names = compose["services"]["proxy"]["environment"]
+        gateways = names["GATEWAYS"]
+        for number, gateway_port in enumerate(ports, 1):
+            gateways = gateways.replace(f"gateway-{number}:3000", f"127.0.0.1:{gateway_port}")
+        filled = {
+            **names,
+            "HTTPS_PORT": f"127.0.0.1:{port}",
+            "CERTIFICATES": str(certificate),
+            "GATEWAYS": gateways,
+        }
+        text = (DEPLOY / "nginx.conf.template").read_text()
+        for name, value in filled.items():
+            text = text.replace(f"${{{name}}}", value)
+        (folder / "site.conf").write_text(text)
+        # What surrounds the site in any nginx, for a user who is not root.
+        (folder / "nginx.conf").write_text(
+            string.Template(
+                "$user pid $here/nginx.pid; daemon off; error_log $here/error.log;"
+                "events {} http { access_log $here/access.log; include $here/site.conf;"
+                "client_body_temp_path $here/b; proxy_temp_path $here/p; fastcgi_temp_path $here/f;"
+                "uwsgi_temp_path $here/u; scgi_temp_path $here/s; }"
+            ).substitute(here=folder, user="user root;" if os.getuid() == 0 else "")
+        )
+        self.process = subprocess.Popen([str(NGINX), "-c", str(folder / "nginx.conf")])
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+@pytest.fixture
+async def proxy(
+    fleet: Fleet, tmp_path: Path, nats: NatsServer, certificate: Path
+) -> AsyncIterator[Proxy]:
+    """Two gateways of `deploy/gateway.env` behind nginx."""
+    if NGINX is None:
+        message = "no proxy: install nginx to run these tests"
+        pytest.fail(message) if REQUIRED else pytest.skip(message)
+    await fleet.start(2, nats.url, **settings_of(DEPLOY / "gateway.env"))
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    proxy = Proxy(folder, certificate, [gateway.port for gateway in fleet.gateways])
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+                writer.close()
+                break
+            except OSError:
+                await asyncio.sleep(0.02)
+    yield proxy
+    proxy.end()
+
+
+async def test_a_rolling_restart_behind_the_proxy_loses_nothing(fleet: Fleet, proxy: Proxy) -> None:
+    clients = await fleet.follow([proxy], 8)
+    load = fleet.publish([proxy])
+    await load.reaches(ENOUGH)
+    for gateway in fleet.gateways:
+        await gateway.restart()
+        await load.reaches(ENOUGH)
+    await settle(load, clients)
+    for client in clients:
+        assert not client.gaps
+        assert not client.left
+    assert any(1012 in client.closes for client in clients)
+    for gateway in fleet.gateways:
+        assert "client_connected" in gateway.log()
+    assert all("shutting down" in why for why in load.refused)
+    assert load.unanswered == 0
+
+
+async def test_the_proxy_hands_on_what_the_gateway_decides_on(proxy: Proxy) -> None:
+    origin = f"https://{HOST}"
+    async with proxy.socket(additional_headers={"X-Session-Token": TOKEN, "Origin": origin}) as it:
+        assert json.loads(await it.recv())["type"] == "connected"
+    for headers, status in (
+        ({"X-Session-Token": TOKEN, "Host": "rebound.example"}, 403),
+        ({"X-Session-Token": TOKEN, "Origin": "https://evil.example"}, 403),
+        ({"X-Session-Token": "wrong"}, 401),
+    ):
+        async with httpx.AsyncClient(verify=proxy.tls, trust_env=False) as http:
+            answer = await http.get(f"{proxy.base}/api/session", headers={"Host": HOST} | headers)
+        assert answer.status_code == status
+    with pytest.raises(InvalidStatus) as refused:
+        async with proxy.socket(additional_headers={}):
+            pass
+    assert refused.value.response.status_code == 401
+    big = [{"type": "load.tick", "data": {"n": n, "filler": "x" * 200_000}} for n in range(19)]
+    async with proxy.http() as http:
+        assert (await http.post("/api/events", json=big)).status_code == 201
+
+
+async def test_a_browser_that_logged_in_stays_at_the_gateway_that_knows_it(proxy: Proxy) -> None:
+    async with proxy.http() as http:
+        tickets = [(await http.post("/api/tickets")).json()["ticket"] for _ in range(4)]
+    headers = {"Host": proxy.host, "Origin": f"https://{HOST}"}
+    async with httpx.AsyncClient(
+        base_url=proxy.base, verify=proxy.tls, trust_env=False, headers=headers
+    ) as browser:
+        for ticket in tickets:  # by load they would be at both gateways
+            done = await browser.post("/api/login", json={"ticket": ticket})
+            assert done.status_code == 204
+        cookie = done.headers["set-cookie"]
+        assert "Secure" in cookie
+        name_and_value = cookie.partition(";")[0]
+        for _ in range(6):
+            answer = await browser.get("/api/session", headers={"Cookie": name_and_value})
+            assert answer.status_code == 200
+    for _ in range(6):  # the browser's client offers its protocol, and no token
+        async with proxy.socket(
+            additional_headers={"Cookie": name_and_value, "Origin": f"https://{HOST}"},
+            subprotocols=["events.v1"],
+        ) as socket:
+            assert json.loads(await socket.recv())["type"] == "connected"
+
+
+async def test_server_sent_events_pass_the_proxy_as_they_come(proxy: Proxy) -> None:
+    async with proxy.http() as http, http.stream("GET", "/api/events/stream") as stream:
+        lines = stream.aiter_lines()
+        async with asyncio.timeout(5):
+            async for line in lines:
+                if '"connected"' in line:
+                    break
+            async with proxy.http() as publisher:
+                await publisher.post("/api/events", json={"type": "load.tick", "data": {"n": 1}})
+            async for line in lines:
+                if "load.tick" in line:
+                    return
+    raise AssertionError("the stream ended")
+
+
+def test_the_settings_of_the_deployment_are_settings() -> None:
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    given = settings_of(DEPLOY / "gateway.env")
+    for name in ("gateway-1", "gateway-2"):
+        environment: dict[str, Any] = compose["services"][name]["environment"]
+        given |= {key.removeprefix(PREFIX): str(value) for key, value in environment.items()}
+    given["NATS_URL"] = given["NATS_URL"].replace("${NATS_TOKEN:?as in secret.env}", "t1")
+    settings = Settings.from_environ({PREFIX + name: value for name, value in given.items()})
+    assert settings.nats_url == "nats://t1@nats:4222"
+    assert settings.allowed_hosts == (HOST,)
+    for service in compose["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            assert source in ("nats", "./certificates") or (DEPLOY / source).is_file()
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """The units with programs that are here in place of those that a deployment installs."""
+    found = []
+    for unit in sorted(DEPLOY.glob("*.service")):
+        text = unit.read_text().replace("/usr/local/bin/nats-server", str(BINARY))
+        text = text.replace("/opt/sightline/bin/litestar", str(BINARY.parent / "litestar"))
+        copy = tmp_path / unit.name.replace("@.", "@3001.")
+        copy.write_text(text)
+        found.append(copy)
+    return found
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(units: list[Path]) -> None:
+    if (analyze := shutil.which("systemd-analyze")) is None:
+        pytest.skip("no systemd-analyze")
+    done = subprocess.run([analyze, "verify", *map(str, units)], capture_output=True, text=True)
+    ours = [line for line in done.stderr.splitlines() if "sightline" in line or "nats" in line]
+    assert (len(units), ours) == (2, [])
