@@ -41,17 +41,22 @@ class Stream(Protocol):
         """What of it is retained."""
 
 
+class _Channel(msgspec.Struct):
+    filter: EventFilter
+    live_after: int  # the head when it was subscribed
+
+
 class SightlineChannelsBackend(ChannelsBackend):
     """Hand it to `ChannelsPlugin`, beside the `SightlinePlugin` that it is made with.
 
-    Invariant: the subscription takes every event, whichever channels there are. So what its
-    position says has been dispatched is history, and all else is still to come, for a new channel
-    too: none missing, none twice.
+    Invariant: a channel's history ends where its live events begin, at what has been dispatched or
+    at the head it was subscribed at: none missing, none twice. So the subscription takes every event,
+    whichever channels there are.
     """
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._channels: dict[str, EventFilter] = {}
+        self._channels: dict[str, _Channel] = {}
         self._subscription: Subscription | None = None
 
     async def on_startup(self) -> None:
@@ -86,12 +91,13 @@ class SightlineChannelsBackend(ChannelsBackend):
             _log.error("channel_publish_refused", channels=channels, reason=str(error))
 
     async def subscribe(self, channels: Iterable[str]) -> None:
-        """Dispatch to these channels too.
+        """Dispatch to these channels too, from the next event on.
 
         Raises:
             InvalidPatternError: one is no pattern of event types; none was added then.
         """
-        self._channels.update({channel: EventFilter((channel,)) for channel in tuple(channels)})
+        head = self._stream.bus.head
+        self._channels |= {name: _Channel(EventFilter((name,)), head) for name in tuple(channels)}
 
     async def unsubscribe(self, channels: Iterable[str]) -> None:
         """Dispatch to these channels no more."""
@@ -103,24 +109,31 @@ class SightlineChannelsBackend(ChannelsBackend):
         async for item in self._joined():
             if isinstance(item, Gap):
                 _log.warning("gap", reason=item.reason, dropped=item.dropped)
-                message, matching = msgspec.json.encode(item), tuple(self._channels)
+                message, matching = msgspec.json.encode(item), list(self._channels)
+                if item.reason == "epoch_changed":  # numbers begin again
+                    for one in self._channels.values():
+                        one.live_after = 0
             else:
-                message = item.encoded
-                matching = tuple(
-                    name for name, one in self._channels.items() if one.matches(item.type)
-                )
+                message, number = item.encoded, item.sequence_number
+                matching = [
+                    name
+                    for name, one in self._channels.items()
+                    if number > one.live_after and one.filter.matches(item.type)
+                ]
             for channel in matching:
                 yield channel, message
 
     async def get_history(self, channel: str, limit: int | None = None) -> list[bytes]:
-        """The newest retained events of the channel that have been dispatched, oldest first."""
-        position = self._joined().position
-        store = self._stream.replay_store
-        store.expire(self._stream.bus.clock.monotonic())
+        """The newest retained events of the channel, oldest first; what comes live is not among them."""
+        bus, store = self._stream.bus, self._stream.replay_store
+        subscribed = self._channels.get(channel)
+        live_after = bus.head if subscribed is None else subscribed.live_after
+        last = max(self._joined().position, live_after)
+        store.expire(bus.clock.monotonic())
         events = [
             event.encoded
             for event in store.after(0, EventFilter((channel,)))
-            if event.sequence_number <= position
+            if event.sequence_number <= last
         ]
         return events if limit is None else events[max(len(events) - limit, 0) :]
 

@@ -127,6 +127,30 @@ async def test_history_is_the_newest_retained_events_of_the_channel_oldest_first
         assert await host.backend.get_history("chat.*") == []
 
 
+async def test_a_second_subscriber_of_a_channel_gets_what_is_under_way_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as host:
+        emit = host.sightline.publisher.emit
+        emit("workflow.started", STARTED)
+        async with host.channels.start_subscription("workflow.*", history=100) as first:
+            emit("workflow.started", STARTED)
+            async with host.channels.start_subscription("workflow.*", history=100) as second:
+                emit("workflow.started", STARTED)
+                for subscriber in (first, second):
+                    messages = await taken(subscriber, 3)
+                    assert [m["sequence_number"] for m in messages] == [1, 2, 3]
+
+
+async def test_channels_go_on_where_numbers_begin_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as host:
+        for _ in range(3):
+            await host.publish("workflow.started", STARTED)
+        async with host.channels.start_subscription("workflow.*") as subscriber:
+            host.sightline.bus.begin("another-epoch", 0)
+            await host.publish("workflow.started", STARTED)
+            gap, event = await taken(subscriber, 2)
+        assert (gap["reason"], event["sequence_number"]) == ("epoch_changed", 1)
+
+
 @pytest.mark.parametrize("other", ["git.*", "workflow.*"])
 async def test_at_the_seam_of_history_and_live_nothing_falls_or_doubles(
     tmp_path: Path, other: str
@@ -171,7 +195,7 @@ async def test_what_is_no_event_is_refused_with_the_reason_and_uses_up_no_number
             await host.channels.wait_published(payload, channel)
         assert said in str(refused.value)
         with pytest.raises(error):
-            await host.channels.wait_published(payload, ["git.commit_created", channel])
+            await host.channels.wait_published(payload, ["workflow.started", channel])
         assert host.sightline.bus.head == 0
 
 
