@@ -474,6 +474,16 @@ class Catalog:
                 f"data of event type {_show(type_)} is invalid: {error}; see {REFERENCE}"
             ) from error
 
+    @property
+    def extra_namespaces(self) -> frozenset[str]:
+        """The namespaces in which any well-formed type is accepted."""
+        return self._extra_namespaces
+
+    @property
+    def structs(self) -> Mapping[str, type[msgspec.Struct]]:
+        """The struct of each type's data."""
+        return self._structs
+
     def type_of(self, struct: type[msgspec.Struct]) -> str:
         """The event type whose data `struct` describes."""
         type_ = _TYPES.get(struct)
@@ -524,8 +534,19 @@ def _show(value: str) -> str:
     return shown if len(shown) <= _MAX_SHOWN else shown[: _MAX_SHOWN - 3] + "..."
 
 
+def schema_hook(type_: type) -> dict[str, object]:
+    """The schema of what msgspec has none for: any JSON, or a field that must not be there."""
+    if type_ in (object, msgspec.Raw):
+        return {"description": "Any JSON value."}
+    if type_ is UnsetType:
+        return {"not": {}}
+    raise NotImplementedError
+
+
 def _schema_of(struct: type[msgspec.Struct]) -> dict[str, object]:
-    _, components = msgspec.json.schema_components([struct], ref_template=_REF_TEMPLATE)
+    _, components = msgspec.json.schema_components(
+        [struct], schema_hook=schema_hook, ref_template=_REF_TEMPLATE
+    )
     schema: dict[str, object] = dict(components.pop(struct.__name__))
     if components:
         schema["$defs"] = components
@@ -589,10 +610,17 @@ def _type_name(schema: Mapping[str, object]) -> str:
     if "anyOf" in schema:
         choices = msgspec.convert(schema["anyOf"], list[dict[str, object]])
         return " or ".join(_type_name(choice) for choice in choices)
+    if "enum" in schema:
+        return " or ".join(
+            f"`{json.dumps(value)}`" for value in msgspec.convert(schema["enum"], list[object])
+        )
     if schema.get("type") == "array":
-        return f"array of {_type_name(msgspec.convert(schema['items'], dict[str, object]))}"
-    return str(schema.get("type", "any"))
+        items = msgspec.convert(schema.get("items", {}), dict[str, object])
+        return f"array of {_type_name(items)}"
+    return "object" if "$ref" in schema else str(schema.get("type", "any"))
 
 
-if __name__ == "__main__":
-    print(to_markdown(), end="")
+if __name__ == "__main__":  # this is a copy then: events are declared to the module itself
+    from app import catalog, generated
+
+    generated.print_generated(catalog.to_markdown)

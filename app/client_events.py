@@ -9,26 +9,29 @@ from collections.abc import Mapping
 import msgspec
 
 from app.catalog import Catalog, CatalogEntry
+from app.generated import print_generated
 
-_SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
+_SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 _HEAD = '''\
 """The data of every event type, one class each.
 
 Written by `python -m app.client_events` from the gateway's catalog; do not edit by hand.
 """
 
-import msgspec
+{imports}import msgspec
 '''
 
 
 def to_python() -> str:
     """The text of the client's `events.py`."""
     entries = Catalog().entries()
+    classes = [_class(entry) for entry in entries]
+    imports = "from typing import Literal\n\n" if "Literal[" in "".join(classes) else ""
     types = "".join(f'    "{entry.type}": {_name(entry)},\n' for entry in entries)
     return "\n\n".join(
         [
-            _HEAD,
-            *map(_class, entries),
+            _HEAD.format(imports=imports),
+            *classes,
             "KnownData = (\n    " + "\n    | ".join(map(_name, entries)) + "\n)\n"
             f"DATA_CLASSES: dict[str, type[KnownData]] = {{\n{types}}}\n",
         ]
@@ -63,10 +66,15 @@ def _annotation(schema: Mapping[str, object]) -> str:
     if "anyOf" in schema:
         choices = msgspec.convert(schema["anyOf"], list[dict[str, object]])
         return " | ".join(map(_annotation, choices))
+    if "enum" in schema:
+        return f"Literal[{', '.join(map(repr, msgspec.convert(schema['enum'], list[object])))}]"
     if schema.get("type") == "array":
-        return f"list[{_annotation(msgspec.convert(schema['items'], dict[str, object]))}]"
+        items = msgspec.convert(schema.get("items", {}), dict[str, object])
+        return f"list[{_annotation(items)}]"
+    if "$ref" in schema or schema.get("type") == "object":
+        return "dict[str, object]"
     return _SCALARS.get(str(schema.get("type")), "object")
 
 
 if __name__ == "__main__":
-    print(to_python(), end="")
+    print_generated(to_python)

@@ -28,7 +28,7 @@ class CloudEvent(msgspec.Struct):
 
     specversion: Literal["1.0"]
     id: _Text
-    source: Annotated[str, Meta(pattern=r"^\S+$")]  # a URI reference
+    source: Annotated[str, Meta(pattern=r"^[^\x00-\x20\x7f]+$")]  # a URI reference
     type: _Text
     data: dict[str, object] = {}
     subject: _Text | UnsetType = UNSET

@@ -26,7 +26,12 @@ class Clock:
 @lru_cache(maxsize=1)  # a busy gateway stamps many events within one millisecond
 def _formatted(wall_ms: int) -> str:
     seconds, ms = divmod(wall_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{_second(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 class Position(msgspec.Struct, frozen=True):

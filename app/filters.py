@@ -2,17 +2,22 @@
 
 import re
 from collections.abc import Iterable
+from typing import Annotated
+
+from msgspec import Meta
 
 from app.errors import InvalidPatternError
 
 MAX_PATTERNS = 256
 MAX_TYPE_LENGTH = 64
 _TOKEN = r"(?:\*|[a-z][a-z0-9_]*)"
-_PATTERN = re.compile(rf"\*|{_TOKEN}\.{_TOKEN}")
+PATTERN = re.compile(rf"\*|{_TOKEN}\.{_TOKEN}")
+_SCHEMA: dict[str, object] = {"pattern": f"^(?:{PATTERN.pattern})$", "maxLength": MAX_TYPE_LENGTH}
+Pattern = Annotated[str, Meta(extra_json_schema=_SCHEMA)]  # described here, checked by EventFilter
 
 
 def _checked(pattern: str) -> str:
-    if len(pattern) > MAX_TYPE_LENGTH or not _PATTERN.fullmatch(pattern):
+    if len(pattern) > MAX_TYPE_LENGTH or not PATTERN.fullmatch(pattern):
         raise InvalidPatternError(
             f"pattern {pattern[:80]!r} is malformed: use '*', 'namespace.*', '*.name' or"
             " 'namespace.name', lower-case letters, digits and underscores"

@@ -1,7 +1,7 @@
 """`Gateway`: the wiring of everything that one gateway is."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
 
 import structlog
@@ -11,6 +11,7 @@ from litestar.di import Provide
 
 from app.api import events, login, pages, status, stream
 from app.api.metrics import metrics as metrics_page
+from app.asyncapi import to_asyncapi
 from app.auth.denial import Door, http_refusal, remember
 from app.auth.guards import require_credential
 from app.auth.tokens import Keyring
@@ -24,6 +25,8 @@ from app.errors import CLOSE_RESTART, SettingsError
 from app.events import Clock
 from app.flood import tell_left_out
 from app.metrics import Counters, watch_lag
+from app.openapi import to_openapi
+from app.schemas import to_text
 from app.settings import Settings
 from app.sources.git import GitSource
 from app.sources.workspace import WorkspaceSource
@@ -43,9 +46,12 @@ def keyring_of(state: State) -> Keyring:
     return keyring
 
 
-def given(value: object) -> Provide:
-    """A dependency that is this value."""
+def _given(value: object) -> Provide:
     return Provide(lambda: value, sync_to_thread=False, use_cache=True)
+
+
+def _lazily(make: Callable[[], object]) -> Provide:
+    return Provide(make, sync_to_thread=False, use_cache=True)
 
 
 class Gateway:
@@ -103,19 +109,23 @@ class Gateway:
                 status.health,
                 status.session,
                 status.catalog,
+                status.openapi_document,
+                status.asyncapi_document,
                 status.upgrade_required,
                 *([pages.console, pages.login_page, pages.static_file] if console else []),
                 *([metrics_page] if metrics else []),
             ],
             dependencies={
-                "publisher": given(self.publisher),
-                "bus": given(self.bus),
-                "backend": given(self.backend),
-                "replay_store": given(self.replay_store),
-                "registry": given(self.registry),
-                "settings": given(settings),
-                "catalog": given(catalog),
-                "counters": given(self.counters),
+                "publisher": _given(self.publisher),
+                "bus": _given(self.bus),
+                "backend": _given(self.backend),
+                "replay_store": _given(self.replay_store),
+                "registry": _given(self.registry),
+                "settings": _given(settings),
+                "catalog": _given(catalog),
+                "openapi": _lazily(lambda: to_text(to_openapi(catalog))),
+                "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
+                "counters": _given(self.counters),
                 "keyring": Provide(keyring_of, sync_to_thread=False),
             },
             guards=[require_credential],

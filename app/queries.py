@@ -10,7 +10,7 @@ from app.events import Position
 from app.filters import EventFilter
 
 MAX_SEQUENCE_NUMBER = 2**53 - 1  # what a browser's number can hold exactly
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,16}")
 
 
@@ -66,7 +66,7 @@ class Query:
             return None
         value = ", ".join(values)
         epoch, _, number = value.rpartition(":")
-        if not _NAME.fullmatch(epoch) or not _is_number(number):
+        if not NAME.fullmatch(epoch) or not _is_number(number):
             raise BadRequestError(
                 f"Last-Event-ID {value[:100]!r} is not the id of an event here,"
                 " epoch:sequence_number: leave it out to begin live"
@@ -95,6 +95,6 @@ def _is_number(value: str) -> bool:
 
 
 def _name(name: str, value: str) -> str:
-    if not _NAME.fullmatch(value):
+    if not NAME.fullmatch(value):
         raise BadRequestError(f"{name}={value[:80]!r} is not 1 to 64 of A-Z a-z 0-9 . _ -")
     return value

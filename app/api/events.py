@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
+from msgspec import Meta
 
 from app import cloudevents
 from app.channels.backend import ChannelBackend
@@ -20,7 +22,7 @@ from app.queries import Query
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
-_KEY = re.compile(r"[!-~]{1,128}")
+KEY = re.compile(r"[!-~]{1,128}")
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this; `next` says how far it came
@@ -43,11 +45,15 @@ class Published(msgspec.Struct):
     timestamp: str
 
 
+_SCHEMA: dict[str, object] = {"$ref": "#/components/schemas/AnyEvent"}  # of app.openapi
+_Encoded = Annotated[msgspec.Raw, Meta(extra_json_schema=_SCHEMA)]
+
+
 class History(msgspec.Struct):
     """A page of retained events; `next` is the number read up to."""
 
     epoch: str
-    events: list[msgspec.Raw]
+    events: list[_Encoded]
     next: int
     gap: Gap | None
 
@@ -112,7 +118,7 @@ def _key(request: HTTPRequest) -> str | None:
     if not values:
         return None
     key = values.pop()
-    if values or not _KEY.fullmatch(key):
+    if values or not KEY.fullmatch(key):
         raise BadRequestError("Idempotency-Key is not one value of 1 to 128 visible characters")
     return key
 

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 
 import msgspec
-from litestar import Request, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
@@ -11,7 +11,7 @@ from app.auth.guards import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
 from app.channels.backend import BackendStatus, ChannelBackend
 from app.settings import Settings
-from app.ws.listener import limits_of
+from app.ws.listener import asked, limits_of
 from app.ws.messages import Limits
 from app.ws.registry import ConnectionRegistry
 
@@ -64,7 +64,23 @@ async def catalog(catalog: NamedDependency[Catalog]) -> CatalogPage:
     return CatalogPage(catalog.entries())
 
 
+@get("/api/openapi.json")
+async def openapi_document(openapi: NamedDependency[str]) -> Response[str]:
+    """Describe the HTTP routes: this document."""
+    return Response(openapi, media_type="application/json")
+
+
+@get("/api/asyncapi.json")
+async def asyncapi_document(asyncapi: NamedDependency[str]) -> Response[str]:
+    """Describe `/ws` and the messages of it, as an AsyncAPI document."""
+    return Response(asyncapi, media_type="application/json")
+
+
 @get("/ws")
-async def upgrade_required() -> None:
-    """Answer a plain GET of the WebSocket path."""
+async def upgrade_required(
+    request: HTTPRequest, registry: NamedDependency[ConnectionRegistry]
+) -> None:
+    """Refuse a plain GET of the WebSocket path, in the order of an upgrade's refusals."""
+    _, client_id, _ = asked(request.scope)
+    registry.check(client_id)
     raise HTTPException("this is a WebSocket: connect with an upgrade", status_code=426)

@@ -12,6 +12,7 @@ import structlog
 from litestar import Request, Response
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.guards import authenticate_scope, check_browser_rules, shared_origin
@@ -43,8 +44,19 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
         code = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(
             status, "bad_request" if status < 500 else "internal_error"
         )
-        message = "no such path: see docs/protocol.md" if status == 404 else error.detail
         headers |= error.headers or {}
+        message = error.detail
+        if "allow" in headers:  # the framework counts its WebSocket handlers among the methods
+            methods = headers["allow"].split(", ")
+            headers["allow"] = ", ".join(name for name in methods if name.isupper())
+        if status == 404:
+            message = "no such path: see docs/protocol.md"
+        elif status == 405:
+            message = f"not a method of this path: use {headers['allow']}"
+        elif isinstance(error, RequestEntityTooLarge):
+            message = (
+                "the body is over what this path takes: see docs/protocol.md, send less at once"
+            )
     else:
         status, code, message = 500, "internal_error", "the gateway failed; its log says why"
     if isinstance(error, UnauthorizedError):

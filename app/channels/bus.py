@@ -150,7 +150,8 @@ class EventBus:
         `accepted_at` is the monotonic time it was accepted at, where that is not now.
         """
         route = self._routes.get(type_) or self._route(type_)
-        encoded = _EVENT % (route.prefix, timestamp.encode(), number, *contents)
+        data, metadata = contents
+        encoded = _EVENT % (route.prefix, timestamp.encode(), number, data, metadata)
         size = len(encoded)
         now = self.clock.monotonic()
         event = Event(

@@ -54,7 +54,8 @@ class EventPublisher:
             UnavailableError: the gateway is shutting down, or the backend is away.
         """
         self._ensure_open()
-        accepted = self._backend.submit(*self._checked(event, data, metadata), key)
+        type_, timestamp, contents = self._checked(event, data, metadata)
+        accepted = self._backend.submit(type_, timestamp, contents, key)
         self._since_pause += 1
         if self._since_pause >= YIELD_EVERY:
             self._since_pause = 0

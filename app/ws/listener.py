@@ -10,6 +10,7 @@ from litestar import WebSocket
 from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import websocket_listener
+from litestar.types import Scope
 
 from app.auth.guards import SUBPROTOCOL
 from app.channels.backend import ChannelBackend
@@ -104,8 +105,9 @@ def _transport(socket: Socket) -> Transport | None:
     return transport
 
 
-def _asked(socket: Socket) -> tuple[EventFilter, str, Position | None]:
-    query = Query(socket.scope["query_string"], socket.scope["headers"])
+def asked(scope: Scope) -> tuple[EventFilter, str, Position | None]:
+    """What an upgrade asks for; raises `BadRequestError`."""
+    query = Query(scope["query_string"], scope["headers"])
     position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
     return query.event_filter(), query.client_id(), position
 
@@ -119,7 +121,7 @@ async def connection_lifespan(
     settings: NamedDependency[Settings],
 ) -> AsyncIterator[None]:
     """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
-    event_filter, client_id, position = _asked(socket)
+    event_filter, client_id, position = asked(socket.scope)
     socket.scope["headers"] = []  # read: an idle connection keeps neither them nor their token
     place = registry.reserve(client_id)
     log = _log.bind(client_id=client_id)

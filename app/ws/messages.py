@@ -1,30 +1,35 @@
 """Control messages as tagged structs: what a client may say, and what the gateway says beside events."""
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta
 
 from app.errors import ErrorMessage as ErrorMessage  # a control message like those here
+from app.filters import Pattern
 
 MAX_ID_LENGTH = 64
+_Id = Annotated[str, Meta(extra_json_schema={"maxLength": MAX_ID_LENGTH})] | int
 
 
 class Subscribe(msgspec.Struct, tag="subscribe"):
     """Add patterns to the filter."""
 
-    types: list[str]
-    id: str | int | None = None
+    types: list[Pattern]
+    id: _Id | None = None
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
     """Take exactly these patterns out of the filter."""
 
-    types: list[str]
-    id: str | int | None = None
+    types: list[Pattern]
+    id: _Id | None = None
 
 
 class Ping(msgspec.Struct, tag="ping"):
     """Ask for a `pong`."""
 
-    id: str | int | None = None
+    id: _Id | None = None
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -44,12 +49,12 @@ class Connected(msgspec.Struct, tag="connected"):
     client_id: str
     epoch: str
     sequence_number: int
-    types: tuple[str, ...]
+    types: tuple[Pattern, ...]
     heartbeat_interval_s: float
     resumed: bool
     replayed: int
     limits: Limits
-    protocol: str = "events.v1"
+    protocol: Literal["events.v1"] = "events.v1"
 
 
 class Heartbeat(msgspec.Struct, tag="heartbeat"):
@@ -84,7 +89,7 @@ class Notice(msgspec.Struct, tag="notice"):
 class Subscribed(msgspec.Struct, tag="subscribed"):
     """The whole filter now; events above `sequence_number` use it."""
 
-    types: tuple[str, ...]
+    types: tuple[Pattern, ...]
     sequence_number: int
     id: str | int | msgspec.UnsetType = msgspec.UNSET
 

@@ -39,14 +39,8 @@ class ConnectionRegistry:
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down.
         """
-        if self._closed:
-            raise UnavailableError("the gateway is shutting down: reconnect when it is back")
+        self.check(client_id)
         previous = self._by_client.get(client_id)
-        if previous is None and len(self._places) >= self.max_clients:
-            raise UnavailableError(
-                f"all {self.max_clients} places are taken: close a client,"
-                " or raise SIGHTLINE_MAX_CLIENTS"
-            )
         if previous is not None:
             self.release(previous)
         place = self._by_client[client_id] = Place(client_id)
@@ -54,6 +48,16 @@ class ConnectionRegistry:
         if previous is not None:
             previous.on_close(CLOSE_REPLACED, "replaced by a newer connection")
         return place
+
+    def check(self, client_id: str) -> None:
+        """Raise what `reserve` would raise."""
+        if self._closed:
+            raise UnavailableError("the gateway is shutting down: reconnect when it is back")
+        if client_id not in self._by_client and len(self._places) >= self.max_clients:
+            raise UnavailableError(
+                f"all {self.max_clients} places are taken: close a client,"
+                " or raise SIGHTLINE_MAX_CLIENTS"
+            )
 
     def release(self, place: Place) -> None:
         """Free the place; one that was taken over is already free. Twice is fine."""

@@ -23,6 +23,8 @@ LET_IN = {
     ("GET", "/api/events/stream"): 400,
     ("GET", "/api/session"): 200,
     ("GET", "/api/catalog"): 200,
+    ("GET", "/api/openapi.json"): 200,
+    ("GET", "/api/asyncapi.json"): 200,
     ("POST", "/api/tickets"): 201,
     ("GET", "/ws"): 426,
     ("UPGRADE", "/ws"): 101,

@@ -220,6 +220,19 @@ async def test_a_plain_get_of_ws_is_a_426_but_only_with_a_good_credential(
     assert bad.status_code == 401
 
 
+async def test_a_plain_get_of_ws_is_refused_in_the_order_of_an_upgrade(start: Start) -> None:
+    gateway = await start(max_clients=1)
+    async with gateway.http() as http, gateway.connect("?client_id=me") as client:
+        await receive(client)
+        statuses = [
+            (await http.get(f"/ws?{query}")).status_code
+            for query in ("types=Bad", "last_sequence_number=x", "client_id=other", "client_id=me")
+        ]
+        assert statuses == [400, 400, 503, 426]
+        gateway.app.state.begin_drain()
+        assert (await http.get("/ws?client_id=me")).status_code == 503
+
+
 async def test_http_refuses_in_the_same_order_and_shape(gateway: Gateway) -> None:
     async with gateway.http(headers={}) as http:
         foreign = await http.get("/nowhere", headers={"Host": "evil.example"})
@@ -254,7 +267,12 @@ async def test_a_wrong_method_is_a_401_without_a_credential_and_a_405_with_one(
     async with gateway.http(headers={}) as http:
         assert (await http.delete("/api/events")).status_code == 401
     async with gateway.http() as http:
-        assert (await http.delete("/api/events")).status_code == 405
+        answer = await http.delete("/api/events")
+        assert answer.status_code == 405
+        allowed = set(answer.headers["allow"].split(", "))
+        assert allowed == {"GET", "POST", "OPTIONS"}
+        assert all(method in answer.json()["message"] for method in allowed)
+        assert set((await http.post("/ws")).headers["allow"].split(", ")) == {"GET", "OPTIONS"}
 
 
 async def test_an_upgrade_of_a_path_that_is_no_websocket_is_a_404(gateway: Gateway) -> None:
