@@ -21,6 +21,7 @@ from app.errors import (
 )
 from app.plugin import SightlinePlugin
 from app.settings import Settings
+from tests.support import FakeClock
 from tests.waiting import until
 
 STARTED = {"workflow_id": "w1", "workflow_name": "nightly"}
@@ -31,8 +32,9 @@ class Host:
     """An application with both plugins."""
 
     def __init__(self, folder: Path, channels: list[str] | None, **settings: Any) -> None:
+        self.clock = FakeClock()
         self.sightline = SightlinePlugin(
-            Settings(state_dir=folder / "state", workspace=None, **settings)
+            Settings(state_dir=folder / "state", workspace=None, **settings), clock=self.clock
         )
         self.backend = SightlineChannelsBackend(self.sightline)
         self.channels = ChannelsPlugin(
@@ -174,6 +176,8 @@ async def test_history_forgets_what_the_gateway_retains_no_more(tmp_path: Path) 
         await until(lambda: not host.sightline.bus.queued)
         kept = [json.loads(item) for item in await host.backend.get_history("workflow.*")]
         assert [message["sequence_number"] for message in kept] == [4, 5]
+        host.clock.advance(31)
+        assert await host.backend.get_history("workflow.*") == []
 
 
 @pytest.mark.parametrize(

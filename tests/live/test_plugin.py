@@ -291,8 +291,10 @@ async def test_one_plugin_in_two_running_applications_is_refused(tmp_path: Path)
         assert refused.group_contains(
             ImproperlyConfiguredException, match="a SightlinePlugin for each"
         )
-        async with host.http() as http:
+        async with host.http() as http, host.connect() as client:
+            await receive(client)
             assert (await http.post("/fail")).json() == 1
+            assert (await receive(client))["sequence_number"] == 1
 
 
 def test_building_an_application_twice_touches_nothing(
