@@ -41,6 +41,28 @@ def configure(settings: Settings) -> None:
     )
 
 
+def join() -> None:
+    """Log by the host application's own set-up: through the standard library, unless it has structlog."""
+    logging.getLogger("uvicorn.error").addFilter(_without_noise)
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.processors.format_exc_info,
+                make_safe,
+                structlog.processors.KeyValueRenderer(key_order=["event"]),
+            ],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+            cache_logger_on_first_use=False,
+        )
+
+
+def _without_noise(record: logging.LogRecord) -> bool:
+    """Drops uvicorn's one false error and its header dumps."""
+    return record.msg != _FALSE_ALARM and record.msg not in _HEADER_LINES
+
+
 def uvicorn_log_config(settings: Settings) -> dict[str, object]:
     """The `dictConfig` for all loggers: uvicorn's own pass theirs on to the root's handler."""
     as_console = _as_console(settings)
@@ -85,7 +107,7 @@ class UvicornFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] != "uvicorn" or not isinstance(record.msg, str):
             return True
-        if record.msg == _FALSE_ALARM or record.msg in _HEADER_LINES:
+        if not _without_noise(record):
             return False
         if isinstance(record.args, tuple):
             record.args = tuple(map(_without_query, record.args))

@@ -8,9 +8,13 @@ import pytest
 
 APP = Path(__file__).parent.parent / "app"
 FLOORS = {"auth": 1, "channels": 1, "ws": 2, "api": 3, "sources": 3}
-TOP = {"__init__", "main", "cli", "discovery", "terminal", "openapi", "asyncapi"}
+TOP = {
+    *("__init__", "main", "gateway", "plugin", "cli"),
+    *("discovery", "terminal", "openapi", "asyncapi"),
+}
 KNOW_LITESTAR = re.compile(
-    r"__init__.py|main.py|cli.py|openapi.py|auth/(guards|denial).py|ws/listener.py|api/\w+.py"
+    r"__init__.py|(main|gateway|plugin|cli|openapi).py|auth/(guards|denial).py"
+    r"|channels/litestar_backend.py|ws/listener.py|api/\w+.py"
 )
 KNOW_UVICORN = re.compile(r"cli.py|ws/uvicorn_\w+.py")
 FILES = sorted(APP.rglob("*.py"))

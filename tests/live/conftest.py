@@ -17,10 +17,11 @@ from websockets.exceptions import ConnectionClosed
 
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
-from app.cli import BACKLOG, bind, uvicorn_config
+from app.cli import uvicorn_config
 from app.events import Clock
 from app.main import create_app
 from app.settings import Settings
+from app.sockets import BACKLOG, bind
 from app.ws.registry import ConnectionRegistry
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
 from tests.waiting import until

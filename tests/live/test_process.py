@@ -60,13 +60,15 @@ class Run:
 
 
 @asynccontextmanager
-async def litestar_run(folder: Path, port: int | None = None) -> AsyncIterator[Run]:
+async def litestar_run(
+    folder: Path, port: int | None = None, app: str = "app:create_app"
+) -> AsyncIterator[Run]:
     port = port or free_port()
     inherited = {
         k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", "--app", "app:create_app", "run", "--port", str(port)),
+        *(sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)),
         cwd=folder,
         env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN},
         stdout=asyncio.subprocess.PIPE,
@@ -131,3 +133,59 @@ async def test_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:
     (line,) = run.said.splitlines()
     assert f"port {port} on 127.0.0.1 is taken" in line
     assert f"make run PORT={port + 1}" in line
+
+
+async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends_as_well(
+    tmp_path: Path,
+) -> None:
+    async with litestar_run(tmp_path, app="examples.stories:create_app") as run:
+        await run.says("running on", "/login#")
+        async with run.connect() as client:
+            assert (await receive(client))["type"] == "connected"
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ended(5) == 0
+            assert await close_code(client) == 1012
+    assert "no_direct_writes" not in run.said
+    assert "Traceback" not in run.said
+    assert TOKEN not in run.said
+
+
+async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN}
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "uvicorn", "--factory", "examples.stories:create_app"),
+        *("--port", str(port)),
+        cwd=tmp_path,
+        env=environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    run = Run(process, port)
+    try:
+        await run.says("running on")
+        for _ in range(2):
+            async with run.connect() as client:
+                assert (await receive(client))["type"] == "connected"
+        process.send_signal(signal.SIGTERM)
+        await run.ended(5)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await run.ended()
+    assert run.said.count("no_direct_writes") == 1
+    assert TOKEN not in run.said
+
+
+def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
+    for app, port in (("examples.stories:create_app", "8000"), ("app:create_app", "3000")):
+        shown = subprocess.run(
+            [sys.executable, "-m", "litestar", "--app", app, "run", "--help"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        assert port in shown

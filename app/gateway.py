@@ -1,0 +1,242 @@
+"""`Gateway`: the wiring of everything that one gateway is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+
+from app.api import events, login, pages, status, stream
+from app.api.metrics import metrics as metrics_page
+from app.asyncapi import to_asyncapi
+from app.auth.denial import Door, http_refusal, remember
+from app.auth.guards import require_credential
+from app.auth.tokens import Keyring
+from app.catalog import Catalog
+from app.channels.backend import ChannelBackend, MemoryBackend
+from app.channels.bus import EventBus, new_epoch
+from app.channels.publisher import EventPublisher
+from app.channels.replay import ReplayStore
+from app.channels.subscription import QueueBounds
+from app.errors import CLOSE_RESTART, SettingsError
+from app.events import Clock
+from app.flood import tell_left_out
+from app.metrics import Counters, watch_lag
+from app.openapi import to_openapi
+from app.schemas import to_text
+from app.settings import Settings
+from app.workers import only_worker
+from app.ws.listener import events_socket
+from app.ws.messages import Notice, encode
+from app.ws.registry import ConnectionRegistry
+
+if TYPE_CHECKING:
+    from app.sources.git import GitSource
+    from app.sources.workspace import WorkspaceSource
+
+FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
+LONGEST_PAUSE_S = 60.0
+_log = structlog.get_logger("sightline.main")
+
+
+def keyring_of(state: State) -> Keyring:
+    """The keyring that the lifespan made."""
+    keyring: Keyring = state.keyring
+    return keyring
+
+
+def _given(value: object) -> Provide:
+    return Provide(lambda: value, sync_to_thread=False, use_cache=True)
+
+
+def _lazily(make: Callable[[], object]) -> Provide:
+    return Provide(make, sync_to_thread=False, use_cache=True)
+
+
+class Gateway:
+    """The stream, the places and the routes of one gateway, for one lifespan.
+
+    Building is pure: the token file, the watchers and their tasks begin in the lifespan. The routes
+    are an application of their own, so that no guard, middleware or handler of another reaches them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        state: State,
+        *,
+        console: bool = True,
+        metrics: bool = True,
+    ) -> None:
+        """`state` is that of the routes' application; `console` and `metrics` leave out paths."""
+        self.settings = settings
+        self.console = console
+        self.counters = Counters()
+        catalog = Catalog(settings.extra_namespaces)
+        self.replay_store = ReplayStore(
+            new_epoch(),
+            settings.replay_window_s,
+            settings.replay_max_events,
+            settings.replay_max_bytes,
+        )
+        self.bus = EventBus(
+            self.replay_store,
+            catalog,
+            clock,
+            lambda flush: asyncio.get_running_loop().call_soon(flush),
+            QueueBounds(settings.queue_size, settings.queue_max_bytes),
+            settings.replay_limit,
+            self.counters,
+        )
+        self.registry = ConnectionRegistry(settings.max_clients)
+        self.backend = _backend(settings, self.bus, self.registry)
+        self.publisher = EventPublisher(self.backend, catalog, clock, settings.max_event_bytes)
+        self.started = False
+        self._clock = clock
+        state.begin_drain = self.begin_drain
+        state.counters = self.counters
+        self.app = Litestar(
+            route_handlers=[
+                events_socket,
+                events.publish_events,
+                events.read_events,
+                stream.stream_events,
+                login.make_ticket,
+                login.log_in,
+                pages.client_file,
+                status.health,
+                status.session,
+                status.catalog,
+                status.openapi_document,
+                status.asyncapi_document,
+                status.upgrade_required,
+                *([pages.console, pages.login_page, pages.static_file] if console else []),
+                *([metrics_page] if metrics else []),
+            ],
+            dependencies={
+                "publisher": _given(self.publisher),
+                "bus": _given(self.bus),
+                "backend": _given(self.backend),
+                "replay_store": _given(self.replay_store),
+                "registry": _given(self.registry),
+                "settings": _given(settings),
+                "catalog": _given(catalog),
+                "openapi": _lazily(lambda: to_text(to_openapi(catalog))),
+                "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
+                "counters": _given(self.counters),
+                "keyring": Provide(keyring_of, sync_to_thread=False),
+            },
+            guards=[require_credential],
+            after_exception=[remember],
+            exception_handlers={Exception: http_refusal},
+            openapi_config=None,
+            logging_config=None,
+            state=state,
+        )
+        self.app.asgi_handler = Door(self.app.asgi_handler, settings, self.counters)
+        paths = {route.path.partition("{")[0] for route in self.app.routes}
+        self._folders = tuple(path for path in paths if path.endswith("/") and path != "/")
+        self._paths = paths.difference(self._folders)
+
+    @property
+    def keyring(self) -> Keyring:
+        """What opens the door; the lifespan makes it."""
+        return keyring_of(self.app.state)
+
+    def owns(self, path: str) -> bool:
+        """Whether a normalised path is the gateway's, whatever the method."""
+        return path in self._paths or path.startswith(self._folders)
+
+    def begin_drain(self) -> None:
+        """Refuse what is new and tell the clients, at the first sign of the end; twice is fine."""
+        self.publisher.close()
+        self.registry.close()
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """From the token file to the last task's end; once only.
+
+        Raises:
+            SettingsError: the state folder cannot be written, or a sibling process serves.
+        """
+        self.started = True
+        settings = self.settings
+        self.app.state.keyring = Keyring(settings, self._clock)
+        self.publisher.start(asyncio.get_running_loop())
+        only_one = only_worker(settings.state_dir) if settings.nats_url is None else nullcontext()
+        with only_one:
+            await self.backend.start()
+            async with asyncio.TaskGroup() as tasks:
+                owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
+                if settings.workspace is not None:
+                    sources = _sources(self.publisher, settings.workspace)
+                    owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
+                try:
+                    yield
+                finally:
+                    for task in owned:
+                        task.cancel()
+                    self.begin_drain()
+                    await self.backend.stop()
+                    tell_left_out()
+
+
+def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) -> ChannelBackend:
+    """The log that the settings name."""
+    if settings.nats_url is None:
+        return MemoryBackend(bus)
+    try:
+        from app.channels.jetstream import JetStreamBackend
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline[nats]'"
+        ) from error
+
+    def close_all() -> None:
+        registry.close_all(CLOSE_RESTART, "the stream goes on elsewhere: connect again")
+
+    def tell(connected: bool) -> None:
+        now = bus.clock.timestamp()
+        notice = Notice.backend_back(now) if connected else Notice.backend_away(now)
+        registry.tell_all(encode(notice))
+
+    return JetStreamBackend(bus, settings, close_all, tell)
+
+
+def _sources(
+    publisher: EventPublisher, workspace: Path
+) -> "dict[str, WorkspaceSource | GitSource]":
+    """What watches the workspace, by name: nothing where the extra is not installed, which is told."""
+    try:
+        from app.sources.git import GitSource
+        from app.sources.workspace import WorkspaceSource
+    except ModuleNotFoundError as error:
+        remedy = "pip install 'sightline[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
+        _log.warning("workspace_not_watched", missing=error.name, remedy=remedy)
+        return {}
+    return {
+        "workspace": WorkspaceSource(publisher.emit, workspace),
+        "git": GitSource(publisher.emit, workspace),
+    }
+
+
+async def _watch(name: str, source: "WorkspaceSource | GitSource") -> None:
+    """Run a source; one that dies is told and begun again, with growing pauses."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            await source.run()
+            return
+        except Exception as error:
+            what = type(error).__name__
+            _log.error(
+                "source_died", source=name, error_type=what, again_in_s=pause_s, exc_info=error
+            )
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

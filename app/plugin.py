@@ -1,0 +1,190 @@
+"""`SightlinePlugin`: the whole gateway, as one line of a Litestar application."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import click
+from litestar import Litestar
+from litestar.config.app import AppConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.exceptions import ImproperlyConfiguredException
+from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler, WebsocketRouteHandler
+from litestar.plugins import CLIPlugin, InitPlugin, ReceiveRoutePlugin
+from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.utils import normalize_path
+
+from app import log
+from app.auth.tokens import Keyring
+from app.channels.bus import EventBus
+from app.channels.publisher import EventPublisher
+from app.channels.replay import ReplayStore
+from app.events import Clock
+from app.gateway import Gateway
+from app.settings import Settings
+from app.ws.registry import ConnectionRegistry
+
+
+class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
+    """Adds the gateway to an application, which keeps its own routes, guards, errors and logging.
+
+    The gateway answers on its own paths, in front of all that the application does to requests.
+    Handlers of the application get `publisher`, `bus`, `replay_store`, `registry` and `keyring`
+    injected; a dependency of its own by one of these names goes first. One plugin, one application.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        console: bool = True,
+        metrics: bool = True,
+        alone: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        """Keep the settings; the gateway is made with the application.
+
+        `console` false leaves `/`, `/login` and `/static/` to the application, `metrics` false
+        `/metrics`. `alone` says that the application is nothing else: every path is the gateway's,
+        and so is logging.
+        """
+        self.settings = settings
+        self.alone = alone
+        self._console = console
+        self._metrics = metrics
+        self._clock = clock or Clock()
+        self._state = State()
+        self._gateway: Gateway | None = None
+        self._running = False
+
+    @property
+    def gateway(self) -> Gateway:
+        """The gateway of the application; another one each time the application starts again."""
+        if self._gateway is None:
+            raise ImproperlyConfiguredException(
+                "the gateway is made with the application: hand this plugin to Litestar(plugins=[…])"
+            )
+        return self._gateway
+
+    @property
+    def publisher(self) -> EventPublisher:
+        """What services publish with."""
+        return self.gateway.publisher
+
+    @property
+    def bus(self) -> EventBus:
+        """The stream, to subscribe to."""
+        return self.gateway.bus
+
+    @property
+    def replay_store(self) -> ReplayStore:
+        """The retained events."""
+        return self.gateway.replay_store
+
+    @property
+    def registry(self) -> ConnectionRegistry:
+        """Who is connected."""
+        return self.gateway.registry
+
+    @property
+    def keyring(self) -> Keyring:
+        """What lets clients in, while the application runs."""
+        return self.gateway.keyring
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Make the gateway; hang in what is injected, and its lifespan around all others.
+
+        Raises:
+            SettingsError: a setting needs an extra that is not installed.
+        """
+        if self.alone:
+            self._state = app_config.state
+        if not self._running:  # the command line may build the application twice
+            self._make()
+        provided: dict[str, Callable[[], object]] = {
+            "publisher": lambda: self.publisher,
+            "bus": lambda: self.bus,
+            "replay_store": lambda: self.replay_store,
+            "registry": lambda: self.registry,
+            "keyring": lambda: self.keyring,
+        }
+        ours = {name: Provide(get, sync_to_thread=False) for name, get in provided.items()}
+        app_config.dependencies = {**ours, **app_config.dependencies}
+        app_config.lifespan.insert(0, self._lifespan)
+        return app_config
+
+    def receive_route(self, route: BaseRoute) -> None:
+        """Refuse a route of the application that the gateway would hide.
+
+        One that is registered with the gateway alone becomes the gateway's, credential and all.
+
+        Raises:
+            ImproperlyConfiguredException: which path it is, and how to mend it.
+        """
+        if self.gateway.owns(route.path):
+            raise ImproperlyConfiguredException(
+                f"{route.path!r} is a path of the gateway and of this application: move yours, or"
+                " use SightlinePlugin(settings, console=False) to keep '/', '/login' and '/static/'"
+                " for the application, metrics=False to keep '/metrics'"
+            )
+        if self.alone:
+            for handler in _handlers(route):
+                self.gateway.app.register(handler)
+
+    def on_cli_init(self, cli: click.Group) -> None:
+        """Have `litestar run` serve with direct writes and eviction."""
+        from app.cli import replace_run  # other servers need no uvicorn
+
+        replace_run(cli, self)
+
+    def _make(self) -> None:
+        self._gateway = Gateway(
+            self.settings, self._clock, self._state, console=self._console, metrics=self._metrics
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
+        if self._running:
+            raise ImproperlyConfiguredException(
+                "this plugin is running in another application: make a SightlinePlugin for each"
+            )
+        if self.alone:
+            log.configure(self.settings)
+        else:
+            log.join()
+        if self.gateway.started:  # as in a suite that runs one application many times
+            self._make()
+        application = app.asgi_handler
+        async with self.gateway.lifespan():
+            app.asgi_handler = self._in_front_of(application)
+            self._running = True
+            try:
+                yield
+            finally:
+                self._running = False
+                app.asgi_handler = application
+
+    def _in_front_of(self, application: ASGIApp) -> ASGIApp:
+        gateway, alone = self.gateway, self.alone
+
+        async def share_out(scope: Scope, receive: Receive, send: Send) -> None:
+            path = scope["path"].removeprefix(scope.get("root_path") or "")
+            ours = alone or gateway.owns(normalize_path(path))
+            await (gateway.app if ours else application)(scope, receive, send)
+
+        return share_out
+
+
+def _handlers(
+    route: BaseRoute,
+) -> list[HTTPRouteHandler | WebsocketRouteHandler | ASGIRouteHandler]:
+    if isinstance(route, HTTPRoute):
+        return [*route.route_handlers]
+    assert isinstance(route, WebSocketRoute | ASGIRoute)
+    return [route.route_handler]
+
+
+def plugin_of(app: Litestar) -> SightlinePlugin:
+    """The plugin of an application that has it."""
+    return app.plugins.get(SightlinePlugin)

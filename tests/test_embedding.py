@@ -1,0 +1,39 @@
+"""The applications of docs/embedding.md, as `litestar run` serves them."""
+
+import json
+import re
+from pathlib import Path
+
+from tests.test_readme import ROOT, gateway, running, until
+
+PAGE = (ROOT / "docs/embedding.md").read_text()
+PLUGIN, TICKET, CHANNELS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+
+
+def test_the_line_that_adds_the_gateway(tmp_path: Path) -> None:
+    (tmp_path / "board.py").write_text(PLUGIN)
+    with (
+        gateway(tmp_path, "board:create_app") as server,
+        running(server.terminal(), tmp_path) as terminal,
+    ):
+        until(terminal, "connected")
+        server.post("/stories/s1/finish")
+        event = json.loads(until(terminal, "state.story_transitioned"))
+    assert event["data"] == {"story_id": "s1", "from_state": "todo", "to_state": "done"}
+
+
+def test_litestars_channels_on_top(tmp_path: Path) -> None:
+    (tmp_path / "board.py").write_text(CHANNELS)
+    with (
+        gateway(tmp_path, "board:create_app") as server,
+        running(server.terminal(), tmp_path) as terminal,
+    ):
+        until(terminal, "connected")
+        server.curl()
+        assert json.loads(until(terminal, "workflow.started"))["sequence_number"] == 1
+
+
+def test_the_ticket_is_made_as_the_page_says() -> None:
+    tested = (ROOT / "tests/live/test_plugin.py").read_text()
+    for line in TICKET.splitlines()[1:]:
+        assert line.partition("  #")[0].strip() in tested
