@@ -8,6 +8,7 @@ from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.enums import HttpMethod
 from litestar.exceptions import ImproperlyConfiguredException
 from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler, WebsocketRouteHandler
 from litestar.plugins import CLIPlugin, InitPlugin, ReceiveRoutePlugin
@@ -180,7 +181,7 @@ def _handlers(
     route: BaseRoute,
 ) -> list[HTTPRouteHandler | WebsocketRouteHandler | ASGIRouteHandler]:
     if isinstance(route, HTTPRoute):
-        return [*route.route_handlers]
+        return [one for one in route.route_handlers if HttpMethod.OPTIONS not in one.http_methods]
     assert isinstance(route, WebSocketRoute | ASGIRoute)
     return [route.route_handler]
 

@@ -11,6 +11,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from app.catalog import Catalog
 from app.main import create_app
 from app.openapi import to_openapi
+from app.plugin import plugin_of
 from app.schemas import to_text
 from app.settings import Settings
 
@@ -36,7 +37,7 @@ def test_it_is_valid_also_with_extra_namespaces() -> None:
 def test_it_has_exactly_the_routes_of_the_gateway() -> None:
     routes = {
         (str(method), re.sub(r":str\b", "", route.path))
-        for route in create_app(Settings(workspace=None)).routes
+        for route in plugin_of(create_app(Settings(workspace=None))).gateway.app.routes
         if isinstance(route, HTTPRoute)
         for method in route.methods
     }
