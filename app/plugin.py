@@ -8,15 +8,15 @@ from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.enums import HttpMethod
 from litestar.exceptions import ImproperlyConfiguredException
-from litestar.handlers import ASGIRouteHandler, HTTPRouteHandler, WebsocketRouteHandler
 from litestar.plugins import CLIPlugin, InitPlugin, ReceiveRoutePlugin
-from litestar.routes import ASGIRoute, BaseRoute, HTTPRoute, WebSocketRoute
+from litestar.routes import BaseRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from app import log
+from app.auth.denial import Door, http_refusal, remember
+from app.auth.guards import require_credential
 from app.auth.tokens import Keyring
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
@@ -47,8 +47,8 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         """Keep the settings; the gateway is made with the application.
 
         `console` false leaves `/`, `/login` and `/static/` to the application, `metrics` false
-        `/metrics`. `alone` says that the application is nothing else: every path is the gateway's,
-        and so is logging.
+        `/metrics`. `alone` says that the application is nothing else: what is refused, on any path,
+        is refused as by the gateway, and logging is the gateway's.
         """
         self.settings = settings
         self.alone = alone
@@ -99,8 +99,11 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         Raises:
             SettingsError: a setting needs an extra that is not installed.
         """
-        if self.alone:
+        if self.alone:  # a route registered later is as guarded and refuses as the gateway's do
             self._state = app_config.state
+            app_config.guards.append(require_credential)
+            app_config.after_exception.append(remember)
+            app_config.exception_handlers = {Exception: http_refusal}
         if not self._running:  # the command line may build the application twice
             self._make()
         provided: dict[str, Callable[[], object]] = {
@@ -118,8 +121,6 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
     def receive_route(self, route: BaseRoute) -> None:
         """Refuse a route of the application that the gateway would hide.
 
-        One that is registered with the gateway alone becomes the gateway's, credential and all.
-
         Raises:
             ImproperlyConfiguredException: which path it is, and how to mend it.
         """
@@ -129,9 +130,6 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
                 " use SightlinePlugin(settings, console=False) to keep '/', '/login' and '/static/'"
                 " for the application, metrics=False to keep '/metrics'"
             )
-        if self.alone:
-            for handler in _handlers(route):
-                self.gateway.app.register(handler)
 
     def on_cli_init(self, cli: click.Group) -> None:
         """Have `litestar run` serve with direct writes and eviction."""
@@ -167,23 +165,16 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
                 app.asgi_handler = application
 
     def _in_front_of(self, application: ASGIApp) -> ASGIApp:
-        gateway, alone = self.gateway, self.alone
+        gateway = self.gateway
+        if self.alone:
+            application = Door(application, self.settings, gateway.counters)
 
         async def share_out(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope["path"].removeprefix(scope.get("root_path") or "")
-            ours = alone or gateway.owns(normalize_path(path))
+            ours = gateway.owns(normalize_path(path))
             await (gateway.app if ours else application)(scope, receive, send)
 
         return share_out
-
-
-def _handlers(
-    route: BaseRoute,
-) -> list[HTTPRouteHandler | WebsocketRouteHandler | ASGIRouteHandler]:
-    if isinstance(route, HTTPRoute):
-        return [one for one in route.route_handlers if HttpMethod.OPTIONS not in one.http_methods]
-    assert isinstance(route, WebSocketRoute | ASGIRoute)
-    return [route.route_handler]
 
 
 def plugin_of(app: Litestar) -> SightlinePlugin:
