@@ -1,13 +1,12 @@
 """The applications of docs/embedding.md, as `litestar run` serves them."""
 
 import json
-import re
 from pathlib import Path
 
+from tests.snippets import snippets
 from tests.test_readme import ROOT, gateway, running, until
 
-PAGE = (ROOT / "docs/embedding.md").read_text()
-PLUGIN, TICKET, CHANNELS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+PLUGIN, TICKET, CHANNELS = snippets("docs/embedding.md", "python python python")
 
 
 def test_the_line_that_adds_the_gateway(tmp_path: Path) -> None:
