@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 from litestar.routes import HTTPRoute
 
+from app.plugin import plugin_of
 from tests.live.conftest import TOKEN, UPGRADE, Gateway, Start, until
 
 Header = tuple[bytes, bytes]
@@ -168,7 +169,7 @@ def is_refusal(body: bytes, code: str) -> bool:
 def routes_of(gateway: Gateway) -> set[tuple[str, str]]:
     routes = {
         (str(method), route.path)
-        for route in gateway.app.routes
+        for route in plugin_of(gateway.app).gateway.app.routes
         if isinstance(route, HTTPRoute)
         for method in route.methods
         if method != "OPTIONS"
