@@ -52,6 +52,18 @@ async def test_a_stalled_client_is_evicted_also_while_publishing_goes_on(start: 
         pumping.cancel()
 
 
+async def test_a_client_that_does_not_read_has_its_own_queue_after_a_few_hundred_events(
+    start: Start,
+) -> None:
+    gateway = await start()
+    _, answer = await gateway.open_raw(GOOD)
+    assert answer.status == 101
+    await until(lambda: gateway.bus.subscriptions == 1)
+    while not gateway.bus.queued:
+        await gateway.publish(1, "x" * 1024)
+        assert gateway.bus.head < 600  # what system and transport take, at 1 KB an event
+
+
 async def test_a_client_that_reads_but_never_answers_a_ping_is_evicted(start: Start) -> None:
     gateway = await start(heartbeat_interval_s=0.4, pong_timeout_s=0.3)
     loop = asyncio.get_running_loop()
