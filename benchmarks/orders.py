@@ -82,7 +82,9 @@ def say(answer: object) -> None:
 async def serve_uvicorn(config: uvicorn.Config, publish: Publish) -> None:
     """Serve with uvicorn on a free port and carry out orders."""
     server = uvicorn.Server(config)
-    listener = socket.create_server(("127.0.0.1", 0))
+    # asyncio sets TCP_NODELAY only where the socket names its protocol
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
     serving = asyncio.create_task(server.serve([listener]))
     while not server.started:
         await asyncio.sleep(0.01)
