@@ -58,6 +58,8 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
         super().connection_made(transport)
         if (raw := transport.get_extra_info("socket")) is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            if raw.family != socket.AF_UNIX:  # asyncio does not where a listener was handed over
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # `pause_writing` tells of what is left over; at 0, TLS would be paused for ever
         transport.set_write_buffer_limits(high=1, low=0)
         if hasattr(transport, "max_size"):  # asyncio's own

@@ -82,8 +82,6 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         super().connection_made(transport)
         if (raw := transport.get_extra_info("socket")) is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            if raw.family != socket.AF_UNIX:  # asyncio does not on a listener that it was handed
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from app.ws import uvicorn_http
+from tests.live import conftest
 from tests.live.attack import bystander, dial, drip, request, resident_bytes, rest
 from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive, until
 from tests.waiting import ticks
@@ -237,3 +238,16 @@ async def test_a_client_that_dies_in_mid_body_is_no_error_of_the_gateway(
     log = capfd.readouterr().err
     assert "Traceback" not in log
     assert '"level": "error"' not in log
+
+
+async def test_events_wait_for_no_acknowledgement_on_a_listener_that_was_handed_over(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # asyncio sets TCP_NODELAY itself, but only where the socket names its protocol
+    handed_over = lambda host, port: [socket.create_server((host, port))]  # noqa: E731
+    monkeypatch.setattr(conftest, "bind", handed_over)
+    gateway = await start()
+    async with gateway.connect():
+        (protocol,) = gateway.server.server_state.connections
+        raw = protocol.transport.get_extra_info("socket")
+        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
