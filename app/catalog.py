@@ -35,6 +35,7 @@ class _Registration(msgspec.Struct, frozen=True):
 
 
 _REGISTRY: dict[str, _Registration] = {}
+_STRUCTS: dict[str, type[msgspec.Struct]] = {}
 _TYPES: dict[type[msgspec.Struct], str] = {}
 
 
@@ -50,6 +51,7 @@ def event(type_: str, *, example: Mapping[str, object]) -> Callable[[_StructType
         if not description:
             raise ValueError(f"the struct of event type {type_!r} has no docstring")
         _REGISTRY[type_] = _Registration(type_, struct, description, dict(example))
+        _STRUCTS[type_] = struct
         _TYPES[struct] = type_
         return struct
 
@@ -449,7 +451,7 @@ class Catalog:
 
     def __init__(self, extra_namespaces: Collection[str] = ()) -> None:
         self._extra_namespaces = frozenset(extra_namespaces)
-        self._structs = {name: registration.struct for name, registration in _REGISTRY.items()}
+        self._structs = _STRUCTS  # a module that declares more may be imported later
         self._accepted: set[str] = set()  # well-formed types of extra namespaces, seen before
 
     def check(self, type_: str, fields: dict[str, object]) -> None:

@@ -154,18 +154,19 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
             log.join()
         if self.gateway.started:  # as in a suite that runs one application many times
             self._make()
-        application = app.asgi_handler
-        async with self.gateway.lifespan():
-            app.asgi_handler = self._in_front_of(application)
-            self._running = True
-            try:
-                yield
-            finally:
-                self._running = False
-                app.asgi_handler = application
+        gateway, application = self.gateway, app.asgi_handler
+        self._running = True
+        try:
+            async with gateway.lifespan():
+                app.asgi_handler = self._in_front_of(gateway, application)
+                try:
+                    yield
+                finally:
+                    app.asgi_handler = application
+        finally:
+            self._running = False
 
-    def _in_front_of(self, application: ASGIApp) -> ASGIApp:
-        gateway = self.gateway
+    def _in_front_of(self, gateway: Gateway, application: ASGIApp) -> ASGIApp:
         if self.alone:
             application = Door(application, self.settings, gateway.counters)
 

@@ -207,3 +207,25 @@ def test_types_of_extra_namespaces_are_remembered_without_growing() -> None:
     for i in range(module.MAX_ACCEPTED + 10):
         catalog.check(f"plugin.a{i}", {})
     assert len(catalog._accepted) <= module.MAX_ACCEPTED
+
+
+def test_a_type_declared_after_the_catalog_was_made_is_in_it() -> None:
+    catalog = Catalog()
+    before = {name: dict(getattr(module, name)) for name in ("_REGISTRY", "_STRUCTS", "_TYPES")}
+
+    try:
+
+        @event("late.comer", example={"name": "x"})
+        class LateComer(msgspec.Struct):
+            """It came late."""
+
+            name: str
+
+        assert catalog.type_of(LateComer) == "late.comer"
+        catalog.check("late.comer", {"name": "x"})
+        assert catalog.entries()[-1].type in catalog.structs
+    finally:
+        for name, kept in before.items():
+            registry = getattr(module, name)
+            registry.clear()
+            registry.update(kept)

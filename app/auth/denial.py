@@ -51,7 +51,7 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
             headers["allow"] = ", ".join(name for name in methods if name.isupper())
         if status == 404:
             message = "no such path: see docs/protocol.md"
-        elif status == 405:
+        elif status == 405 and "allow" in headers:
             message = f"not a method of this path: use {headers['allow']}"
         elif isinstance(error, RequestEntityTooLarge):
             message = (

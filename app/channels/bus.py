@@ -89,8 +89,8 @@ class EventBus:
         self._replay_limit = replay_limit
         self._groups: dict[EventFilter, _Group] = {}
         self._routes: dict[str, _Route] = {}  # forgotten when a group comes; one that went is empty
-        # One turn. Invariant: all in it is older than what any queue will get next, so joining,
-        # leaving, changing filter or between direct and behind flush it first.
+        # One turn. Invariant: all in it is older than what any queue will get next, so leaving,
+        # another filter, going direct and falling behind flush it first. Who joins is behind.
         self._dirty: list[_Group] = []  # the groups whose `turn` is not empty
         self._turn_bytes = 0
         self._turn_began = 0.0

@@ -90,6 +90,10 @@ class EventPublisher:
                 raise UnavailableError(
                     f"{done} of {len(accepted)} are published; of the rest: {why}"
                 )
+        self._since_pause += len(accepted)
+        if self._since_pause >= YIELD_EVERY:
+            self._since_pause = 0
+            await asyncio.sleep(0)
         return [one if isinstance(one, Event) else one.result() for one in accepted]
 
     def emit(

@@ -138,7 +138,8 @@ class Subscription:
 
     def refilter(self, event_filter: EventFilter) -> None:
         """Use another filter for later events; what is owed already is not touched."""
-        self._bus.refilter(self, event_filter)
+        if not self.closed:
+            self._bus.refilter(self, event_filter)
 
     def go_direct(self, writer: DirectWriter) -> bool:
         """Have the bus write to `writer` from the next event on; False while something is owed."""

@@ -65,6 +65,8 @@ class Connection:
 
     def receive(self, data: str) -> None:
         """Handle one message; the answer goes through the outlet, so that reading never waits."""
+        if self._closing is not None:  # more had come before the close frame was out
+            return
         try:
             answer = self._session.handle(data)
         except TooManyMessagesError as error:
@@ -125,13 +127,14 @@ async def connection_lifespan(
     """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
     event_filter, client_id, position = asked(socket.scope)
     socket.scope["headers"] = []  # read: an idle connection keeps neither them nor their token
+    if position is not None:
+        registry.check(client_id)
+        await backend.catch_up(position)  # who cannot be served takes over nobody's place
     place = registry.reserve(client_id)
     log = _log.bind(client_id=client_id)
     transport = _transport(socket)
     subscription = connection = None
     try:
-        if position is not None:
-            await backend.catch_up(position)
         offered = socket.scope.get("subprotocols") or []
         await socket.accept(subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         subscription, replay = bus.join(

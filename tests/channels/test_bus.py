@@ -79,6 +79,14 @@ def test_a_closed_subscription_gets_nothing_more() -> None:
     assert (bus.subscriptions, drain(subscription)) == (0, [])
 
 
+def test_a_closed_subscription_stays_away_also_with_another_filter() -> None:
+    bus = make_bus(FakeClock())
+    stays, closed = bus.subscribe(), bus.subscribe()
+    closed.close()
+    closed.refilter(stays.filter)
+    assert bus.subscriptions == 1
+
+
 def test_joining_without_a_position_replays_nothing() -> None:
     bus = make_bus(FakeClock())
     publish(bus, "a.x")

@@ -185,6 +185,16 @@ async def test_a_publisher_without_a_pause_lets_the_loop_turn(publisher: EventPu
     assert turns == [1]
 
 
+async def test_arrays_without_a_pause_let_the_loop_turn_too(publisher: EventPublisher) -> None:
+    turns: list[int] = []
+    asyncio.get_running_loop().call_soon(turns.append, 1)
+    half = [("plugin.up", {}, {})] * (YIELD_EVERY // 2)
+    await publisher.publish_all(half)
+    assert turns == []
+    await publisher.publish_all(half)
+    assert turns == [1]
+
+
 async def test_a_closed_publisher_refuses_everything(
     bus: EventBus, publisher: EventPublisher
 ) -> None:
