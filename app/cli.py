@@ -190,8 +190,8 @@ def serve(
 
 def _refuse(what: str, remedy: str) -> NoReturn:
     raise click.ClickException(
-        f"{what} cannot be used: the in-memory backend needs exactly one process,"
-        f" several workers would split the events among them; {remedy}"
+        f"{what} cannot be used: a gateway is exactly one process, several workers would split"
+        f" its events and places among them (several gateways: docs/scaling.md); {remedy}"
     )
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
 LONGEST_PAUSE_S = 60.0
-_log = structlog.get_logger("sightline.main")
+_log = structlog.get_logger("sightline.gateway")
 
 
 def keyring_of(state: State) -> Keyring:

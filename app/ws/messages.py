@@ -81,8 +81,8 @@ class Notice(msgspec.Struct, tag="notice"):
 
     @classmethod
     def backend_back(cls, timestamp: str) -> "Notice":
-        """NATS answers again; what was missed follows as ordinary events."""
-        return cls(timestamp, "backend_back", "NATS is back: what was missed arrives now")
+        """NATS answers again, and what was missed has been read."""
+        return cls(timestamp, "backend_back", "NATS is back: what was missed has been read")
 
 
 class Subscribed(msgspec.Struct, tag="subscribed"):

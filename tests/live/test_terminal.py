@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.live.conftest import TOKEN, Gateway, Start
 from tests.live.test_client import folder as folder
 from tests.live.test_client import name
@@ -289,6 +291,31 @@ async def test_a_replay_keeps_its_rate(folder: Path, gateway: Gateway) -> None:
     status, _, err = await run(folder, "replay", "r", "--rate", "40")
     assert (status, gateway.bus.head) == (0, 21)
     assert 0.5 <= float(err.split(" in ")[1].split()[0]) < 5
+
+
+@pytest.mark.attack
+async def test_a_month_of_22018_events_replays_whole_and_every_client_gets_it(
+    folder: Path, gateway: Gateway
+) -> None:
+    name(folder, gateway)
+    (folder / "month.jsonl").write_bytes(ndjson(22_018))
+    numbers: list[int] = []
+
+    async def listen() -> None:
+        async with gateway.connect() as client:
+            while len(numbers) < 22_018:
+                message = json.loads(await client.recv())
+                assert message["type"] != "gap"
+                if "." in message["type"]:
+                    numbers.append(message["sequence_number"])
+
+    async with asyncio.timeout(60):
+        listening = asyncio.create_task(listen())
+        await until(lambda: gateway.bus.subscriptions == 1)
+        status, _, err = await run(folder, "replay", "month.jsonl", "--rate", "4000")
+        assert (status, "replayed 22,018 of 22,018 events" in err) == (0, True)
+        await listening
+    assert numbers == list(range(1, 22_019))
 
 
 async def test_types_lists_them_without_a_gateway(tmp_path: Path) -> None:
