@@ -97,6 +97,8 @@ class Gateway:
         self.registry = ConnectionRegistry(settings.max_clients)
         self.backend = _backend(settings, self.bus, self.registry)
         self.publisher = EventPublisher(self.backend, catalog, clock, settings.max_event_bytes)
+        site = [pages.console, pages.login_page, pages.static_file]
+        left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
         self.started = False
         self._clock = clock
         state.begin_drain = self.begin_drain
@@ -116,7 +118,7 @@ class Gateway:
                 status.openapi_document,
                 status.asyncapi_document,
                 status.upgrade_required,
-                *([pages.console, pages.login_page, pages.static_file] if console else []),
+                *(site if console else []),
                 *([metrics_page] if metrics else []),
             ],
             dependencies={
@@ -127,7 +129,7 @@ class Gateway:
                 "registry": _given(self.registry),
                 "settings": _given(settings),
                 "catalog": _given(catalog),
-                "openapi": _lazily(lambda: to_text(to_openapi(catalog))),
+                "openapi": _lazily(lambda: to_text(to_openapi(catalog, left_out))),
                 "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
                 "counters": _given(self.counters),
                 "keyring": Provide(keyring_of, sync_to_thread=False),

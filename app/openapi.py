@@ -4,7 +4,7 @@ Path, method, words and who may call come from the handlers.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from typing import NamedTuple
 
@@ -99,11 +99,11 @@ class _Route(NamedTuple):
     body: Mapping[str, Schema] | None = None
 
 
-def to_openapi(catalog: Catalog) -> Schema:
-    """The document of a gateway with this catalog."""
+def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) -> Schema:
+    """The document of a gateway with this catalog, without the handlers that it does not have."""
     schemas = Schemas(catalog, _STRUCTS)
     paths: dict[str, Schema] = {}
-    for route in _routes(schemas):
+    for route in (route for route in _routes(schemas) if route.handler not in left_out):
         (path,) = route.handler.paths
         (method,) = route.handler.http_methods
         operations = paths.setdefault(re.sub(r":str\b", "", path), {})

@@ -204,6 +204,9 @@ async def test_a_page_static_files_and_metrics_of_the_application_take_one_word(
         assert (await http.get("/metrics")).text == "my metrics"
         assert (await http.get("/login")).json() == {"status_code": 404, "detail": "Not Found"}
         assert (await http.get("/client/sightline.js")).status_code == 200
+    async with served(app) as host, host.http(TOKEN) as http:
+        described = (await http.get("/api/openapi.json")).json()["paths"].keys()
+        assert not described & {"/", "/login", "/static/{name}", "/metrics"}
 
 
 async def test_a_page_of_the_application_logs_its_users_in_with_a_ticket_it_makes(
