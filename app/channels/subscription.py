@@ -38,12 +38,13 @@ class Subscription:
     A consumer is *behind* (it takes from the queue here) or *direct* (the bus writes to it, and
     the queue is empty). It begins behind, by its replay.
 
-    Invariant: what is owed is `_gaps` then `_events`; only the oldest event is ever dropped, so a
-    loss always lies between the two and the gap needs no place of its own.
+    Invariant: what is owed is `_gaps`, then the loss that is still going on, then `_events`. Only
+    the oldest event is ever dropped, so a loss always lies there and needs no place of its own.
     """
 
     __slots__ = (
-        *("_bounds", "_bus", "_bytes", "_events", "_gaps", "_on_gap", "_waiter"),
+        *("_bus", "_bytes", "_events", "_first_lost", "_gaps", "_last_lost"),
+        *("_max_bytes", "_max_events", "_on_gap", "_told", "_waiter"),
         *("closed", "dropped", "filter"),
     )
 
@@ -59,11 +60,13 @@ class Subscription:
         self.dropped = 0  # events lost to this consumer since it joined
         self.closed = False
         self._bus = bus
-        self._bounds = bounds
+        self._max_events, self._max_bytes = bounds.events, bounds.max_bytes
         self._on_gap = on_gap
         self._gaps: list[Gap] = [*replay.gaps]
         self._events: deque[Event] = deque(replay.events)
         self._bytes = sum(len(event.encoded) for event in self._events)
+        self._told = 0  # of `dropped`, how many a gap has told; the others are one loss,
+        self._first_lost = self._last_lost = 0  # from this number to that
         self._waiter: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -71,40 +74,33 @@ class Subscription:
 
     def offer(self, event: Event) -> None:
         """Take an event that matches; drop the oldest when full. Never waits."""
-        self._events.append(event)
+        events = self._events
+        events.append(event)
         self._bytes += len(event.encoded)
         # An event bigger than the whole bound still goes through: `while` leaves the newest.
-        while len(self._events) > self._bounds.events or (
-            self._bytes > self._bounds.max_bytes and len(self._events) > 1
-        ):
-            self._lose(self._events.popleft())
+        while len(events) > self._max_events or (self._bytes > self._max_bytes and len(events) > 1):
+            oldest = events.popleft()
+            self._bytes -= len(oldest.encoded)
+            self._last_lost = oldest.sequence_number
+            if self.dropped == self._told:
+                self._first_lost = self._last_lost
+            self.dropped += 1
+            self._bus.counters.dropped["slow_consumer"] += 1
         if self._waiter is not None:
             self.wake()
 
     def interrupt(self, gap: Gap) -> None:
         """Owe `gap` in place of all that is owed: the stream goes on elsewhere."""
+        self._told = self.dropped
         self._gaps = [gap]
         self._events.clear()
         self._bytes = 0
         self.wake()
 
-    def _lose(self, event: Event) -> None:
-        self.dropped += 1
-        self._bus.counters.dropped["slow_consumer"] += 1
-        self._bytes -= len(event.encoded)
-        number = event.sequence_number
-        last = self._gaps[-1] if self._gaps else None
-        if last is not None and last.reason == "slow_consumer" and last.dropped is not None:
-            self._gaps[-1] = msgspec.structs.replace(
-                last, to_sequence_number=number, dropped=last.dropped + 1
-            )
-        else:
-            self._gaps.append(Gap(number, number, 1, "slow_consumer"))
-
     def take(self) -> Event | Gap | None:
         """Return the next item, or None when nothing is owed now. Never waits."""
-        if self._gaps:
-            gap = self._gaps.pop(0)
+        if self._gaps or self.dropped > self._told:
+            gap = self._gaps.pop(0) if self._gaps else self._loss()
             self._bus.counters.gaps[gap.reason] += 1
             self._on_gap(gap)
             return gap
@@ -114,6 +110,10 @@ class Subscription:
             self._bus.counters.delivered += 1
             return event
         return None
+
+    def _loss(self) -> Gap:
+        lost, self._told = self.dropped - self._told, self.dropped
+        return Gap(self._first_lost, self._last_lost, lost, "slow_consumer")
 
     @property
     def owed(self) -> bool:
@@ -126,6 +126,8 @@ class Subscription:
         if self._gaps:
             first = self._gaps[0].from_sequence_number
             return 0 if first is None else first - 1
+        if self.dropped > self._told:
+            return self._first_lost - 1
         if self._events:
             return self._events[0].sequence_number - 1
         self._bus.flush()  # what a direct consumer is owed in this turn
