@@ -456,6 +456,21 @@ async def test_an_answer_that_does_not_come_is_said_as_unknown(
     assert again.sequence_number == rig.bus.head == 1
 
 
+async def test_large_events_handed_to_a_frozen_nats_do_not_hold_up_the_next_connection(
+    own_server: NatsServer, make_rig: MakeRig
+) -> None:
+    rig = await make_rig(own_server.url, max_event_bytes=500_000)
+    own_server.freeze()
+    large = contents(b'{"filler":"%b"}' % (b"x" * 400_000))
+    stamp = rig.bus.clock.timestamp()
+    futures = [backend_of(rig).submit("plugin.up", stamp, large) for _ in range(30)]
+    await until(lambda: rig.states == [True, False], 10)
+    own_server.thaw()
+    await until(lambda: rig.states == [True, False, True], 10)
+    await asyncio.wait(futures)
+    assert await rig.publish(1) == [rig.bus.head]
+
+
 async def test_a_stream_that_lost_its_tail_is_told_like_a_restart(
     nats_url: str, make_rig: MakeRig
 ) -> None:
