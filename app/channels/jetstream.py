@@ -195,8 +195,8 @@ class JetStreamBackend:
 
     def _begin(self, epoch: str, head: int) -> None:
         """Go on elsewhere in the stream: who names the old place is closed first."""
-        if self._bus.epoch != epoch:
-            self._outbox.forget_stored("the stream on NATS was made again")
+        if self._bus.epoch != epoch or head < self._bus.head:
+            self._outbox.forget_stored("the stream on NATS was made again or lost its end")
         self._on_restart()
         self._bus.begin(epoch, head)
         self._horizon.moved()

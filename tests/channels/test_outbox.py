@@ -188,6 +188,19 @@ async def test_two_calls_with_one_key_end_with_the_same_event(outbox: Outbox) ->
     assert [future.result() for future in futures] == [event, event]
 
 
+async def test_a_number_that_another_event_has_is_no_success_but_for_a_repeated_key(
+    outbox: Outbox,
+) -> None:
+    other, repeat = add(outbox, data=b'{"a":1}'), add(outbox, data=b'{"a":2}')
+    one, two = hand_over(outbox)
+    outbox.store(answer(outbox, one), 1)
+    outbox.store(answer(outbox, two), 1, is_repeat=True)
+    outbox.seen(event := make_event(1))
+    assert why(other).startswith("NATS gave its number 1 to another event: it may have been")
+    assert repeat.result() is event
+    assert (outbox.unknown, outbox.in_flight) == (1, 0)
+
+
 async def test_at_the_end_each_hears_what_is_known(outbox: Outbox) -> None:
     stored, refused, in_flight = [add(outbox) for _ in range(3)]
     one, two, _ = hand_over(outbox)

@@ -297,6 +297,42 @@ async def test_a_stream_swapped_under_a_publisher_never_gives_it_a_number_of_the
             assert rig.bus.find(result.sequence_number) is result
 
 
+async def test_an_answer_for_a_number_that_brings_another_event_is_no_success(
+    nats_url: str, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, answered = await make_rig(nats_url), Sender._on_answer
+
+    async def for_the_next_number(self: Sender, message: Msg) -> None:
+        ack = json.loads(message.data)
+        message.data = json.dumps({**ack, "seq": ack["seq"] + 1}).encode()
+        await answered(self, message)
+
+    monkeypatch.setattr(Sender, "_on_answer", for_the_next_number)
+    rig = await make_rig(nats_url)
+    publishing = asyncio.create_task(rig.publish(1))
+    await until(lambda: backend_of(rig)._outbox._stored)
+    await other.publisher.publish("plugin.up", {"n": "another"})
+    with pytest.raises(UnavailableError, match="number 2 to another event: it may have been"):
+        await publishing
+
+
+async def test_a_stream_that_lost_its_end_takes_back_the_answers_for_its_numbers(
+    nats_url: str, make_rig: MakeRig
+) -> None:
+    rig = await make_rig(nats_url)
+    await rig.publish(3)
+    outbox = backend_of(rig)._outbox
+    future = outbox.add(rig.bus.clock.monotonic(), "plugin.up", "", contents(), None)
+    publish = outbox.next(rig.bus.clock.monotonic())
+    assert publish is not None
+    assert outbox.answered(publish.order) is publish
+    outbox.store(publish, 51)
+    rig.bus.begin(rig.bus.epoch, 50)
+    backend_of(rig)._follower.end("test")
+    with pytest.raises(UnavailableError, match="lost its end: it may have been published"):
+        await future
+
+
 async def test_a_position_ahead_of_a_lagging_gateway_is_looked_up(
     nats_url: str, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
