@@ -17,7 +17,7 @@ from app.channels.follower import Follower
 from app.channels.jetstream import JetStreamBackend
 from app.channels.outbox import Outbox
 from app.channels.sender import Sender
-from app.errors import SettingsError, UnavailableError
+from app.errors import PublishError, SettingsError, UnavailableError
 from app.events import Clock, Gap, Position
 from app.filters import EventFilter
 from tests.contract.conftest import MakeRig, Rig
@@ -99,6 +99,16 @@ async def test_the_same_key_is_one_event_on_any_gateway(nats_url: str, make_rig:
     assert (other.sequence_number, other.timestamp) == (1, first.timestamp)
     assert (await two.publisher.publish("plugin.up", key="order-8")).sequence_number == 2
     assert one.restarts == []
+
+
+async def test_a_key_that_cannot_be_sent_takes_the_connection_from_nobody(
+    nats_url: str, make_rig: MakeRig
+) -> None:
+    rig = await make_rig(nats_url)
+    with pytest.raises(PublishError, match="visible ASCII characters"):
+        await rig.publisher.publish("plugin.up", key="\ud800")
+    assert await rig.publish(1) == [1]
+    assert (rig.states, rig.backend.status.outages) == ([True], 0)
 
 
 async def test_a_repeated_array_is_one_array(nats_url: str, make_rig: MakeRig) -> None:
