@@ -28,7 +28,17 @@ MAYBE = (
 class Publish:
     """One event on its way."""
 
-    __slots__ = ("body", "deadline", "future", "is_repeat", "key", "order", "timestamp", "type")
+    __slots__ = (
+        "body",
+        "deadline",
+        "future",
+        "is_repeat",
+        "key",
+        "order",
+        "refusal",
+        "timestamp",
+        "type",
+    )
 
     def __init__(
         self, order: int, type_: str, timestamp: str, contents: Contents, key: str | None
@@ -39,6 +49,7 @@ class Publish:
         self.body = encode_body(timestamp, contents)
         self.key = key
         self.is_repeat = False  # NATS had its key: the event is another attempt's
+        self.refusal = ""  # what NATS said last when it did not take it
         self.deadline = 0.0
         self.future: Future[Event]
 
@@ -144,8 +155,9 @@ class Outbox:
             self._in_flight_bytes -= len(publish.body)
         return publish
 
-    def refuse(self, publish: Publish) -> None:
+    def refuse(self, publish: Publish, why: str) -> None:
         """Keep for another attempt what NATS said it did not take."""
+        publish.refusal = why
         self._refused.append(publish)
 
     def store(self, publish: Publish, number: int, is_repeat: bool = False) -> None:
@@ -186,8 +198,9 @@ class Outbox:
             self._waiting_bytes -= len(publish.body)
             late.append(publish)
         for publish in late:
+            said = f" (it said: {publish.refusal})" if publish.refusal else ""
             publish.fail(
-                f"it waited {self._wait_s:g} s for NATS, which is away or too slow:"
+                f"it waited {self._wait_s:g} s for NATS, which is away or too slow{said}:"
                 " it was not published"
             )
         for order, publish in list(self._in_flight.items()):

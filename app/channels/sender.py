@@ -14,7 +14,7 @@ from app.channels.message import read_event, subject_of
 from app.channels.nats_connection import TROUBLE
 from app.channels.outbox import Outbox, Publish
 
-_UNAVAILABLE = 503  # nobody takes messages now, as while a leader is elected: nothing was stored
+_UNAVAILABLE = 503  # nothing was stored now, as while a leader is elected or a disk is full
 
 
 class _Ack(msgspec.Struct):
@@ -70,8 +70,10 @@ class Sender:
         self.wake()
         if publish is None:
             return
-        if ack is None or (ack.error is not None and ack.error.code == _UNAVAILABLE):
-            self._outbox.refuse(publish)
+        if ack is None:
+            self._outbox.refuse(publish, "nobody takes messages for the stream")
+        elif ack.error is not None and ack.error.code == _UNAVAILABLE:
+            self._outbox.refuse(publish, ack.error.description)
         elif ack.error is not None:
             publish.fail(f"NATS refused it: {ack.error.description}; it was not published")
         else:
