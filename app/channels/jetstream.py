@@ -82,7 +82,8 @@ class JetStreamBackend:
         """Connect, find or make the stream, fill the replay log. Cancelling leaves no task.
 
         Raises:
-            SettingsError: NATS cannot be reached, or the stream is not as the settings ask.
+            SettingsError: NATS cannot be reached, the stream is not as the settings ask, or holds
+                more than can be read in time.
         """
         self._started = asyncio.get_running_loop().create_future()
         self._own(self._stay_connected())
@@ -91,7 +92,13 @@ class JetStreamBackend:
             async with asyncio.timeout(START_WAIT_S):
                 await self._started
         except TimeoutError:
+            lag = self.status.lag
             await self.stop()
+            if lag:
+                raise SettingsError(
+                    f"the replay log is not filled after {START_WAIT_S:g} s, {lag} events to go:"
+                    f" lower {PREFIX}REPLAY_WINDOW_S or {PREFIX}REPLAY_MAX_EVENTS"
+                ) from None
             raise SettingsError(_cannot_be_used(self._trouble)) from None
         except BaseException:
             await self.stop()

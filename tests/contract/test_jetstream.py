@@ -167,6 +167,23 @@ async def test_no_nats_at_the_start_is_one_line_without_the_password(
     assert "\n" not in str(caught.value)
 
 
+async def test_a_start_that_does_not_read_all_in_time_says_how_much_is_left_and_what_to_lower(
+    nats_url: str, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await make_rig(nats_url)).publish(5)
+    taken = Follower._on_message
+
+    async def only_two(self: Follower, message: Msg) -> None:
+        await taken(self, message)
+        if self._bus.head == 2:
+            await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(Follower, "_on_message", only_two)
+    monkeypatch.setattr(module, "START_WAIT_S", 0.5)
+    with pytest.raises(SettingsError, match=r"after 0\.5 s, 3 events to go: lower SIGHTLINE_REPLAY"):
+        await make_rig(nats_url)
+
+
 async def test_a_server_whose_messages_are_smaller_than_events_is_refused(
     nats_url: str, make_rig: MakeRig
 ) -> None:
