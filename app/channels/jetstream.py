@@ -227,7 +227,10 @@ class JetStreamBackend:
         else:
             self._outages += 1
             _log.warning("nats_is_away", why=_said(self._trouble), head=self._bus.head)
-        self._on_state(connected)
+        try:
+            self._on_state(connected)
+        except Exception as error:  # following must go on
+            _log.error("state_not_told", error_type=type(error).__name__, exc_info=error)
 
 
 def _said(trouble: BaseException | None) -> str:

@@ -99,6 +99,6 @@ async def first_to_end(*works: Coroutine[None, None, None]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)  # read: asyncio need not complain
     for task in done:
         task.result()

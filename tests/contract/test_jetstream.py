@@ -489,6 +489,21 @@ async def test_publishes_wait_for_nats_and_then_say_how_far_they_came(
     assert rig.backend.status.outages == 1
 
 
+async def test_a_state_that_cannot_be_told_does_not_end_the_following(
+    own_server: NatsServer, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = await make_rig(own_server.url)
+
+    def fail(connected: bool) -> None:
+        raise RuntimeError(f"nobody hears {connected}")
+
+    monkeypatch.setattr(rig.backend, "_on_state", fail)
+    own_server.kill()
+    await until(lambda: not rig.backend.status.connected)
+    own_server.start()
+    assert await rig.publish(1) == [1]
+
+
 async def test_a_wait_over_its_bound_is_a_clear_error_and_not_published(
     own_server: NatsServer, make_rig: MakeRig
 ) -> None:
