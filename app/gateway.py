@@ -176,10 +176,10 @@ class Gateway:
             await self.backend.start()
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
-                if settings.workspace is not None:
-                    sources = _sources(self.publisher, settings.workspace)
-                    owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
                 try:
+                    if settings.workspace is not None:
+                        sources = _sources(self.publisher, settings.workspace)
+                        owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
                     yield
                 finally:
                     for task in owned:

@@ -119,10 +119,11 @@ class EventBus:
     def begin(self, epoch: str, head: int) -> None:
         """Go on after number `head` of `epoch`; nothing retained reaches back beyond it.
 
-        Who is owed something else gets a gap in its place. Direct consumers, which belong to
+        Who is owed something else gets a gap in its place: going back is told as another epoch is,
+        as numbers are given again. Direct consumers, which belong to
         connections that name another epoch, must have been closed.
         """
-        changed = epoch != self.epoch
+        changed = epoch != self.epoch or head < self.head
         for group in self._groups.values():
             for subscription in group.queued:
                 subscription.interrupt(

@@ -135,6 +135,7 @@ class Follower:
                 self._begin(epoch, head)
             if consumer.num_pending == 0:
                 self._on_caught_up()
+            self._heard_at = self._bus.clock.monotonic()  # what was asked above took its time
             self._ready.set()
             while not (await asyncio.wait({self._ended}, timeout=QUIET_S / 4))[0]:
                 if self._bus.clock.monotonic() - self._heard_at > QUIET_S:

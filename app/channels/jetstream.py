@@ -82,7 +82,8 @@ class JetStreamBackend:
         """Connect, find or make the stream, fill the replay log. Cancelling leaves no task.
 
         Raises:
-            SettingsError: NATS cannot be reached, or the stream is not as the settings ask.
+            SettingsError: NATS cannot be reached, the stream is not as the settings ask, or holds
+                more than can be read in time.
         """
         self._started = asyncio.get_running_loop().create_future()
         self._own(self._stay_connected())
@@ -91,7 +92,13 @@ class JetStreamBackend:
             async with asyncio.timeout(START_WAIT_S):
                 await self._started
         except TimeoutError:
+            lag = self.status.lag
             await self.stop()
+            if lag:
+                raise SettingsError(
+                    f"the replay log is not filled after {START_WAIT_S:g} s, {lag} events to go:"
+                    f" lower {PREFIX}REPLAY_WINDOW_S or {PREFIX}REPLAY_MAX_EVENTS"
+                ) from None
             raise SettingsError(_cannot_be_used(self._trouble)) from None
         except BaseException:
             await self.stop()
@@ -195,8 +202,8 @@ class JetStreamBackend:
 
     def _begin(self, epoch: str, head: int) -> None:
         """Go on elsewhere in the stream: who names the old place is closed first."""
-        if self._bus.epoch != epoch:
-            self._outbox.forget_stored("the stream on NATS was made again")
+        if self._bus.epoch != epoch or head < self._bus.head:
+            self._outbox.forget_stored("the stream on NATS was made again or lost its end")
         self._on_restart()
         self._bus.begin(epoch, head)
         self._horizon.moved()
@@ -220,7 +227,10 @@ class JetStreamBackend:
         else:
             self._outages += 1
             _log.warning("nats_is_away", why=_said(self._trouble), head=self._bus.head)
-        self._on_state(connected)
+        try:
+            self._on_state(connected)
+        except Exception as error:  # following must go on
+            _log.error("state_not_told", error_type=type(error).__name__, exc_info=error)
 
 
 def _said(trouble: BaseException | None) -> str:

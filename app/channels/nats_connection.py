@@ -65,6 +65,9 @@ async def connection(urls: str) -> AsyncIterator[tuple[Client, Lost]]:
                     allow_reconnect=False,
                     reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it only sleeps so long
                     connect_timeout=1,
+                    # Above its bound nats-py waits for a frozen server without end, and swallows
+                    # the cancelling of that. 0 is none: the outbox bounds what is handed over.
+                    pending_size=0,
                     ping_interval=PING_INTERVAL_S,
                     closed_cb=lost.on_closed,
                     error_cb=on_error,
@@ -96,6 +99,6 @@ async def first_to_end(*works: Coroutine[None, None, None]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)  # read: asyncio need not complain
     for task in done:
         task.result()

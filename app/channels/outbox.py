@@ -28,7 +28,17 @@ MAYBE = (
 class Publish:
     """One event on its way."""
 
-    __slots__ = ("body", "deadline", "future", "key", "order", "timestamp", "type")
+    __slots__ = (
+        "body",
+        "deadline",
+        "future",
+        "is_repeat",
+        "key",
+        "order",
+        "refusal",
+        "timestamp",
+        "type",
+    )
 
     def __init__(
         self, order: int, type_: str, timestamp: str, contents: Contents, key: str | None
@@ -38,11 +48,15 @@ class Publish:
         self.timestamp = timestamp
         self.body = encode_body(timestamp, contents)
         self.key = key
+        self.is_repeat = False  # NATS had its key: the event is another attempt's
+        self.refusal = ""  # what NATS said last when it did not take it
         self.deadline = 0.0
         self.future: Future[Event]
 
     def is_kept_in(self, event: Event) -> bool:
-        """Whether `event` is this one, as far as can be seen."""
+        """Whether `event` is this one, or that of its key, as far as can be seen."""
+        if self.is_repeat:
+            return True
         contents = self.body.partition(b",")[2]  # behind the timestamp, as in the event
         return (event.type, event.timestamp) == (self.type, self.timestamp) and (
             event.encoded.endswith(contents)
@@ -141,21 +155,31 @@ class Outbox:
             self._in_flight_bytes -= len(publish.body)
         return publish
 
-    def refuse(self, publish: Publish) -> None:
+    def refuse(self, publish: Publish, why: str) -> None:
         """Keep for another attempt what NATS said it did not take."""
+        publish.refusal = why
         self._refused.append(publish)
 
-    def store(self, publish: Publish, number: int) -> None:
-        """NATS has it under `number`: it waits for the bus to get there."""
+    def store(self, publish: Publish, number: int, is_repeat: bool = False) -> None:
+        """NATS has it, or the first with its key, under `number`: it waits for the bus to get there."""
+        publish.is_repeat = is_repeat
         self._newest_stored = max(self._newest_stored, publish.order)
         self._stored.setdefault(number, []).append(publish)
         self._stored_count += 1
         self._in_flight_bytes += len(publish.body)
 
     def seen(self, event: Event) -> None:
-        """Resolve what the bus has just fanned out under this event's number."""
-        for publish in self._take_stored(event.sequence_number):
-            publish.resolve(event)
+        """Resolve what the bus has just fanned out under this event's number.
+
+        The number may be another event's where the stream was made again or lost its end.
+        """
+        number = event.sequence_number
+        for publish in self._take_stored(number):
+            if publish.is_kept_in(event):
+                publish.resolve(event)
+            else:
+                self.unknown += 1
+                publish.fail(f"NATS gave its number {number} to another event: {MAYBE}")
 
     def _take_stored(self, number: int) -> list[Publish]:
         taken = self._stored.pop(number, [])
@@ -174,8 +198,9 @@ class Outbox:
             self._waiting_bytes -= len(publish.body)
             late.append(publish)
         for publish in late:
+            said = f" (it said: {publish.refusal})" if publish.refusal else ""
             publish.fail(
-                f"it waited {self._wait_s:g} s for NATS, which is away or too slow:"
+                f"it waited {self._wait_s:g} s for NATS, which is away or too slow{said}:"
                 " it was not published"
             )
         for order, publish in list(self._in_flight.items()):

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import re
 import threading
 from collections.abc import Sequence
 
@@ -12,11 +13,12 @@ from app.catalog import Catalog
 from app.channels.backend import ChannelBackend
 from app.channels.bus import Contents
 from app.channels.encoding import Fields, encode
-from app.errors import EventTooLargeError, UnavailableError
+from app.errors import EventTooLargeError, PublishError, UnavailableError
 from app.events import Clock, Event
 
 YIELD_EVERY = 64  # publishes without a pause before the loop gets a turn
 MAX_FROM_THREADS = 1000  # publishes from other threads in flight
+_KEY = re.compile(r"[!-~]{1,256}")  # with room for what an array adds to the key of a request
 _log = structlog.get_logger("sightline.publisher")
 
 
@@ -46,14 +48,15 @@ class EventPublisher:
     ) -> Event:
         """Publish one event and return it, numbered. It is in every queue when this returns.
 
-        `key` makes a retry safe where the backend remembers keys (NATS). Cancelling does not take
-        back what the backend was handed.
+        `key`, of 1 to 256 visible ASCII characters, makes a retry safe where the backend remembers
+        keys (NATS). Cancelling does not take back what the backend was handed.
 
         Raises:
-            PublishError: unknown type or data that does not fit; no number is used up.
+            PublishError: unknown type, or data or key that does not fit; no number is used up.
             UnavailableError: the gateway is shutting down, or the backend is away.
         """
         self._ensure_open()
+        _check_key(key)
         type_, timestamp, contents = self._checked(event, data, metadata)
         accepted = self._backend.submit(type_, timestamp, contents, key)
         self._since_pause += 1
@@ -76,6 +79,8 @@ class EventPublisher:
         self._ensure_open()
         checked = [self._checked(*event) for event in events]
         keys = keys or [None] * len(checked)
+        for key in keys:
+            _check_key(key)
         accepted = [
             self._backend.submit(*event, key) for event, key in zip(checked, keys, strict=True)
         ]
@@ -181,3 +186,11 @@ class EventPublisher:
             )
         self._catalog.check(type_, fields)
         return type_, self._clock.timestamp(), (encoded, encoded_metadata)
+
+
+def _check_key(key: str | None) -> None:
+    """Refuse what would end the connection to the log, which is everybody's."""
+    if key is not None and not _KEY.fullmatch(key):
+        raise PublishError(
+            f"the key {key[:80]!r} is not 1 to 256 visible ASCII characters: send a digest of it"
+        )

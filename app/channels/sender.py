@@ -14,7 +14,7 @@ from app.channels.message import read_event, subject_of
 from app.channels.nats_connection import TROUBLE
 from app.channels.outbox import Outbox, Publish
 
-_UNAVAILABLE = 503  # nobody takes messages now, as while a leader is elected: nothing was stored
+_UNAVAILABLE = 503  # nothing was stored now, as while a leader is elected or a disk is full
 
 
 class _Ack(msgspec.Struct):
@@ -40,7 +40,7 @@ class Sender:
         self._inbox = ""  # the same over reconnects: an answer may come late
         self._something_to_do = asyncio.Event()
         # Numbers that are gone from the replay log: bounded, as their publishes are in the outbox.
-        self._forgotten: asyncio.Queue[tuple[int, Publish | None]] = asyncio.Queue()
+        self._forgotten: asyncio.Queue[tuple[int, Publish]] = asyncio.Queue()
 
     def wake(self) -> None:
         """Look at the outbox again."""
@@ -70,8 +70,10 @@ class Sender:
         self.wake()
         if publish is None:
             return
-        if ack is None or (ack.error is not None and ack.error.code == _UNAVAILABLE):
-            self._outbox.refuse(publish)
+        if ack is None:
+            self._outbox.refuse(publish, "nobody takes messages for the stream")
+        elif ack.error is not None and ack.error.code == _UNAVAILABLE:
+            self._outbox.refuse(publish, ack.error.description)
         elif ack.error is not None:
             publish.fail(f"NATS refused it: {ack.error.description}; it was not published")
         else:
@@ -79,13 +81,13 @@ class Sender:
 
     def _stored(self, publish: Publish, number: int, duplicate: bool) -> None:
         """Resolve the publish now if the follower was faster than the answer."""
-        self._outbox.store(publish, number)
+        self._outbox.store(publish, number, duplicate)
         if number > self._bus.head:
             return
         event = self._bus.find(number)
         if event is None:
-            self._forgotten.put_nowait((number, None if duplicate else publish))
-        elif duplicate or publish.is_kept_in(event):
+            self._forgotten.put_nowait((number, publish))
+        elif publish.is_kept_in(event):
             self._outbox.seen(event)
         else:
             self._doubt("number_given_twice")  # the stream is another one than that followed here
@@ -99,7 +101,7 @@ class Sender:
                 if stored is None:
                     continue
                 event = read_event(*stored, number)
-                if publish is None or publish.is_kept_in(event):
+                if publish.is_kept_in(event):
                     self._outbox.seen(event)
                 else:
                     self._doubt("number_given_twice")

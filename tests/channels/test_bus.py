@@ -191,6 +191,16 @@ def test_going_on_in_another_epoch_forgets_the_old_one() -> None:
     assert items == [(None, None, None, "epoch_changed"), 1, None]
 
 
+def test_going_back_in_the_epoch_is_told_as_another_one() -> None:
+    bus = make_bus(FakeClock())
+    subscription = bus.subscribe()
+    publish(bus, "a.x", "a.x", "a.x")
+    assert drain(subscription) == [1, 2, 3]
+    bus.begin(EPOCH, 1)
+    publish(bus, "a.x")
+    assert drain(subscription) == [(None, None, None, "epoch_changed"), 2]
+
+
 def test_an_event_keeps_the_age_that_it_came_with() -> None:
     clock = FakeClock()
     bus = make_bus(clock, window_s=30)

@@ -142,12 +142,14 @@ async def test_a_second_subscriber_of_a_channel_gets_what_is_under_way_once(tmp_
                     assert [m["sequence_number"] for m in messages] == [1, 2, 3]
 
 
-async def test_channels_go_on_where_numbers_begin_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("made_again", [True, False])
+async def test_channels_go_on_where_numbers_begin_again(tmp_path: Path, made_again: bool) -> None:
     async with running(tmp_path) as host:
         for _ in range(3):
             await host.publish("workflow.started", STARTED)
         async with host.channels.start_subscription("workflow.*") as subscriber:
-            host.sightline.bus.begin("another-epoch", 0)
+            bus = host.sightline.bus
+            bus.begin("another-epoch" if made_again else bus.epoch, 0)
             await host.publish("workflow.started", STARTED)
             gap, event = await taken(subscriber, 2)
         assert (gap["reason"], event["sequence_number"]) == ("epoch_changed", 1)

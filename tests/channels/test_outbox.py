@@ -97,10 +97,10 @@ async def test_what_nats_refused_is_handed_over_again_in_order_after_a_pause(
     one, two, three, four = hand_over(outbox)
     outbox.store(answer(outbox, one), 1)
     for publish in (three, two):
-        outbox.refuse(answer(outbox, publish))
+        outbox.refuse(answer(outbox, publish), "no leader")
     add(outbox)
     assert hand_over(outbox) == []  # the fourth may yet be taken
-    outbox.refuse(answer(outbox, four))
+    outbox.refuse(answer(outbox, four), "no leader")
     assert hand_over(outbox) == []
     assert [publish.order for publish in hand_over(outbox, module.RETRY_S)] == [2, 3, 4, 5]
 
@@ -108,7 +108,7 @@ async def test_what_nats_refused_is_handed_over_again_in_order_after_a_pause(
 async def test_what_a_later_event_has_overtaken_is_not_put_behind_it(outbox: Outbox) -> None:
     refused, taken = add(outbox), add(outbox)
     one, two = hand_over(outbox)
-    outbox.refuse(answer(outbox, one))
+    outbox.refuse(answer(outbox, one), "no leader")
     outbox.store(answer(outbox, two), 1)
     outbox.seen(make_event(1))
     assert hand_over(outbox, 1.0) == []
@@ -134,17 +134,17 @@ async def test_each_ends_by_its_deadline_and_says_how_far_it_came(outbox: Outbox
 
 async def test_what_was_refused_ends_by_its_deadline_too(outbox: Outbox) -> None:
     future = add(outbox)
-    outbox.refuse(answer(outbox, hand_over(outbox)[0]))
+    outbox.refuse(answer(outbox, hand_over(outbox)[0]), "no leader")
     assert outbox.waiting == 1
     outbox.expire(5.0)
-    assert "it was not published" in why(future)
+    assert "too slow (it said: no leader): it was not published" in why(future)
 
 
 async def test_what_was_refused_does_not_wait_for_others_beyond_its_deadline(
     outbox: Outbox,
 ) -> None:
     future, later = add(outbox), add(outbox, now=4.0)
-    outbox.refuse(answer(outbox, hand_over(outbox)[0]))
+    outbox.refuse(answer(outbox, hand_over(outbox)[0]), "no leader")
     outbox.expire(5.0)
     assert "it was not published" in why(future)
     assert (later.done(), outbox.in_flight) == (False, 1)
@@ -188,11 +188,24 @@ async def test_two_calls_with_one_key_end_with_the_same_event(outbox: Outbox) ->
     assert [future.result() for future in futures] == [event, event]
 
 
+async def test_a_number_that_another_event_has_is_no_success_but_for_a_repeated_key(
+    outbox: Outbox,
+) -> None:
+    other, repeat = add(outbox, data=b'{"a":1}'), add(outbox, data=b'{"a":2}')
+    one, two = hand_over(outbox)
+    outbox.store(answer(outbox, one), 1)
+    outbox.store(answer(outbox, two), 1, is_repeat=True)
+    outbox.seen(event := make_event(1))
+    assert why(other).startswith("NATS gave its number 1 to another event: it may have been")
+    assert repeat.result() is event
+    assert (outbox.unknown, outbox.in_flight) == (1, 0)
+
+
 async def test_at_the_end_each_hears_what_is_known(outbox: Outbox) -> None:
     stored, refused, in_flight = [add(outbox) for _ in range(3)]
     one, two, _ = hand_over(outbox)
     outbox.store(answer(outbox, one), 1)
-    outbox.refuse(answer(outbox, two))
+    outbox.refuse(answer(outbox, two), "no leader")
     waiting = add(outbox)
     outbox.close("the end")
     for future in (waiting, refused):

@@ -308,6 +308,19 @@ async def test_each_event_of_many_goes_to_the_backend_with_its_own_key() -> None
     assert backend.keys == ["a", None, None]
 
 
+@pytest.mark.parametrize("key", ["", "a b", "a\nb", "é", "\ud800", "x" * 257])
+async def test_a_key_that_the_log_cannot_hold_is_refused_before_anything_is_published(
+    bus: EventBus, publisher: EventPublisher, key: str
+) -> None:
+    with pytest.raises(PublishError, match="is not 1 to 256 visible ASCII characters") as caught:
+        await publisher.publish("plugin.up", key=key)
+    assert len(str(caught.value)) < 200
+    with pytest.raises(PublishError):
+        await publisher.publish_all([("plugin.up", {}, {})] * 2, ["good", key])
+    assert bus.head == 0
+    await publisher.publish("plugin.up", key="x" * 256)
+
+
 async def test_an_array_that_failed_half_way_says_how_far_each_end_of_it_came() -> None:
     whys = [None, "it may have been published", "it was not published"]
 

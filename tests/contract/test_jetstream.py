@@ -17,7 +17,7 @@ from app.channels.follower import Follower
 from app.channels.jetstream import JetStreamBackend
 from app.channels.outbox import Outbox
 from app.channels.sender import Sender
-from app.errors import SettingsError, UnavailableError
+from app.errors import PublishError, SettingsError, UnavailableError
 from app.events import Clock, Gap, Position
 from app.filters import EventFilter
 from tests.contract.conftest import MakeRig, Rig
@@ -101,6 +101,16 @@ async def test_the_same_key_is_one_event_on_any_gateway(nats_url: str, make_rig:
     assert one.restarts == []
 
 
+async def test_a_key_that_cannot_be_sent_takes_the_connection_from_nobody(
+    nats_url: str, make_rig: MakeRig
+) -> None:
+    rig = await make_rig(nats_url)
+    with pytest.raises(PublishError, match="visible ASCII characters"):
+        await rig.publisher.publish("plugin.up", key="\ud800")
+    assert await rig.publish(1) == [1]
+    assert (rig.states, rig.backend.status.outages) == ([True], 0)
+
+
 async def test_a_repeated_array_is_one_array(nats_url: str, make_rig: MakeRig) -> None:
     rig = await make_rig(nats_url)
     events = [("plugin.up", {"n": n}, {}) for n in range(3)]
@@ -155,6 +165,25 @@ async def test_no_nats_at_the_start_is_one_line_without_the_password(
         await make_rig("nats://user:hunter2@127.0.0.1:1")
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+async def test_a_start_that_does_not_read_all_in_time_says_how_much_is_left_and_what_to_lower(
+    nats_url: str, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await make_rig(nats_url)).publish(5)
+    taken = Follower._on_message
+
+    async def only_two(self: Follower, message: Msg) -> None:
+        await taken(self, message)
+        if self._bus.head == 2:
+            await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(Follower, "_on_message", only_two)
+    monkeypatch.setattr(module, "START_WAIT_S", 0.5)
+    with pytest.raises(
+        SettingsError, match=r"after 0\.5 s, 3 events to go: lower SIGHTLINE_REPLAY"
+    ):
+        await make_rig(nats_url)
 
 
 async def test_a_server_whose_messages_are_smaller_than_events_is_refused(
@@ -297,6 +326,42 @@ async def test_a_stream_swapped_under_a_publisher_never_gives_it_a_number_of_the
             assert rig.bus.find(result.sequence_number) is result
 
 
+async def test_an_answer_for_a_number_that_brings_another_event_is_no_success(
+    nats_url: str, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, answered = await make_rig(nats_url), Sender._on_answer
+
+    async def for_the_next_number(self: Sender, message: Msg) -> None:
+        ack = json.loads(message.data)
+        message.data = json.dumps({**ack, "seq": ack["seq"] + 1}).encode()
+        await answered(self, message)
+
+    monkeypatch.setattr(Sender, "_on_answer", for_the_next_number)
+    rig = await make_rig(nats_url)
+    publishing = asyncio.create_task(rig.publish(1))
+    await until(lambda: backend_of(rig)._outbox._stored)
+    await other.publisher.publish("plugin.up", {"n": "another"})
+    with pytest.raises(UnavailableError, match="number 2 to another event: it may have been"):
+        await publishing
+
+
+async def test_a_stream_that_lost_its_end_takes_back_the_answers_for_its_numbers(
+    nats_url: str, make_rig: MakeRig
+) -> None:
+    rig = await make_rig(nats_url)
+    await rig.publish(3)
+    outbox = backend_of(rig)._outbox
+    future = outbox.add(rig.bus.clock.monotonic(), "plugin.up", "", contents(), None)
+    publish = outbox.next(rig.bus.clock.monotonic())
+    assert publish is not None
+    assert outbox.answered(publish.order) is publish
+    outbox.store(publish, 51)
+    rig.bus.begin(rig.bus.epoch, 50)
+    backend_of(rig)._follower.end("test")
+    with pytest.raises(UnavailableError, match="lost its end: it may have been published"):
+        await future
+
+
 async def test_a_position_ahead_of_a_lagging_gateway_is_looked_up(
     nats_url: str, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,6 +491,21 @@ async def test_publishes_wait_for_nats_and_then_say_how_far_they_came(
     assert rig.backend.status.outages == 1
 
 
+async def test_a_state_that_cannot_be_told_does_not_end_the_following(
+    own_server: NatsServer, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = await make_rig(own_server.url)
+
+    def fail(connected: bool) -> None:
+        raise RuntimeError(f"nobody hears {connected}")
+
+    monkeypatch.setattr(rig.backend, "_on_state", fail)
+    own_server.kill()
+    await until(lambda: not rig.backend.status.connected)
+    own_server.start()
+    assert await rig.publish(1) == [1]
+
+
 async def test_a_wait_over_its_bound_is_a_clear_error_and_not_published(
     own_server: NatsServer, make_rig: MakeRig
 ) -> None:
@@ -456,6 +536,21 @@ async def test_an_answer_that_does_not_come_is_said_as_unknown(
     assert again.sequence_number == rig.bus.head == 1
 
 
+async def test_large_events_handed_to_a_frozen_nats_do_not_hold_up_the_next_connection(
+    own_server: NatsServer, make_rig: MakeRig
+) -> None:
+    rig = await make_rig(own_server.url, max_event_bytes=500_000)
+    own_server.freeze()
+    large = contents(b'{"filler":"%b"}' % (b"x" * 400_000))
+    stamp = rig.bus.clock.timestamp()
+    futures = [backend_of(rig).submit("plugin.up", stamp, large) for _ in range(30)]
+    await until(lambda: backend_of(rig)._client is None, 10)  # that connection has been given up
+    own_server.thaw()
+    await until(lambda: rig.states == [True, False, True], 10)
+    await asyncio.wait(futures)
+    assert await rig.publish(1) == [rig.bus.head]
+
+
 async def test_a_stream_that_lost_its_tail_is_told_like_a_restart(
     nats_url: str, make_rig: MakeRig
 ) -> None:
@@ -463,8 +558,8 @@ async def test_a_stream_that_lost_its_tail_is_told_like_a_restart(
     await rig.publish(3)
     rig.bus.begin(rig.bus.epoch, 50)  # as if it had followed further than the stream now reaches
     backend_of(rig)._follower.end("test")
-    await until(lambda: rig.restarts, 15)
-    assert rig.bus.head == 3
+    await until(lambda: rig.bus.head == 3, 15)  # from 50 only by going back, then reading on
+    assert rig.restarts
     assert await rig.publish(1) == [4]
 
 

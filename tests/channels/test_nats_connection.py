@@ -1,0 +1,29 @@
+"""What holds a connection to NATS together, without one."""
+
+import asyncio
+import gc
+
+import pytest
+
+from app.channels.nats_connection import first_to_end
+
+
+async def test_a_work_that_fails_as_it_is_cancelled_leaves_nothing_for_the_loop_to_complain_of() -> (
+    None
+):
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+
+    async def fail() -> None:
+        raise ConnectionError("lost")
+
+    async def fail_to_end() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            raise ConnectionError("lost too")
+
+    with pytest.raises(ConnectionError, match=r"^lost$"):
+        await first_to_end(fail(), fail_to_end())
+    gc.collect()
+    assert complaints == []
