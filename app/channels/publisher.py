@@ -56,7 +56,8 @@ class EventPublisher:
             UnavailableError: the gateway is shutting down, or the backend is away.
         """
         self._ensure_open()
-        _check_key(key)
+        if key is not None:
+            _check_key(key)
         type_, timestamp, contents = self._checked(event, data, metadata)
         accepted = self._backend.submit(type_, timestamp, contents, key)
         self._since_pause += 1
@@ -80,7 +81,8 @@ class EventPublisher:
         checked = [self._checked(*event) for event in events]
         keys = keys or [None] * len(checked)
         for key in keys:
-            _check_key(key)
+            if key is not None:
+                _check_key(key)
         accepted = [
             self._backend.submit(*event, key) for event, key in zip(checked, keys, strict=True)
         ]
@@ -188,9 +190,9 @@ class EventPublisher:
         return type_, self._clock.timestamp(), (encoded, encoded_metadata)
 
 
-def _check_key(key: str | None) -> None:
+def _check_key(key: str) -> None:
     """Refuse what would end the connection to the log, which is everybody's."""
-    if key is not None and not _KEY.fullmatch(key):
+    if not _KEY.fullmatch(key):
         raise PublishError(
             f"the key {key[:80]!r} is not 1 to 256 visible ASCII characters: send a digest of it"
         )
