@@ -90,9 +90,10 @@ class Subscription:
             self.wake()
 
     def interrupt(self, gap: Gap) -> None:
-        """Owe `gap` in place of all that is owed: the stream goes on elsewhere."""
+        """Owe `gap` in place of all that is owed, but for another epoch: the stream goes on elsewhere."""
         self._told = self.dropped
-        self._gaps = [gap]
+        untold = [one for one in self._gaps if one.reason == "epoch_changed" != gap.reason]
+        self._gaps = [*untold, gap]
         self._events.clear()
         self._bytes = 0
         self.wake()

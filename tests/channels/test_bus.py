@@ -178,6 +178,18 @@ def test_going_on_elsewhere_in_the_epoch_is_an_expired_gap_for_who_is_behind() -
     assert [brief(event) for event in replay.events] == [11]
 
 
+def test_a_hole_in_a_new_epoch_does_not_hide_that_it_is_new() -> None:
+    bus = make_bus(FakeClock())
+    subscription = bus.subscribe()
+    bus.begin("e2", 5)
+    bus.begin("e2", 9)
+    assert [subscription.take(), subscription.take(), subscription.take()] == [
+        Gap(None, None, None, "epoch_changed"),
+        Gap(1, 9, None, "expired"),
+        None,
+    ]
+
+
 def test_going_on_in_another_epoch_forgets_the_old_one() -> None:
     bus = make_bus(FakeClock())
     subscription = bus.subscribe()
