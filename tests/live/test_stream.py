@@ -1,17 +1,25 @@
 """What a connected client says and hears."""
 
 import asyncio
+import functools
 import json
 from typing import Any
 
 import pytest
 
+from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
 from tests.live.conftest import Gateway, Start, close_code, receive, receive_type
 from tests.waiting import ticks, until
 
 
 async def numbers(client: Any, count: int) -> list[int]:
     return [(await receive(client))["sequence_number"] for _ in range(count)]
+
+
+@pytest.fixture(params=[SightlineWebSocketProtocol, "websockets-sansio"], ids=["direct", "asgi"])
+def start(start: Start, request: pytest.FixtureRequest) -> Start:
+    """Every test here holds for the direct path, and for ordinary sends on a stock server."""
+    return functools.partial(start, ws=request.param)
 
 
 async def test_an_event_arrives_whole(gateway: Gateway) -> None:
