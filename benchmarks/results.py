@@ -1,5 +1,6 @@
 """What was found: kept as JSON in `build/`, a scenario at a time, and summed up."""
 
+import math
 import os
 import platform
 import statistics
@@ -35,7 +36,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     def ratio(self, contender: str, figure: str) -> float:
         """The first contender's figure over this one's: the median of the ratios run by run."""
         ours, theirs = self.values(self.first, figure), self.values(contender, figure)
-        return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        # nothing can be measured of a few idle connections
+        return statistics.median(
+            a / b if b else math.inf for a, b in zip(ours, theirs, strict=True)
+        )
 
 
 class Results(msgspec.Struct, kw_only=True):
