@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from app.errors import UnavailableError
+from app.events import Position
+from app.plugin import plugin_of
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
-from tests.live.conftest import Gateway, Start, close_code, receive, receive_type
+from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, receive_type
 from tests.waiting import ticks, until
 
 
@@ -281,6 +284,21 @@ async def test_the_same_client_id_takes_over_the_place_and_the_old_one_closes_44
             await gateway.publish()
             assert await numbers(new, 1) == [1]
             assert (await gateway.refusal((b"X-Session-Token", b"x" * 20))).status == 401
+
+
+async def test_a_takeover_that_cannot_be_served_takes_nothing_over(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(position: Position) -> None:
+        raise UnavailableError("the log is away")
+
+    async with gateway.connect("?client_id=a") as client:
+        await receive(client)
+        monkeypatch.setattr(plugin_of(gateway.app).gateway.backend, "catch_up", away)
+        refused = await gateway.refusal(GOOD, path="/ws?client_id=a&last_sequence_number=0")
+        assert (refused.status, gateway.registry.taken) == (503, 1)
+        await gateway.publish()
+        assert (await receive(client))["sequence_number"] == 1
 
 
 async def test_too_many_control_messages_close_4429(gateway: Gateway) -> None:
