@@ -12,6 +12,7 @@ SightlineError
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
 └── UnavailableError         503: no place left, or shutting down
+    └── JournalUnavailableError  nothing can be stored
 ```
 """
 
@@ -84,3 +85,7 @@ class ForbiddenError(SightlineError):
 class UnavailableError(SightlineError):
     code = "unavailable"
     status = 503
+
+
+class JournalUnavailableError(UnavailableError):
+    code = "journal_unavailable"

@@ -1,0 +1,324 @@
+"""`Reader`: answers questions about the past from the journal's file. Synchronous, for one thread."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..events import Gap, Position
+from .history import Page, Question, position_text
+from .record import message_of
+from .schema import open_reader, words_table
+from .writer import Epoch, Segment
+
+MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this
+READ_S = 0.25  # a page that found too little in this time ends early, and says where to go on
+COUNT_S = 0.05  # then the number of hits stays unknown
+Row = tuple[int, int, str, bytes]  # id, time in Unix milliseconds, type, body
+
+
+class FirstPosition(NamedTuple):
+    """The oldest event that the journal holds; `time_ms` in Unix milliseconds."""
+
+    epoch: str
+    number: int
+    time_ms: int
+
+
+class Newest(NamedTuple):
+    """An event as it was published; `time_ms` in Unix milliseconds."""
+
+    number: int
+    time_ms: int
+    type: str
+    message: bytes
+
+
+class Reader:
+    """A reading connection. Each page is read in one short transaction, so writing never waits."""
+
+    def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Open the file; raises `sqlite3.Error`."""
+        self._connection = open_reader(path)
+        self._monotonic = monotonic
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def page(self, question: Question) -> Page | None:
+        """Return one page, or None where the journal holds nothing of the epoch asked for."""
+        self._connection.execute("BEGIN")
+        try:
+            epochs = [Epoch(*row) for row in self._all("SELECT * FROM epochs ORDER BY first")]
+            segments = [Segment(*row) for row in self._all("SELECT * FROM segments ORDER BY first")]
+            return self._page(question, epochs, segments)
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def newest(self, epoch: str, limit: int, max_bytes: int) -> list[Newest]:
+        """The newest events of an epoch, oldest first, back to the first hole."""
+        row = self._connection.execute(
+            "SELECT * FROM epochs WHERE name = ? ORDER BY first DESC LIMIT 1", (epoch,)
+        ).fetchone()
+        if row is None:
+            return []
+        run = Epoch(*row)
+        expected, size = run.base + run.head, 0
+        found: list[Newest] = []
+        rows = self._connection.execute(
+            "SELECT id, time_ms, type, body FROM events WHERE id >= ? ORDER BY id DESC LIMIT ?",
+            (run.first, limit),
+        )
+        for id_, time_ms, type_, body in rows:
+            size += len(body)
+            if id_ != expected or size > max_bytes:
+                break
+            number = id_ - run.base
+            found.append(Newest(number, time_ms, type_, message_of(type_, time_ms, number, body)))
+            expected -= 1
+        found.reverse()
+        return found
+
+    def _page(
+        self, question: Question, epochs: Sequence[Epoch], segments: Sequence[Segment]
+    ) -> Page | None:
+        index = self._which_epoch(question, epochs, segments)
+        if index is None:
+            return None
+        epoch, newest_first = epochs[index], question.order == "desc"
+        end = epoch.base + epoch.head
+        low = (
+            epoch.first - 1
+            if question.after is None
+            else epoch.base + question.after.sequence_number
+        )
+        high = end + 1 if question.before is None else epoch.base + question.before.sequence_number
+        low, high = max(min(low, end), epoch.base), min(max(high, epoch.base + 1), end + 1)
+        asked_low, asked_high = low, high
+        low, high, gap = self._without_loss(question, epoch, low, high)
+        found, edge = self._search(question, segments, low, high)
+        if newest_first:
+            low = edge if edge is not None else low
+        else:
+            high = edge if edge is not None else high
+        # what has been read is what lies between `low` and `high`, both exclusive
+        first, last = (low, asked_high) if newest_first else (asked_low, high)
+        return Page(
+            epoch.name,
+            [
+                message_of(type_, time_ms, id_ - epoch.base, body)
+                for id_, time_ms, type_, body in found
+            ],
+            max(0, min(last - 1, end) - epoch.base),
+            gap,
+            self._older(epochs, index, first),
+            self._newer(epochs, index, last),
+            self._count(question, segments) if question.words else None,
+        )
+
+    def _which_epoch(
+        self, question: Question, epochs: Sequence[Epoch], segments: Sequence[Segment]
+    ) -> int | None:
+        """The index of the epoch that the page lies in."""
+        position = question.after or question.before
+        if position is not None:
+            return _run_of(position, epochs)
+        if question.order == "desc":
+            return len(epochs) - 1 if epochs else None
+        for segment in segments:
+            if _may_hold(question, segment):
+                return max(i for i, epoch in enumerate(epochs) if epoch.first <= segment.first)
+        return len(epochs) - 1 if epochs else None
+
+    def _without_loss(
+        self, question: Question, epoch: Epoch, low: int, high: int
+    ) -> tuple[int, int, Gap | None]:
+        """Begin the page behind what was lost at its start, and end it before the next hole."""
+        holes = [
+            (max(first, low + 1), min(last, high - 1))
+            for first, last in self._all(
+                "SELECT first, last FROM holes WHERE last > ? AND first < ? ORDER BY first",
+                (low, high),
+            )
+        ]
+        if low + 1 < min(epoch.first, high):  # deleted by retention
+            holes.insert(0, (low + 1, min(epoch.first, high) - 1))
+        if question.order == "desc":
+            holes.reverse()
+        gap = None
+        for first, last in holes:
+            expired = last < epoch.first
+            at_start = last == high - 1 if question.order == "desc" else first == low + 1
+            if not at_start:
+                return (last, high, gap) if question.order == "desc" else (low, first, gap)
+            named = question.after if question.order == "asc" else question.before
+            if gap is None and (named is not None or not expired):
+                gap = Gap(
+                    first - epoch.base,
+                    last - epoch.base,
+                    last - first + 1 if question.event_filter.matches_all else None,
+                    "expired" if expired else "not_stored",
+                )
+            if question.order == "desc":
+                high = first
+            else:
+                low = last
+        return low, high, gap
+
+    def _search(
+        self, question: Question, segments: Sequence[Segment], low: int, high: int
+    ) -> tuple[list[Row], int | None]:
+        """Rows between two ids, in order; and where reading ended, if it did so early."""
+        until = self._monotonic() + READ_S
+        newest_first = question.order == "desc"
+        found: list[Row] = []
+        size = 0
+        overlapping = [one for one in segments if one.last > low and one.first < high]
+        for number, segment in enumerate(reversed(overlapping) if newest_first else overlapping):
+            if number and self._monotonic() > until:
+                return found, segment.last if newest_first else segment.first
+            for row in self._rows(question, segment, low, high, question.limit - len(found)):
+                size += len(row[3])
+                if found and size > MAX_PAGE_BYTES:
+                    break
+                found.append(row)
+            if len(found) == question.limit or size > MAX_PAGE_BYTES:
+                return found, found[-1][0] + (-1 if newest_first else 1)
+        return found, None
+
+    def _rows(
+        self, question: Question, segment: Segment, low: int, high: int, limit: int
+    ) -> Iterable[Row]:
+        if not _may_hold(question, segment):
+            return ()
+        condition, values = self._condition(question, segment, low, high)
+        if condition is None:
+            return ()
+        order = "DESC" if question.order == "desc" else "ASC"
+        if question.words:
+            table = words_table(segment.id)
+            return self._all(
+                f"SELECT events.id, time_ms, type, body FROM {table}"
+                f" CROSS JOIN events ON events.id = {table}.rowid"
+                f" WHERE {table} MATCH ? AND {condition} ORDER BY {table}.rowid {order} LIMIT ?",
+                (_match(question.words), *values, limit),
+            )
+        return self._all(
+            f"SELECT events.id, time_ms, type, body FROM events WHERE {condition}"
+            f" ORDER BY events.id {order} LIMIT ?",
+            (*values, limit),
+        )
+
+    def _condition(
+        self, question: Question, segment: Segment, low: int, high: int
+    ) -> tuple[str | None, list[object]]:
+        """SQL for what has to fit within a segment; None where the tallies say that nothing does."""
+        parts = ["events.id > ?", "events.id < ?"]
+        values: list[object] = [max(low, segment.first - 1), min(high, segment.last + 1)]
+        for column, wanted in (("agent", question.agent), ("session", question.session)):
+            if wanted is not None:
+                if not self._tallied(segment, column, (wanted,)):
+                    return None, []
+                parts.append(f"{column} = ?")
+                values.append(wanted)
+        if not question.event_filter.matches_all:
+            types = self._tallied(segment, "type")
+            fitting = [type_ for type_ in types if question.event_filter.matches(type_)]
+            if not fitting:
+                return None, []
+            if len(fitting) < len(types):
+                parts.append(f"type IN ({','.join('?' * len(fitting))})")
+                values += fitting
+        if question.since_ms is not None and segment.from_ms < question.since_ms:
+            parts.append("time_ms >= ?")
+            values.append(question.since_ms)
+        if question.until_ms is not None and segment.until_ms >= question.until_ms:
+            parts.append("time_ms < ?")
+            values.append(question.until_ms)
+        return " AND ".join(parts), values
+
+    def _tallied(self, segment: Segment, kind: str, wanted: tuple[str, ...] = ()) -> list[str]:
+        which = " AND value = ?" if wanted else ""
+        rows = self._all(
+            f"SELECT value FROM tallies WHERE segment = ? AND kind = ?{which}",
+            (segment.id, kind, *wanted),
+        )
+        return [value for (value,) in rows]
+
+    def _count(self, question: Question, segments: Sequence[Segment]) -> int | None:
+        """Count the hits of a search, whatever the page; None where that takes too long."""
+        until = self._monotonic() + COUNT_S
+        hits = 0
+        plain = question.event_filter.matches_all and question.agent is question.session is None
+        for segment in segments:
+            if self._monotonic() > until:
+                return None
+            if not _may_hold(question, segment):
+                continue
+            condition, values = self._condition(question, segment, 0, segment.last + 1)
+            if condition is None:
+                continue
+            table = words_table(segment.id)
+            simple = plain and len(values) == 2  # nothing but the segment's own bounds
+            join = "" if simple else f" CROSS JOIN events ON events.id = {table}.rowid"
+            more = "" if simple else f" AND {condition}"
+            (found,) = self._all(
+                f"SELECT count(*) FROM {table}{join} WHERE {table} MATCH ?{more}",
+                (_match(question.words), *([] if simple else values)),
+            ).fetchone()
+            hits += int(found)
+        return hits
+
+    def _older(self, epochs: Sequence[Epoch], index: int, first: int) -> str | None:
+        epoch = epochs[index]
+        if first >= epoch.first:
+            return position_text(epoch.name, first + 1 - epoch.base)
+        if index == 0:
+            return None
+        before = epochs[index - 1]
+        return position_text(before.name, before.head + 1)
+
+    def _newer(self, epochs: Sequence[Epoch], index: int, last: int) -> str | None:
+        epoch = epochs[index]
+        if last <= epoch.base + epoch.head:
+            return position_text(epoch.name, last - 1 - epoch.base)
+        if index + 1 == len(epochs):
+            return None
+        behind = epochs[index + 1]
+        return position_text(behind.name, behind.first - 1 - behind.base)
+
+    def _all(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(sql, values)
+
+
+def first_position(connection: sqlite3.Connection) -> FirstPosition | None:
+    """Where the journal begins; None if it holds nothing."""
+    row = connection.execute(
+        "SELECT epochs.name, events.id - epochs.base, events.time_ms FROM events"
+        " JOIN epochs ON epochs.first <= events.id ORDER BY events.id, epochs.first DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else FirstPosition(*row)
+
+
+def _run_of(position: Position, epochs: Sequence[Epoch]) -> int | None:
+    """The index of the run of its epoch that a position lies in, or else the first of that name."""
+    runs = [i for i, epoch in enumerate(epochs) if position.epoch in (None, epoch.name)]
+    if position.epoch is None:
+        runs = runs[-1:]
+    for i in reversed(runs):
+        if epochs[i].base + position.sequence_number >= epochs[i].first - 1:
+            return i
+    return runs[0] if runs else None
+
+
+def _may_hold(question: Question, segment: Segment) -> bool:
+    return (question.since_ms is None or segment.until_ms >= question.since_ms) and (
+        question.until_ms is None or segment.from_ms < question.until_ms
+    )
+
+
+def _match(words: Sequence[str]) -> str:
+    """An expression of the full-text index in which all words and phrases have to occur."""
+    return " AND ".join('"' + word.replace('"', '""') + '"' for word in words)
