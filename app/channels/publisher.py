@@ -14,7 +14,7 @@ import structlog
 from app.catalog import Catalog
 from app.channels.backend import ChannelBackend
 from app.channels.bus import Contents
-from app.channels.encoding import Fields, encode
+from app.channels.encoding import Fields, encode, too_large
 from app.channels.owner import Owner
 from app.errors import EventTooLargeError, PublishError, UnavailableError, WrongLoopError
 from app.events import Clock, Event
@@ -255,14 +255,12 @@ class EventPublisher:
             type_, payload = event, data if data is not None else {}
         else:
             type_, payload = self._catalog.type_of(type(event)), event
-        encoded, fields = encode("data", payload)
-        encoded_metadata = encode("metadata", metadata)[0] if metadata else b"{}"
+        max_bytes = self._max_event_bytes
+        encoded, fields = encode("data", payload, max_bytes)
+        encoded_metadata = encode("metadata", metadata, max_bytes)[0] if metadata else b"{}"
         size = len(encoded) + len(encoded_metadata)
-        if size > self._max_event_bytes:
-            raise EventTooLargeError(
-                f"the event has {size} bytes, over the {self._max_event_bytes} allowed:"
-                " send a reference instead, or raise SIGHTLINE_MAX_EVENT_BYTES"
-            )
+        if size > max_bytes:
+            raise EventTooLargeError(too_large("the event", size, max_bytes))
         self._catalog.check(type_, fields)
         return type_, self._clock.timestamp(), (encoded, encoded_metadata)
 
