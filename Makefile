@@ -34,7 +34,7 @@ PYTEST := $(BIN)/python -m pytest
 AGAIN = $(if $(RETRY),|| { echo "once more by itself: what failed"; $(PYTEST) --last-failed $(1); })
 
 # The modules that decide what a client gets: no branch of theirs goes untested.
-CORE := app/channels/bus.py,app/channels/subscription.py,app/channels/replay.py,app/ws/registry.py,app/ws/session.py
+CORE := app/channels/bus.py,app/channels/subscription.py,app/channels/queue.py,app/channels/owner.py,app/channels/replay.py,app/ws/registry.py,app/ws/session.py
 
 test: install ## run the tests, and hold full branch coverage of the core
 	$(PYTEST) --cov --cov-report= $(call AGAIN,--cov --cov-append --cov-report=)

@@ -11,8 +11,10 @@ SightlineError
 │   └── EventTooLargeError   413
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
-└── UnavailableError         503: no place left, or shutting down
-    └── JournalUnavailableError  nothing can be stored
+├── UnavailableError         503: no place left, or shutting down
+│   └── JournalUnavailableError  nothing can be stored
+├── WrongLoopError           a call from another thread, event loop or process
+└── SubscriptionClosedError  nothing more comes from this subscription
 ```
 """
 
@@ -85,6 +87,14 @@ class ForbiddenError(SightlineError):
 class UnavailableError(SightlineError):
     code = "unavailable"
     status = 503
+
+
+class WrongLoopError(SightlineError):
+    code = "wrong_loop"
+
+
+class SubscriptionClosedError(SightlineError):
+    code = "subscription_closed"
 
 
 class JournalUnavailableError(UnavailableError):
