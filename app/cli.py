@@ -20,14 +20,16 @@ from app.log import uvicorn_log_config
 from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
 from app.sockets import BACKLOG, bind, more_descriptors, url_of
-from app.state import URL_FILE, read_private, write_private
 from app.ws.uvicorn_http import http_protocol, most_connections
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol, fall_back_if_misfit
 
 DEFAULT_PORT = 3000
+# What `litestar run` has and a gateway cannot use; given all the same, they are refused with the reason.
+REFUSED = frozenset({"reload", "reload_dir", "reload_include", "reload_exclude", "wc"})
 ACCEPTS_PER_TURN = (
     16  # of the waiting handshakes in one turn of the loop: a storm must not hold up the clients
 )
+TICKS_A_SECOND = 10  # of uvicorn's main loop
 _log = structlog.get_logger("sightline.cli")
 
 
@@ -76,23 +78,18 @@ def replace_run(cli: click.Group, plugin: SightlinePlugin) -> None:
     for parameter in command.params:
         if parameter.name == "port" and plugin.alone:
             parameter.default = DEFAULT_PORT
+        if parameter.name in REFUSED and isinstance(parameter, click.Option):
+            parameter.hidden = True
     cli.add_command(command, "run")
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens and how to log in; drains at the signal."""
+    """Says where it listens and how to log in."""
 
     def __init__(self, config: uvicorn.Config, app: Litestar, settings: Settings) -> None:
         super().__init__(config)
         self._plugin = plugin_of(app)
         self._settings = settings
-        self._url_file = settings.state_dir / URL_FILE
-        self._url: str | None = None
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # uvicorn runs the lifespan's end only once all connections are gone
-        self._plugin.gateway.begin_drain()
-        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -101,8 +98,8 @@ class _Server(uvicorn.Server):
         for listener in sockets:
             listener.listen(BACKLOG)  # asyncio takes one number for this and for accepts a turn
         self._log_started_message(sockets)  # uvicorn does not when it is handed sockets
-        self._url = url = url_of(sockets, "https" if self.config.is_ssl else "http")
-        write_private(self._url_file, url)
+        url = url_of(sockets, "https" if self.config.is_ssl else "http")
+        self._plugin.gateway.lock.announce(url)
         if self.config.is_ssl and url not in self._settings.allowed_origins:
             _log.warning("origin_not_allowed", origin=url, setting="SIGHTLINE_ALLOWED_ORIGINS")
         if not self._plugin.gateway.console:
@@ -112,9 +109,14 @@ class _Server(uvicorn.Server):
         with suppress(OSError):  # a full disk: `litestar login` makes another
             print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Look once a second whether the state folder is as it was left."""
+        if counter % TICKS_A_SECOND == 0:
+            self._plugin.gateway.lock.keep()
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._url is not None and read_private(self._url_file) == self._url:
-            self._url_file.unlink(missing_ok=True)
+        self._plugin.gateway.lock.withdraw()
         await super().shutdown(sockets)
 
 

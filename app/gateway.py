@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ from app.metrics import Counters, watch_lag
 from app.openapi import to_openapi
 from app.schemas import to_text
 from app.settings import Settings
-from app.workers import only_worker
+from app.sources import check_workspace
+from app.workers import FolderLock, only_gateway
 from app.ws.listener import events_socket
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
@@ -100,6 +101,7 @@ class Gateway:
         site = [pages.console, pages.login_page, pages.static_file]
         left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
         self.started = False
+        self.lock = FolderLock(settings.state_dir)
         self._clock = clock
         state.begin_drain = self.begin_drain
         state.counters = self.counters
@@ -165,14 +167,15 @@ class Gateway:
         """From the token file to the last task's end; once only.
 
         Raises:
-            SettingsError: the state folder cannot be written, or a sibling process serves.
+            SettingsError: the state folder cannot be written or has a gateway already, or the
+                workspace is no folder.
         """
         self.started = True
         settings = self.settings
-        self.app.state.keyring = Keyring(settings, self._clock)
-        self.publisher.start(asyncio.get_running_loop())
-        only_one = only_worker(settings.state_dir) if settings.nats_url is None else nullcontext()
-        with only_one:
+        check_workspace(settings.workspace)
+        with only_gateway(self.lock):
+            self.app.state.keyring = Keyring(settings, self._clock)
+            self.publisher.start(asyncio.get_running_loop())
             await self.backend.start()
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]

@@ -22,6 +22,7 @@ from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
 from app.events import Clock
+from app.front import first_at_signals, redirected, unprefixed
 from app.gateway import Gateway
 from app.settings import Settings
 from app.ws.registry import ConnectionRegistry
@@ -67,6 +68,11 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
                 "the gateway is made with the application: hand this plugin to Litestar(plugins=[…])"
             )
         return self._gateway
+
+    @property
+    def running(self) -> bool:
+        """Whether the application's lifespan is under way."""
+        return self._running
 
     @property
     def publisher(self) -> EventPublisher:
@@ -157,12 +163,13 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         gateway, application = self.gateway, app.asgi_handler
         self._running = True
         try:
-            async with gateway.lifespan():
-                app.asgi_handler = self._in_front_of(gateway, application)
-                try:
-                    yield
-                finally:
-                    app.asgi_handler = application
+            with first_at_signals(gateway.begin_drain):
+                async with gateway.lifespan():
+                    app.asgi_handler = self._in_front_of(gateway, application)
+                    try:
+                        yield
+                    finally:
+                        app.asgi_handler = application
         finally:
             self._running = False
 
@@ -171,11 +178,13 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
             application = Door(application, self.settings, gateway.counters)
 
         async def share_out(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope["path"].removeprefix(scope.get("root_path") or "")
-            ours = gateway.owns(normalize_path(path))
-            await (gateway.app if ours else application)(scope, receive, send)
+            below = unprefixed(scope)
+            if gateway.owns(normalize_path(below["path"])):
+                await gateway.app(below, receive, send)
+            else:
+                await application(below if self.alone else scope, receive, send)
 
-        return share_out
+        return redirected(share_out) if gateway.console else share_out
 
 
 def plugin_of(app: Litestar) -> SightlinePlugin:
