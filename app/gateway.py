@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
 LONGEST_PAUSE_S = 60.0
+LAST_GRACE_S = 1.0  # for clients to hear why they are closed, where the server does not wait for it
 _log = structlog.get_logger("sightline.gateway")
 
 
@@ -188,6 +189,7 @@ class Gateway:
                     for task in owned:
                         task.cancel()
                     self.begin_drain()
+                    await self.registry.emptied(LAST_GRACE_S)
                     await self.backend.stop()
                     tell_left_out()
 

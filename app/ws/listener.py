@@ -35,6 +35,8 @@ from app.ws.session import Session, TooManyMessagesError
 
 Socket = WebSocket[object, object, object]  # type: ignore[type-var]
 GONE = (OSError, WebSocketDisconnect)  # how sending tells that the client has left
+CLOSE_GRACE_S = 1.0  # for a client of a server that cancels us, to read why
+RESTARTS = "the gateway restarts: connect again"
 _log = structlog.get_logger("sightline.ws")
 
 
@@ -106,6 +108,12 @@ class Connection:
         await self._outlet.stop()
         with suppress(OSError, WebSocketDisconnect, RuntimeError):
             await self._socket.close(code, reason)
+
+    async def restart(self) -> None:
+        """Close the socket with 1012, and wait a moment until the client is told."""
+        self.close(CLOSE_RESTART, RESTARTS)
+        assert self._closing is not None
+        await asyncio.wait({self._closing}, timeout=CLOSE_GRACE_S)
 
     async def end(self) -> None:
         """End and await what this connection began."""
@@ -188,8 +196,10 @@ async def connection_lifespan(
         place.on_close, place.on_message = connection.close, outlet.answer
         if transport is None:  # `litestar run` closes the others itself, at its end
             # A drain may begin inside a signal handler, where nothing else may be touched.
-            restart = partial(connection.close, CLOSE_RESTART, "the gateway restarts")
-            place.on_drain = partial(asyncio.get_running_loop().call_soon_threadsafe, restart)
+            loop = asyncio.get_running_loop()
+            place.on_drain = partial(
+                loop.call_soon_threadsafe, connection.close, CLOSE_RESTART, RESTARTS
+            )
         if not place.held:
             connection.close(CLOSE_REPLACED, "replaced by a newer connection")
         socket.scope["state"]["connection"] = connection
@@ -201,6 +211,10 @@ async def connection_lifespan(
         )
         with suppress(WebSocketDisconnect):
             yield
+    except asyncio.CancelledError:
+        if connection is not None and transport is None:  # how some servers end
+            await connection.restart()
+        raise
     finally:
         registry.release(place)
         if subscription is not None:
