@@ -16,6 +16,7 @@ from litestar.cli._utils import LitestarEnv, create_ssl_files, validate_ssl_file
 from litestar.cli.commands.core import _server_lifespan, run_command
 from uvicorn.config import LOGGING_CONFIG, WSProtocolType
 
+from app.front import in_one_line
 from app.log import uvicorn_log_config
 from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
@@ -135,7 +136,7 @@ def uvicorn_config(
     """How the gateway wants to be served, whoever starts it; `ws` is another only in tests."""
     plugin = plugin_of(app)
     return uvicorn.Config(
-        app,
+        app if plugin.alone else in_one_line(app),
         host=host,
         port=port,
         fd=fd,

@@ -44,16 +44,15 @@ def unprefixed(scope: Scope) -> Scope:
 
 
 def redirected(app: ASGIApp) -> ASGIApp:
-    """Send `GET /prefix` on to `/prefix/`, where the relative addresses of the pages are right."""
+    """Send `/prefix` and `/login/` on to where the relative addresses of the pages are right."""
 
     async def redirect(scope: Scope, receive: Receive, send: Send) -> None:
-        prefix = scope.get("root_path") or ""
-        at_prefix = prefix.strip("/") and scope["path"] == prefix.rstrip("/")
-        if scope["type"] != ScopeType.HTTP or not at_prefix:
+        prefix = (scope.get("root_path") or "").rstrip("/")
+        right = {prefix: f"{prefix}/", f"{prefix}/login/": f"{prefix}/login"}.get(scope["path"])
+        if scope["type"] != ScopeType.HTTP or right is None:
             await app(scope, receive, send)
             return
-        location = quote(prefix.rstrip("/")) + "/"
-        headers = [(b"location", location.encode()), (b"content-length", b"0")]
+        headers = [(b"location", quote(right).encode()), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 307, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -68,6 +67,7 @@ async def refuse_not_started(scope: Scope, receive: Receive, send: Send) -> None
 async def begin(app: Litestar, receive: LifeSpanReceive, send: LifeSpanSend) -> None:
     """Run the lifespan for a server; a setting that does not fit is one line, not a traceback."""
     failures: list[LifeSpanSendMessage] = []
+    refused: SettingsError | None = None
 
     async def send_later(message: LifeSpanSendMessage) -> None:
         if message["type"] == "lifespan.startup.failed":
@@ -77,12 +77,33 @@ async def begin(app: Litestar, receive: LifeSpanReceive, send: LifeSpanSend) -> 
 
     try:
         await app.asgi_router.lifespan(receive=receive, send=send_later)
-    except SettingsError as error:
-        await send({"type": "lifespan.startup.failed", "message": f"sightline: {error}"})
-    except BaseException:
-        for message in failures:
-            await send(message)
-        raise
+    except BaseException as error:
+        if (refused := _settings_error(error)) is None:
+            for message in failures:
+                await send(message)
+            raise
+    if refused is not None:
+        said = f"the gateway did not start: {refused}"
+        await send({"type": "lifespan.startup.failed", "message": said})
+
+
+def in_one_line(app: Litestar) -> ASGIApp:
+    """The application, whose lifespan is `begin`."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if cast(str, scope["type"]) == "lifespan":
+            await begin(app, cast(LifeSpanReceive, receive), cast(LifeSpanSend, send))
+        else:
+            await app(scope, receive, send)
+
+    return serve
+
+
+def _settings_error(error: BaseException) -> SettingsError | None:
+    """The setting that does not fit, from inside the groups that the framework wraps it into."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, SettingsError) else None
 
 
 @contextmanager
