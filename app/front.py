@@ -2,15 +2,16 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 from typing import cast
 from urllib.parse import quote
 
-from litestar import Litestar
+from litestar import Litestar, asgi
 from litestar.enums import ScopeType
+from litestar.handlers import ASGIRouteHandler
 from litestar.types import (
     ASGIApp,
     LifeSpanReceive,
@@ -25,6 +26,7 @@ from app.auth.denial import answer
 from app.auth.guards import PREFIX
 from app.errors import NotStartedError, SettingsError
 
+NOT_STARTED = "sightline_not_started"  # marks our routes in an application of somebody else
 Handler = Callable[[int, FrameType | None], object]
 
 
@@ -57,6 +59,15 @@ def redirected(app: ASGIApp) -> ASGIApp:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     return redirect
+
+
+def not_started_routes(paths: Iterable[str], folders: Iterable[str]) -> list[ASGIRouteHandler]:
+    """Routes of an application for the gateway's paths; the running gateway stands in front of them."""
+    mark = {NOT_STARTED: True}
+    return [
+        asgi(sorted(paths), copy_scope=False, opt=mark)(refuse_not_started),
+        *(asgi(f, is_mount=True, copy_scope=False, opt=mark)(refuse_not_started) for f in folders),
+    ]
 
 
 async def refuse_not_started(scope: Scope, receive: Receive, send: Send) -> None:

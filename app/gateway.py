@@ -146,8 +146,8 @@ class Gateway:
         )
         self.app.asgi_handler = Door(self.app.asgi_handler, settings, self.counters)
         paths = {route.path.partition("{")[0] for route in self.app.routes}
-        self._folders = tuple(path for path in paths if path.endswith("/") and path != "/")
-        self._paths = paths.difference(self._folders)
+        self.folders = tuple(path for path in paths if path.endswith("/") and path != "/")
+        self.paths = paths.difference(self.folders)
 
     @property
     def keyring(self) -> Keyring:
@@ -156,7 +156,7 @@ class Gateway:
 
     def owns(self, path: str) -> bool:
         """Whether a normalised path is the gateway's, whatever the method."""
-        return path in self._paths or path.startswith(self._folders)
+        return path in self.paths or path.startswith(self.folders)
 
     def begin_drain(self) -> None:
         """Refuse what is new and tell the clients, at the first sign of the end; twice is fine."""

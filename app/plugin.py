@@ -10,7 +10,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import ImproperlyConfiguredException
 from litestar.plugins import CLIPlugin, InitPlugin, ReceiveRoutePlugin
-from litestar.routes import BaseRoute
+from litestar.routes import ASGIRoute, BaseRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils import normalize_path
 
@@ -22,7 +22,7 @@ from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
 from app.events import Clock
-from app.front import first_at_signals, redirected, unprefixed
+from app.front import NOT_STARTED, first_at_signals, not_started_routes, redirected, unprefixed
 from app.gateway import Gateway
 from app.settings import Settings
 from app.ws.registry import ConnectionRegistry
@@ -112,6 +112,10 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
             app_config.exception_handlers = {Exception: http_refusal}
         if not self._running:  # the command line may build the application twice
             self._make()
+        if not self.alone:  # reached only where nobody runs the lifespan
+            app_config.route_handlers.extend(
+                not_started_routes(self.gateway.paths, self.gateway.folders)
+            )
         provided: dict[str, Callable[[], object]] = {
             "publisher": lambda: self.publisher,
             "bus": lambda: self.bus,
@@ -130,7 +134,8 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         Raises:
             ImproperlyConfiguredException: which path it is, and how to mend it.
         """
-        if self.gateway.owns(route.path):
+        ours = isinstance(route, ASGIRoute) and NOT_STARTED in route.route_handler.opt
+        if not ours and self.gateway.owns(route.path):
             raise ImproperlyConfiguredException(
                 f"{route.path!r} is a path of the gateway and of this application: move yours, or"
                 " use SightlinePlugin(settings, console=False) to keep '/', '/login' and '/static/'"

@@ -13,11 +13,12 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 import uvicorn
-from litestar import Litestar
+from litestar import Litestar, get
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app.main import create_app
+from app.plugin import SightlinePlugin
 from app.sockets import bind
 from tests.live.conftest import TOKEN, receive
 from tests.live.hosts import settings_in
@@ -32,6 +33,11 @@ ADDRESSES = re.compile(
     """,
     re.VERBOSE,
 )
+
+
+@get("/own")
+async def own() -> str:
+    return "own"
 
 
 def mounting(gateway: Litestar) -> Any:
@@ -155,3 +161,21 @@ async def test_where_nobody_ran_the_lifespan_every_path_says_so_and_what_to_do(
         assert refused.value.response.status_code == 503
         assert b"not_started" in refused.value.response.body
     assert os.listdir(tmp_path) == []
+
+
+async def test_an_application_with_the_plugin_says_so_on_the_gateways_paths_alone(
+    tmp_path: Path,
+) -> None:
+    app = Litestar([own], plugins=[SightlinePlugin(settings_in(tmp_path))])
+    async with (
+        serving(mounting(app)) as address,
+        httpx.AsyncClient(base_url=f"http://{address}{PREFIX}", trust_env=False) as http,
+    ):
+        for method, path in (("GET", "/api/health"), ("POST", "/api/events"), ("GET", "/static/x")):
+            answer = await http.request(method, path)
+            assert (answer.status_code, answer.json()["code"]) == (503, "not_started"), path
+        assert (await http.get("/own")).text == "own"
+        assert (await http.get("/nowhere")).status_code == 404
+        async with app.lifespan():
+            assert (await http.get("/api/health")).status_code == 200
+        assert (await http.get("/api/health")).status_code == 503
