@@ -2,9 +2,12 @@
 
 import asyncio
 import copy
+import os
 import signal
 import socket
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -21,6 +24,7 @@ from app.log import uvicorn_log_config
 from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
 from app.sockets import BACKLOG, bind, more_descriptors, url_of
+from app.state import TOKEN_FILE, write_private
 from app.ws.uvicorn_http import http_protocol, most_connections
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol, fall_back_if_misfit
 
@@ -30,6 +34,7 @@ REFUSED = frozenset({"reload", "reload_dir", "reload_include", "reload_exclude",
 ACCEPTS_PER_TURN = (
     16  # of the waiting handshakes in one turn of the loop: a storm must not hold up the clients
 )
+LONGEST_END_S = 10.0  # a further Ctrl-C then waits for nothing
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 _log = structlog.get_logger("sightline.cli")
 
@@ -91,6 +96,25 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._plugin = plugin_of(app)
         self._settings = settings
+        self._asked_at = 0.0  # when a signal asked for the end
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals from here to the end of the process, however often Ctrl-C is pressed.
+
+        uvicorn gives them back and raises them again, and a second one makes it drop the lifespan.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; whoever insists when that takes too long ends the process at once."""
+        now = time.monotonic()
+        if not self.should_exit:
+            self.should_exit, self._asked_at = True, now
+        elif now - self._asked_at > LONGEST_END_S:
+            os._exit(128 + sig)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -112,8 +136,10 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Look once a second whether the state folder is as it was left."""
-        if counter % TICKS_A_SECOND == 0:
-            self._plugin.gateway.lock.keep()
+        if counter % TICKS_A_SECOND == 0 and self._plugin.gateway.lock.keep():
+            token = self._plugin.keyring.session_token.reveal()
+            with suppress(OSError):  # said by the lock where it goes on
+                write_private(self._settings.state_dir / TOKEN_FILE, token)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -178,15 +204,16 @@ def serve(
     )
     config.load()
     fall_back_if_misfit(config)
-    # uvicorn raises the signal again once it has shut down: end quietly, after the lifespans.
-    previous = signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGTERM, _exit)  # until the server takes it
     try:
         with _server_lifespan(app):
             _Server(config, app, settings).run(sockets)
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        # Python's own end would make a further Ctrl-C the end by a signal.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for listener in sockets or ():
             listener.close()
 

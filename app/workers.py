@@ -58,14 +58,19 @@ class FolderLock:
         self._write_down()
         write_private(self._state_dir / URL_FILE, url)
 
-    def keep(self) -> None:
-        """Put lock and address back where somebody removed them, as `git clean` does."""
+    def keep(self) -> bool:
+        """Put lock and address back where somebody removed them; True where all may be gone.
+
+        `git clean` removes the whole folder.
+        """
         if self._url is None:
-            return
+            return False
+        emptied = False
         try:
             if not _is_at(self._descriptor, self._path):
                 self.release()
                 self.take()
+                emptied = True
             if read_private(self._state_dir / URL_FILE) != self._url:
                 write_private(self._state_dir / URL_FILE, self._url)
             self._troubled = False
@@ -73,6 +78,7 @@ class FolderLock:
             if not self._troubled:
                 _log.error("state_folder_lost", error=str(error))
             self._troubled = True
+        return emptied
 
     def withdraw(self) -> None:
         """Take the address back: the gateway answers no more."""
