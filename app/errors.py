@@ -13,6 +13,7 @@ SightlineError
 ├── ForbiddenError           403
 ├── UnavailableError         503: no place left, or shutting down
 │   └── JournalUnavailableError  nothing can be stored
+├── NotStartedError          503: the server never ran the lifespan
 ├── WrongLoopError           a call from another thread, event loop or process
 └── SubscriptionClosedError  nothing more comes from this subscription
 ```
@@ -22,6 +23,7 @@ from typing import ClassVar
 
 import msgspec
 
+CLOSE_TOO_BIG = 1009
 CLOSE_RESTART = 1012
 CLOSE_INTERNAL_ERROR = 1011
 CLOSE_REPLACED = 4409
@@ -99,3 +101,16 @@ class SubscriptionClosedError(SightlineError):
 
 class JournalUnavailableError(UnavailableError):
     code = "journal_unavailable"
+
+
+class NotStartedError(SightlineError):
+    code = "not_started"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the gateway was not started: this server, or the application that it is mounted in,"
+            " did not run its ASGI lifespan. Serve it with `litestar run` or another server that"
+            " does (uvicorn, hypercorn, granian), or run `async with app.lifespan():` in the"
+            " lifespan of the outer application (docs/embedding.md)"
+        )

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.live.conftest import TOKEN, close_code, receive, receive_type
-from tests.waiting import until
+from tests.waiting import lines_of_file, until
 
 ROOT = Path(__file__).parents[2]
 FIRST_REPLY_S = 15
@@ -123,6 +123,44 @@ async def test_ctrl_c_tells_clients_1012_and_ends_without_a_traceback(tmp_path: 
             assert await run.ended(5) == 0
             assert await close_code(client) == 1012
     assert "Traceback" not in run.said
+
+
+async def test_ctrl_c_pressed_often_ends_it_as_one_does(tmp_path: Path) -> None:
+    async with litestar_run(tmp_path) as run:
+        await run.says("running on")
+        run.process.send_signal(signal.SIGINT)
+        await run.says("Shutting down")
+        for _ in range(50):  # while the lifespan ends, and python itself
+            run.process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0)
+        assert await run.ended(5) == 0
+    assert "Traceback" not in run.said
+
+
+async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_the_first(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / ".sightline"
+    async with litestar_run(tmp_path) as first:
+        await first.says("running on", "/login#")
+        async with litestar_run(tmp_path) as second:
+            assert await second.ended() == 3
+        (line,) = (line for line in second.said.splitlines() if "gateway already runs" in line)
+        for part in (f"process {first.process.pid} at http://127.0.0.1:{first.port}", str(state)):
+            assert part in line
+        assert "Traceback" not in second.said
+        assert (state / "gateway.url").read_text() == f"http://127.0.0.1:{first.port}\n"
+        for name in os.listdir(state):  # as `git clean` does
+            os.unlink(state / name)
+        await asyncio.to_thread(lines_of_file, state / "gateway.url", 1)
+        await asyncio.to_thread(lines_of_file, state / "session.token", 1)
+        first.process.kill()
+        await first.ended()
+        async with litestar_run(tmp_path) as third:  # what a killed one left holds up nobody
+            await third.says("running on")
+            third.process.send_signal(signal.SIGTERM)
+            assert await third.ended(5) == 0
+    assert sorted(os.listdir(state)) == [".gitignore", "gateway.lock", "session.token"]
 
 
 async def test_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:
