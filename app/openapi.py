@@ -12,7 +12,7 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from app import cloudevents
-from app.api import events, login, metrics, pages, status, stream
+from app.api import events, history, login, metrics, pages, status, stream
 from app.catalog import Catalog
 from app.cloudevents import CloudEvent
 from app.errors import ErrorMessage
@@ -70,8 +70,8 @@ _SECURITY: Schema = {
 _LIMIT: Schema = {
     "type": "integer",
     "minimum": 1,
-    "maximum": events.MAX_LIMIT,
-    "default": events.DEFAULT_LIMIT,
+    "maximum": history.MAX_LIMIT,
+    "default": history.DEFAULT_LIMIT,
     "description": "How many events at most.",
 }
 _KEY: Schema = {
@@ -136,7 +136,7 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ErrorMessage,
     events.NewEvent,
     events.Published,
-    events.History,
+    history.History,
     CloudEvent,
     login.Ticket,
     login.NewTicket,
@@ -196,8 +196,8 @@ def _routes(schemas: Schemas) -> list[_Route]:
             },
         ),
         _Route(
-            events.read_events,
-            {200: _json("A page of them.", schemas[events.History])},
+            history.read_events,
+            {200: _json("A page of them.", schemas[history.History])},
             query={"types": TYPES, "after": NUMBER, "epoch": EPOCH, "limit": _LIMIT},
         ),
         _Route(

@@ -13,6 +13,7 @@ class BackendStatus(msgspec.Struct, frozen=True):
     """How the log behind the bus is; events in counts."""
 
     name: str
+    durable: bool = False  # whether the log survives this process
     connected: bool = True
     lag: int = 0  # events in the log that have not come here yet, as far as is known
     waiting: int = 0  # publishes that are not with the log yet

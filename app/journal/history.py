@@ -23,6 +23,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     limit: int
     order: Order = "asc"
+    epoch: str | None = None  # where to begin without a position; None is the oldest or newest
     after: Position | None = None
     before: Position | None = None
     since_ms: int | None = None

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from ..errors import JournalUnavailableError, UnavailableError
-from ..events import Event
+from ..events import Clock, Event
 from .history import Page, Question
 from .mark import Mark, take_mark
 from .reader import FirstPosition, Reader
@@ -52,6 +52,7 @@ class Journal:
         self,
         path: Path,
         bounds: Bounds,
+        clock: Clock,
         leave_out: frozenset[str] = frozenset(),
         on_change: Callable[[JournalStatus], None] = lambda status: None,
     ) -> None:
@@ -59,7 +60,7 @@ class Journal:
         self.path = path
         self.first: FirstPosition | None = None  # where the history begins, as last heard
         self._on_change = on_change
-        self._storing = Storing(path, bounds, leave_out, self._report)
+        self._storing = Storing(path, bounds, clock, leave_out, self._report)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._head = 0  # the last number offered
         self._stored = 0  # the last number on disk
@@ -68,6 +69,7 @@ class Journal:
         self._wake_is_due = False
         self._pool = ThreadPoolExecutor(READERS, "journal-reader")
         self._own = threading.local()  # each thread's reader, and the file that it reads
+        self._readers: list[Reader] = []  # all that are open
         self._questions = 0
 
     @property
@@ -81,6 +83,11 @@ class Journal:
             size_on_disk(self.path),
         )
 
+    @property
+    def failing(self) -> bool:
+        """Whether nothing can be stored now."""
+        return self._reason is not None
+
     async def open(self) -> Mark | None:
         """Take the mark of a clean stop, if there is one: its epoch may go on after its number."""
         self._loop = asyncio.get_running_loop()
@@ -90,13 +97,15 @@ class Journal:
             _log.warning("journal_mark_unreadable", path=str(self.path), error=str(error))
             return None
 
-    async def newest(self, epoch: str, limit: int, max_bytes: int) -> list[Event]:
+    async def newest(self, epoch: str, limit: int, max_bytes: int, window_s: float) -> list[Event]:
         """The newest events of an epoch, oldest first, without a hole; empty if it cannot be read.
 
         `accepted_at` of the newest is 0, of the others the seconds before it, below 0.
         """
         try:
-            rows = await self._ask(lambda reader: reader.newest(epoch, limit, max_bytes))
+            rows = await self._ask(
+                lambda reader: reader.newest(epoch, limit, max_bytes, window_s * 1000)
+            )
         except UnavailableError:
             return []
         last_ms = rows[-1].time_ms if rows else 0
@@ -169,8 +178,7 @@ class Journal:
     async def close(self) -> None:
         """Store what waits, leave the mark of a clean stop, and end every thread."""
         if self._loop is not None:
-            await self._loop.run_in_executor(None, self._storing.end, STOP_S)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            await self._loop.run_in_executor(None, self._close)
         self._settle(self._head, "the gateway is shutting down")
 
     async def _ask(self, read: Callable[[Reader], _T]) -> _T:
@@ -195,8 +203,16 @@ class Journal:
             if (previous := getattr(self._own, "reader", None)) is not None:
                 previous.close()
             self._own.reader, self._own.identity = Reader(self.path), identity
+            self._readers = [one for one in self._readers if one is not previous]
+            self._readers.append(self._own.reader)
         reader: Reader = self._own.reader
         return read(reader)
+
+    def _close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)  # a question takes less than a second
+        for reader in self._readers:
+            reader.close()
+        self._storing.end(STOP_S)
 
     def _report(self, stored: int, reason: str | None, first: FirstPosition | None) -> None:
         """Called by the storing thread after each batch and each failure."""

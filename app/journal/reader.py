@@ -57,7 +57,7 @@ class Reader:
         finally:
             self._connection.execute("ROLLBACK")
 
-    def newest(self, epoch: str, limit: int, max_bytes: int) -> list[Newest]:
+    def newest(self, epoch: str, limit: int, max_bytes: int, window_ms: float) -> list[Newest]:
         """The newest events of an epoch, oldest first, back to the first hole."""
         row = self._connection.execute(
             "SELECT * FROM epochs WHERE name = ? ORDER BY first DESC LIMIT 1", (epoch,)
@@ -74,6 +74,8 @@ class Reader:
         for id_, time_ms, type_, body in rows:
             size += len(body)
             if id_ != expected or size > max_bytes:
+                break
+            if found and time_ms < found[0].time_ms - window_ms:
                 break
             number = id_ - run.base
             found.append(Newest(number, time_ms, type_, message_of(type_, time_ms, number, body)))
@@ -125,6 +127,9 @@ class Reader:
         position = question.after or question.before
         if position is not None:
             return _run_of(position, epochs)
+        if question.epoch is not None:
+            runs = [i for i, epoch in enumerate(epochs) if epoch.name == question.epoch]
+            return runs[-1] if runs else None
         if question.order == "desc":
             return len(epochs) - 1 if epochs else None
         for segment in segments:

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import structlog
 
-from ..events import Event
+from ..events import Clock, Event
 from .mark import leave_mark
 from .reader import FirstPosition, first_position
 from .retention import Retention
@@ -29,6 +30,13 @@ Report = Callable[[int, str | None, FirstPosition | None], None]
 _log = structlog.get_logger("sightline.journal")
 
 
+class Start(NamedTuple):
+    """The events behind this come after number `head` of `epoch`."""
+
+    epoch: str
+    head: int
+
+
 class Storing:
     """Stores what `add` is given, in order.
 
@@ -37,16 +45,22 @@ class Storing:
     """
 
     def __init__(
-        self, path: Path, bounds: Bounds, leave_out: frozenset[str], report: Report
+        self,
+        path: Path,
+        bounds: Bounds,
+        clock: Clock,
+        leave_out: frozenset[str],
+        report: Report,
     ) -> None:
         """`report` gets the last stored number, why storing fails if it does, and the beginning."""
         self.lost = 0  # events that were dropped
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[Event | Start] = deque()
         self._added_bytes = self._taken_bytes = (
             0  # by the loop, dropped ones taken off; by the thread
         )
         self._path = path
         self._bounds = bounds
+        self._clock = clock
         self._leave_out = leave_out
         self._report = report
         self._writer: Writer | None = None
@@ -54,16 +68,20 @@ class Storing:
         self._identity = (0, 0)  # of the file that is open
         self._epoch, self._head = "", 0
         self._batch: list[Event] = []  # taken, and not yet stored
+        self._taking = threading.Lock()  # held by whoever takes from the left side of `_waiting`
         self._wakeup = threading.Condition()
         self._woken = self._hurry = self._ending = False
         self._until = 0.0  # when storing has to end
         self._thread: threading.Thread | None = None
 
     def begin(self, epoch: str, head: int) -> None:
-        """Start the thread; the first event to come has number `head + 1` of `epoch`."""
-        self._epoch, self._head = epoch, head
-        self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
-        self._thread.start()
+        """Store what comes after number `head` of `epoch`; the first call starts the thread."""
+        self._waiting.append(Start(epoch, head))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
+            self._thread.start()
+        else:
+            self.wake(hurry=False)
 
     def add(self, event: Event) -> None:
         """Have an event stored after the next `wake`. On the loop's thread only."""
@@ -73,18 +91,21 @@ class Storing:
     def drop_excess(self) -> int:
         """Drop the oldest of what waits if that is too much; return the last number dropped, or 0."""
         number = 0
-        while (
-            len(self._waiting) > MAX_WAITING
-            or self._added_bytes - self._taken_bytes > MAX_WAITING_BYTES
-        ):
-            try:
-                event = self._waiting.popleft()
-            except IndexError:  # the thread was faster
-                break
+        while self._too_much_waits:
+            with self._taking:
+                # a `Start` has to reach the thread before any later event
+                if not self._waiting or isinstance(self._waiting[0], Start):
+                    break
+                event = cast(Event, self._waiting.popleft())
             self._added_bytes -= len(event.encoded)
             self.lost += 1
             number = event.sequence_number
         return number
+
+    @property
+    def _too_much_waits(self) -> bool:
+        waiting_bytes = self._added_bytes - self._taken_bytes
+        return len(self._waiting) > MAX_WAITING or waiting_bytes > MAX_WAITING_BYTES
 
     @property
     def many_wait(self) -> bool:
@@ -128,25 +149,38 @@ class Storing:
         """Store until nothing waits; raises what the file does."""
         writer, retention = self._open()
         while self._waits:
-            while retention.step(int(time.time() * 1000)):
+            while retention.step(self._now_ms()):
                 pass
             if not self._batch:
-                self._take_batch()
-            writer.store(self._batch)
-            self._head = self._batch[-1].sequence_number
-            self._batch = []
+                self._take_batch(writer)
+            if self._batch:
+                writer.store(self._batch)
+                self._head = self._batch[-1].sequence_number
+                self._batch = []
             self._report(self._head, None, first_position(writer.connection))
-        if retention.step(int(time.time() * 1000)):
+        if retention.step(self._now_ms()):
             self.wake(hurry=False)
         self._report(self._head, None, first_position(writer.connection))
 
-    def _take_batch(self) -> None:
+    def _take_batch(self, writer: Writer) -> None:
+        """Take the events of the next transaction; none where another epoch begins."""
         size = 0
-        while self._waiting and len(self._batch) < BATCH_EVENTS and size < BATCH_BYTES:
-            event = self._waiting.popleft()
-            size += len(event.encoded)
-            self._batch.append(event)
+        with self._taking:
+            while self._waiting and len(self._batch) < BATCH_EVENTS and size < BATCH_BYTES:
+                item = self._waiting[0]
+                if isinstance(item, Start):
+                    if not self._batch:
+                        writer.begin(*item)
+                        self._epoch, self._head = item
+                        self._waiting.popleft()
+                    break
+                self._waiting.popleft()
+                size += len(item.encoded)
+                self._batch.append(item)
         self._taken_bytes += size
+
+    def _now_ms(self) -> int:
+        return int(self._clock.wall() * 1000)
 
     def _open(self) -> tuple[Writer, Retention]:
         """The open file; another one if somebody put another one in its place."""
@@ -157,7 +191,8 @@ class Storing:
             self._give_up_file()
         writer = Writer(self._path, self._bounds, self._leave_out)
         try:
-            writer.begin(self._epoch, self._head)
+            if self._epoch:
+                writer.begin(self._epoch, self._head)
             retention = Retention(writer)
             self._identity = _identity(self._path)
         except BaseException:

@@ -84,6 +84,18 @@ class Notice(msgspec.Struct, tag="notice"):
         """NATS answers again, and what was missed has been read."""
         return cls(timestamp, "backend_back", "NATS is back: what was missed has been read")
 
+    @classmethod
+    def of_journal(cls, timestamp: str, failing: str | None) -> "Notice":
+        """The journal cannot be written, for the reason in `failing`; or, with None, can again."""
+        if failing is None:
+            return cls(timestamp, "journal_back", "The journal can be written again")
+        return cls(
+            timestamp,
+            "journal_failing",
+            f"The journal cannot be written ({failing}): events go on live, and may be missing from"
+            " the history",
+        )
+
 
 class Subscribed(msgspec.Struct, tag="subscribed"):
     """The whole filter now; events above `sequence_number` use it."""

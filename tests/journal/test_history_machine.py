@@ -21,7 +21,9 @@ TYPES = ("file.created", "git.commit_created", "agent.message", "chat.streaming_
 NOW_MS = 1_700_000_000_000
 
 
-def event(number: int, type_: str, time_ms: int, data: dict[str, object], agent: str | None) -> Event:
+def event(
+    number: int, type_: str, time_ms: int, data: dict[str, object], agent: str | None
+) -> Event:
     metadata = {} if agent is None else {"agent": agent}
     stamp = to_timestamp(time_ms)
     message = {
@@ -197,14 +199,18 @@ class JournalMachine(RuleBasedStateMachine):
             further = page.newer if order == "asc" else page.older
             if further is None:
                 break
-            changes = {"after": position(further)} if order == "asc" else {"before": position(further)}
+            changes = (
+                {"after": position(further)} if order == "asc" else {"before": position(further)}
+            )
             question = msgspec.structs.replace(first, **changes)
         else:
             raise AssertionError("the pages never end")
         assert found == [known.message for known in wanted]
         if order == "desc" and self.events:
             start = (self.events[0].epoch, self.events[0].number)
-            behind = {h for h in self.holes if (int(h[0][1:]), h[1]) > (int(start[0][1:]), start[1])}
+            behind = {
+                h for h in self.holes if (int(h[0][1:]), h[1]) > (int(start[0][1:]), start[1])
+            }
             assert behind <= holes
 
 
