@@ -1,6 +1,6 @@
 """Read what was published: from the journal, or what is retained where there is none."""
 
-from datetime import UTC, datetime
+import re
 from typing import Annotated
 
 import msgspec
@@ -15,12 +15,14 @@ from app.errors import BadRequestError
 from app.events import Event, Gap, Position
 from app.journal.history import Order, Page, Question, terms_of
 from app.journal.journal import Journal
+from app.journal.times import to_unix_ms
 from app.queries import Query
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
 MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this; `next` says how far it came
 ONLY_JOURNAL = ("before", "order", "since", "until", "agent", "session_id", "q")
+_OFFSET = re.compile(r"(?<=[0-9]) ([0-9]{2}:?[0-9]{2})\Z")  # a + in a query arrives as a blank
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 _SCHEMA: dict[str, object] = {"$ref": "#/components/schemas/AnyEvent"}  # of app.openapi
 _Encoded = Annotated[msgspec.Raw, Meta(extra_json_schema=_SCHEMA)]
@@ -53,7 +55,7 @@ async def read_events(
 ) -> History:
     """Return a page of events, oldest or newest first; with a journal also by time, agent and words."""
     query = Query(request.scope["query_string"], ())
-    question = question_of(query)
+    question = question_of(query, bus.clock.wall())
     if question.after is not None and question.after.epoch in (None, bus.epoch):
         await backend.catch_up(question.after)
     if journal is None:
@@ -71,8 +73,8 @@ async def read_events(
     return _history(page)
 
 
-def question_of(query: Query) -> Question:
-    """What the parameters ask for; raises `BadRequestError`."""
+def question_of(query: Query, now: float) -> Question:
+    """What the parameters ask for at `now`, in Unix seconds; raises `BadRequestError`."""
     limit = query.number("limit")
     if limit is None:
         limit = DEFAULT_LIMIT
@@ -84,8 +86,8 @@ def question_of(query: Query) -> Question:
         order=_order(query.get("order")),
         after=query.any_position("after"),
         before=query.any_position("before"),
-        since_ms=_time("since", query.get("since")),
-        until_ms=_time("until", query.get("until")),
+        since_ms=_time(query, "since", now),
+        until_ms=_time(query, "until", now),
         event_filter=query.event_filter(),
         agent=query.get("agent"),
         session=query.get("session_id"),
@@ -144,18 +146,11 @@ def _order(text: str | None) -> Order:
     return "desc" if text == "desc" else "asc"
 
 
-def _time(name: str, text: str | None) -> int | None:
-    """Unix milliseconds of a time in ISO 8601, read as UTC without an offset, or in that form."""
+def _time(query: Query, name: str, now: float) -> int | None:
+    text = query.get(name)
     if text is None:
         return None
     try:
-        if text.isascii() and text.isdigit() and len(text) > 8:
-            return int(text[:16])
-        moment = datetime.fromisoformat(text.replace(" ", "+"))  # a + in a query is a blank
-    except ValueError:
-        raise BadRequestError(
-            f"{name}={text[:80]!r} is not a time: give ISO 8601, such as 2026-11-22T18:02:00Z, or"
-            " Unix milliseconds"
-        ) from None
-    seconds = moment.timestamp() if moment.tzinfo else moment.replace(tzinfo=UTC).timestamp()
-    return int(seconds * 1000)
+        return to_unix_ms(_OFFSET.sub(r"+\1", text), now)
+    except BadRequestError as error:
+        raise BadRequestError(f"{name}: {error}") from None
