@@ -67,10 +67,26 @@ async def read_events(
         return retained_page(question, bus, replay_store)
     plain = all(query.get(name) is None for name in ONLY_JOURNAL)
     question = in_this_epoch(question, bus, begin_there=plain)
-    page = None if plain and journal.failing else await journal.page(question)
-    if page is None:  # of an epoch that the journal does not hold
-        return retained_page(question, bus, replay_store)
-    return _history(page)
+    page = None if plain and journal.failing else await _page(journal, question, bus)
+    return retained_page(question, bus, replay_store) if page is None else _history(page)
+
+
+async def _page(journal: Journal, question: Question, bus: EventBus) -> Page | None:
+    """A page of the journal; of a position that nobody gave, the current epoch behind a gap."""
+    ahead = _is_ahead(question.after, bus)
+    page = None if ahead else await journal.page(question)
+    if page is not None or (question.after is question.before is None):
+        return page
+    begin = msgspec.structs.replace(question, epoch=bus.epoch, after=None, before=None)
+    page = await journal.page(begin)
+    changed = Gap(None, None, None, "epoch_changed")
+    return None if page is None else msgspec.structs.replace(page, gap=changed)
+
+
+def _is_ahead(position: Position | None, bus: EventBus) -> bool:
+    if position is None or position.epoch != bus.epoch:
+        return False
+    return position.sequence_number > bus.head
 
 
 def question_of(query: Query, now: float) -> Question:

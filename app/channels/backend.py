@@ -13,13 +13,13 @@ class BackendStatus(msgspec.Struct, frozen=True):
     """How the log behind the bus is; events in counts."""
 
     name: str
-    durable: bool = False  # whether the log survives this process
     connected: bool = True
     lag: int = 0  # events in the log that have not come here yet, as far as is known
     waiting: int = 0  # publishes that are not with the log yet
     in_flight: int = 0  # publishes that the log has not answered, or that have not come back
     outages: int = 0  # times that the log went away
     unknown: int = 0  # publishes that ended without an answer
+    durable: bool = False  # whether the log survives this process
 
 
 @runtime_checkable

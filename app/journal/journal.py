@@ -19,7 +19,7 @@ import structlog
 
 from ..errors import JournalUnavailableError, UnavailableError
 from ..events import Clock, Event
-from .history import Page, Question
+from .history import Page, Question, position_text
 from .mark import Mark, take_mark
 from .reader import FirstPosition, Reader
 from .record import to_timestamp
@@ -58,7 +58,7 @@ class Journal:
     ) -> None:
         """`on_change` is called on the loop when storing begins to fail, and when it works again."""
         self.path = path
-        self.first: FirstPosition | None = None  # where the history begins, as last heard
+        self._first: FirstPosition | None = None  # as last reported by the thread
         self._on_change = on_change
         self._storing = Storing(path, bounds, clock, leave_out, self._report)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -82,6 +82,14 @@ class Journal:
             self._storing.lost,
             size_on_disk(self.path),
         )
+
+    @property
+    def start(self) -> tuple[str, str] | None:
+        """The oldest event's position, `epoch:number`, and its timestamp; None while there is none."""
+        if self._first is None:
+            return None
+        position = position_text(self._first.epoch, self._first.number)
+        return position, to_timestamp(self._first.time_ms)
 
     @property
     def failing(self) -> bool:
@@ -222,7 +230,7 @@ class Journal:
 
     def _heard(self, stored: int, reason: str | None, first: FirstPosition | None) -> None:
         changed = (reason is None) != (self._reason is None)
-        self._stored, self._reason, self.first = stored, reason, first
+        self._stored, self._reason, self._first = stored, reason, first or self._first
         self._settle(stored if reason is None else self._head, reason)
         if changed:
             if reason is None:

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from .schema import words_table
+from .schema import create_words_table, words_table
 from .writer import Segment, Writer
 
 STEP_EVENTS = 2000  # deleted in one transaction
@@ -55,7 +55,7 @@ class Retention:
         The segment's words go with the first of its events, its row with the last.
         """
         with self._writer.transaction() as connection:
-            connection.execute(f"DROP TABLE IF EXISTS {words_table(segment.id)}")
+            connection.execute(f"DROP TABLE {words_table(segment.id)}")
             (last,) = connection.execute(
                 "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN ? AND ?"
                 " ORDER BY id LIMIT ?)",
@@ -71,6 +71,7 @@ class Retention:
                 connection.execute("DELETE FROM tallies WHERE segment = ?", (segment.id,))
                 self._forget_before(segment.last + 1)
             else:
+                connection.execute(create_words_table(segment.id))  # empty: nothing is found there
                 connection.execute(
                     "UPDATE segments SET first = ?, events = events - ? WHERE id = ?",
                     (last + 1, deleted, segment.id),

@@ -35,13 +35,12 @@ class Search:
         for number, segment in enumerate(reversed(overlapping) if newest_first else overlapping):
             if number and self._monotonic() > until:
                 return found, segment.last if newest_first else segment.first
-            for row in self._rows(question, segment, low, high, question.limit - len(found)):
+            # one more than asked for: only then is there more to read
+            for row in self._rows(question, segment, low, high, question.limit + 1 - len(found)):
                 size += len(row[3])
-                if found and size > MAX_PAGE_BYTES:
-                    break
+                if len(found) == question.limit or (found and size > MAX_PAGE_BYTES):
+                    return found, found[-1][0] + (-1 if newest_first else 1)
                 found.append(row)
-            if len(found) == question.limit or size > MAX_PAGE_BYTES:
-                return found, found[-1][0] + (-1 if newest_first else 1)
         return found, None
 
     def _rows(

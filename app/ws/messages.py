@@ -42,6 +42,13 @@ class Limits(msgspec.Struct, frozen=True):
     max_event_bytes: int
 
 
+class HistoryStart(msgspec.Struct, frozen=True):
+    """Where the history begins: a position, `epoch:number`, and the time of that event."""
+
+    from_: str = msgspec.field(name="from")
+    since: str
+
+
 class Connected(msgspec.Struct, tag="connected"):
     """Always the first message of a connection."""
 
@@ -54,6 +61,7 @@ class Connected(msgspec.Struct, tag="connected"):
     replayed: int
     limits: Limits
     protocol: Literal["events.v1"] = "events.v1"
+    history: HistoryStart | None = None
 
 
 class Heartbeat(msgspec.Struct, tag="heartbeat"):
