@@ -85,6 +85,8 @@ async def run(folder: Path, *command: str) -> str:
 async def test_a_python_client_that_is_generated_type_checks_and_publishes(
     gateway: Gateway, tmp_path: Path
 ) -> None:
+    overrides = CONFIG[CONFIG.index("content_type_overrides") :]
+    assert overrides in (ROOT / "docs" / "contract.md").read_text()
     (tmp_path / "config.yaml").write_text(CONFIG)
     (tmp_path / "publish.py").write_text(PUBLISH_PY)
     generate = (
