@@ -11,7 +11,9 @@ SightlineError
 │   └── EventTooLargeError   413
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
-└── UnavailableError         503: no place left, or shutting down
+├── UnavailableError         503: no place left, or shutting down
+├── WrongLoopError           a call from another thread, event loop or process
+└── SubscriptionClosedError  nothing more comes from this subscription
 ```
 """
 
@@ -84,3 +86,11 @@ class ForbiddenError(SightlineError):
 class UnavailableError(SightlineError):
     code = "unavailable"
     status = 503
+
+
+class WrongLoopError(SightlineError):
+    code = "wrong_loop"
+
+
+class SubscriptionClosedError(SightlineError):
+    code = "subscription_closed"

@@ -170,6 +170,7 @@ class Gateway:
         self.started = True
         settings = self.settings
         self.app.state.keyring = Keyring(settings, self._clock)
+        self.bus.owner.start(asyncio.get_running_loop())
         self.publisher.start(asyncio.get_running_loop())
         only_one = only_worker(settings.state_dir) if settings.nats_url is None else nullcontext()
         with only_one:

@@ -18,7 +18,7 @@ from app.ws.registry import ConnectionRegistry
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
-class Health(msgspec.Struct):
+class HealthStatus(msgspec.Struct):
     """Alive; open to all, so it says nothing else."""
 
     status: str
@@ -41,9 +41,9 @@ class CatalogPage(msgspec.Struct):
 
 
 @get("/api/health", opt={"open": True})
-async def health() -> Health:
+async def health() -> HealthStatus:
     """Tell that the gateway is up."""
-    return Health("healthy", version("sightline"))
+    return HealthStatus("healthy", version("sightline"))
 
 
 @get("/api/session")
