@@ -19,7 +19,7 @@ install: $(STAMP) ## create .venv and install the locked dependencies (once)
 
 $(STAMP): requirements.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "error: Sightline needs Python 3.11 or newer; '$(PYTHON)' is older or missing (try: make install PYTHON=python3.11)" >&2; exit 1; }
+		{ echo "error: Sightline needs Python 3.11 or newer; '$(PYTHON)' is older or missing (try: make $(or $(MAKECMDGOALS),install) PYTHON=python3.11)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e clients/python -e .

@@ -227,3 +227,5 @@ def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
             check=True,
         ).stdout
         assert port in shown
+        for refused in ("--reload", "--wc", "--web-concurrency"):
+            assert refused not in shown
