@@ -20,7 +20,7 @@ from sightline_client.address import find
 from sightline_client.sync import Stream, connect
 
 from app.errors import SightlineError
-from app.terminal import lines, reader_gone
+from app.terminal import deaf_to_ctrl_c, lines, reader_gone
 from app.terminal.own_output import OwnOutput
 
 
@@ -59,8 +59,8 @@ def record(path: str, patterns: tuple[str, ...]) -> None:
     own = OwnOutput(Path(path))
     with connect(types=patterns or None) as stream, _new_file(path) as file:
         _say_connected(place, stream)
-        click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
         try:
+            click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
             for item in stream:
                 if own.leaves_out(item):
                     continue
@@ -71,7 +71,7 @@ def record(path: str, patterns: tuple[str, ...]) -> None:
                     file.write(item.raw + "\n")
                     events += 1
         except KeyboardInterrupt:
-            pass
+            deaf_to_ctrl_c()
         finally:
             lost = f", with {gaps} gaps" if gaps else ""
             click.echo(f"recorded {events:,} events{lost}{own.summary}", err=True)
@@ -83,7 +83,7 @@ def _say_connected(place: str, stream: Stream, since: int | None = None) -> None
     if connected is None:
         return
     start = connected.sequence_number if since is None else since
-    what = ", ".join(connected.types) or "nothing"
+    what = "every event" if "*" in connected.types else ", ".join(connected.types) or "nothing"
     click.echo(
         f"connected to {place}, listening for {lines.printable(what)} behind event #{start}",
         err=True,
@@ -103,7 +103,7 @@ def _as_json(item: Event | Gap) -> str:
 
 def _line_printer() -> Callable[[Event | Gap], str]:
     terminal = sys.stdout.isatty()
-    colour = terminal and "NO_COLOR" not in os.environ
+    colour = terminal and not os.environ.get("NO_COLOR")
 
     def show(item: Event | Gap) -> str:
         if isinstance(item, Gap):

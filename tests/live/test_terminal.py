@@ -298,6 +298,23 @@ async def test_what_it_hears_of_the_file_that_it_writes_is_left_out_and_counted(
     assert "left out 2 about this file" in said
 
 
+@pytest.mark.parametrize(("words", "status"), [(("tail",), 130), (("record", "r"), 0)])
+async def test_ctrl_c_pressed_often_ends_a_command_as_one_does(
+    folder: Path, gateway: Gateway, words: tuple[str, ...], status: int
+) -> None:
+    name(folder, gateway)
+    async with litestar(folder, *words) as process:
+        for _ in words:  # a recording says a second line
+            assert await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)
+        process.send_signal(signal.SIGINT)
+        await until(lambda: gateway.registry.taken == 0)  # it has begun to end
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+        said = (await process.communicate())[1].decode()
+    assert process.returncode == status
+    assert "Traceback" not in said
+
+
 async def test_tail_says_at_once_what_it_is_connected_to_and_from_where(
     folder: Path, gateway: Gateway
 ) -> None:
