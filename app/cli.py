@@ -17,14 +17,16 @@ import uvicorn
 from litestar import Litestar
 from litestar.cli._utils import LitestarEnv, create_ssl_files, validate_ssl_file_paths
 from litestar.cli.commands.core import _server_lifespan, run_command
-from uvicorn.config import LOGGING_CONFIG, WSProtocolType
+from uvicorn.config import LOGGING_CONFIG, STARTUP_FAILURE, WSProtocolType
 
+from app.errors import SettingsError
 from app.front import in_one_line
 from app.log import uvicorn_log_config
 from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
 from app.sockets import BACKLOG, bind, more_descriptors, url_of
 from app.state import TOKEN_FILE, write_private
+from app.workers import FolderLock
 from app.ws.uvicorn_http import http_protocol, most_connections
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol, fall_back_if_misfit
 
@@ -197,6 +199,13 @@ def serve(
     key: str | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; both end it with status 0 and no traceback."""
+    try:
+        FolderLock(
+            settings.state_dir
+        ).check()  # the port is the same, too, where one starts it twice
+    except SettingsError as error:
+        click.echo(f"sightline: {error}", err=True)
+        raise SystemExit(STARTUP_FAILURE) from None
     sockets = bind(host, port) if fd is None and uds is None else None
     more_descriptors()
     config = uvicorn_config(

@@ -127,6 +127,21 @@ def test_a_folder_of_another_user_is_named_with_how_to_give_it_back(
     assert f"sudo chown -R 54321 {tmp_path}" in said
 
 
+@pytest.mark.parametrize("what", ["fifo", "hard link", "folder"])
+def test_a_lock_that_is_no_plain_file_is_refused_and_not_written(tmp_path: Path, what: str) -> None:
+    lock, precious = tmp_path / LOCK_FILE, tmp_path / "precious"
+    precious.write_text("work")
+    make = {
+        "fifo": os.mkfifo,
+        "hard link": lambda path: os.link(precious, path),
+        "folder": os.mkdir,
+    }
+    make[what](lock)
+    with pytest.raises(SettingsError, match=LOCK_FILE):
+        FolderLock(tmp_path).take()
+    assert precious.read_text() == "work"
+
+
 def test_a_state_folder_that_cannot_be_used_is_a_settings_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / LOCK_FILE).symlink_to("elsewhere")

@@ -143,12 +143,11 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
         await first.says("running on", "/login#")
-        async with litestar_run(tmp_path) as second:
+        async with litestar_run(tmp_path, first.port) as second:  # as who starts it twice does
             assert await second.ended() == 3
-        (line,) = (line for line in second.said.splitlines() if "gateway already runs" in line)
+        (line,) = second.said.splitlines()
         for part in (f"process {first.process.pid} at http://127.0.0.1:{first.port}", str(state)):
             assert part in line
-        assert "Traceback" not in second.said
         assert (state / "gateway.url").read_text() == f"http://127.0.0.1:{first.port}\n"
         for name in os.listdir(state):  # as `git clean` does
             os.unlink(state / name)
