@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 
@@ -204,8 +205,16 @@ async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_pa
         for _ in range(2):
             async with run.connect() as client:
                 assert (await receive(client))["type"] == "connected"
-        process.send_signal(signal.SIGTERM)
-        await run.ended(5)
+        stream = httpx.stream(
+            "GET",
+            f"http://127.0.0.1:{port}/api/events/stream",
+            headers={"X-Session-Token": TOKEN},
+            trust_env=False,
+        )
+        with stream as answer:  # which stock uvicorn would wait for without end
+            assert answer.status_code == 200
+            process.send_signal(signal.SIGTERM)
+            await run.ended(5)
     finally:
         if process.returncode is None:
             process.kill()
