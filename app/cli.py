@@ -25,6 +25,7 @@ from app.log import uvicorn_log_config
 from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
 from app.sockets import BACKLOG, bind, more_descriptors, url_of
+from app.sources import check_workspace
 from app.state import TOKEN_FILE, write_private
 from app.workers import FolderLock
 from app.ws.uvicorn_http import http_protocol, most_connections
@@ -200,9 +201,8 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM; both end it with status 0 and no traceback."""
     try:
-        FolderLock(
-            settings.state_dir
-        ).check()  # the port is the same, too, where one starts it twice
+        check_workspace(settings.workspace)
+        FolderLock(settings.state_dir).check()  # before the port, which is often the same one
     except SettingsError as error:
         click.echo(f"sightline: {error}", err=True)
         raise SystemExit(STARTUP_FAILURE) from None
