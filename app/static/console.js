@@ -5,7 +5,7 @@
  * it; `Feed` keeps it; `View` filters it and folds it into rows; `VirtualList` draws those in sight.
  */
 
-import { EventStream } from "/client/sightline.js";
+import { EventStream } from "../client/sightline.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { fileName, toCsv, toJson } from "./export.js";
@@ -64,7 +64,7 @@ const connection = new Connection(
 let held = []; // what is live, until what was retained before it is on show
 let opened = false;
 
-const stream = new EventStream({ url: "/ws", batch: true, onEvents: take, onState: heed });
+const stream = new EventStream({ url: "ws", batch: true, onEvents: take, onState: heed });
 
 function take(items) {
   if (held) held.push(...items);
