@@ -2,11 +2,13 @@
 
 import asyncio
 import copy
+import resource
 import signal
 import socket
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import click
 import structlog
@@ -19,16 +21,18 @@ from uvicorn.config import LOGGING_CONFIG, WSProtocolType
 from app.log import uvicorn_log_config
 from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
-from app.sockets import BACKLOG, bind, more_descriptors, url_of
+from app.sockets import BACKLOG, bind, bind_unix, more_descriptors, open_to_others, url_of
 from app.state import URL_FILE, read_private, write_private
 from app.ws.room import most_connections
 from app.ws.uvicorn_http import http_protocol
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol, fall_back_if_misfit
+from app.ws.uvicorn_tls import GatewayConfig
 
 DEFAULT_PORT = 3000
 ACCEPTS_PER_TURN = (
     16  # of the waiting handshakes in one turn of the loop: a storm must not hold up the clients
 )
+FEW_WAITING = 64  # connections beside the clients' that any use of the gateway needs
 _log = structlog.get_logger("sightline.cli")
 
 
@@ -83,7 +87,7 @@ def replace_run(cli: click.Group, plugin: SightlinePlugin) -> None:
 class _Server(uvicorn.Server):
     """Says where it listens and how to log in; drains at the signal."""
 
-    def __init__(self, config: uvicorn.Config, app: Litestar, settings: Settings) -> None:
+    def __init__(self, config: GatewayConfig, app: Litestar, settings: Settings) -> None:
         super().__init__(config)
         self._plugin = plugin_of(app)
         self._settings = settings
@@ -99,13 +103,16 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not sockets or not self.started:
             return
+        self.config.ssl = cast(
+            GatewayConfig, self.config
+        ).context  # uvicorn's line names the scheme by it
         for listener in sockets:
             listener.listen(BACKLOG)  # asyncio takes one number for this and for accepts a turn
         self._log_started_message(sockets)  # uvicorn does not when it is handed sockets
+        if self.config.uds is not None:
+            return  # no browser finds it
         self._url = url = url_of(sockets, "https" if self.config.is_ssl else "http")
         write_private(self._url_file, url)
-        if self.config.is_ssl and url not in self._settings.allowed_origins:
-            _log.warning("origin_not_allowed", origin=url, setting="SIGHTLINE_ALLOWED_ORIGINS")
         if not self._plugin.gateway.console:
             return
         # To the terminal and never through logging: a secret does not go into a log.
@@ -130,10 +137,10 @@ def uvicorn_config(
     certificate: str | None = None,
     key: str | None = None,
     ws: type[asyncio.Protocol] | WSProtocolType = SightlineWebSocketProtocol,
-) -> uvicorn.Config:
+) -> GatewayConfig:
     """How the gateway wants to be served, whoever starts it; `ws` is another only in tests."""
     plugin = plugin_of(app)
-    return uvicorn.Config(
+    return GatewayConfig(
         app,
         host=host,
         port=port,
@@ -147,7 +154,7 @@ def uvicorn_config(
         ws_ping_timeout=settings.pong_timeout_s,
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,
-        backlog=BACKLOG if fd is not None or uds is not None else ACCEPTS_PER_TURN,
+        backlog=BACKLOG if fd is not None else ACCEPTS_PER_TURN,
         timeout_graceful_shutdown=3,
         proxy_headers=False,
         server_header=False,
@@ -169,8 +176,9 @@ def serve(
     key: str | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; both end it with status 0 and no traceback."""
-    sockets = bind(host, port) if fd is None and uds is None else None
+    sockets = [bind_unix(uds)] if uds is not None else bind(host, port) if fd is None else None
     more_descriptors()
+    _warn(sockets or [], settings, encrypted=certificate is not None)
     config = uvicorn_config(
         app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key
     )
@@ -187,6 +195,29 @@ def serve(
         signal.signal(signal.SIGTERM, previous)
         for listener in sockets or ():
             listener.close()
+        if uds is not None:
+            Path(uds).unlink(missing_ok=True)
+
+
+def _warn(sockets: list[socket.socket], settings: Settings, *, encrypted: bool) -> None:
+    """Say at the start what is allowed and unwise."""
+    if not encrypted and (addresses := open_to_others(sockets)):
+        _log.warning(
+            "not_encrypted",
+            addresses=addresses,
+            why="other machines reach the gateway, and token and events pass in clear text",
+            remedy="use --ssl-certfile and --ssl-keyfile, or --host 127.0.0.1 behind a TLS proxy",
+        )
+    most, wanted = most_connections(settings.max_clients), settings.max_clients + FEW_WAITING
+    if most < wanted:
+        _log.warning(
+            "few_file_descriptors",
+            limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            connections=most,
+            why=f"{settings.max_clients} clients, logins and requests need {wanted} at least",
+            remedy="raise the limit of open files (ulimit -n, LimitNOFILE= in a systemd unit),"
+            " or lower SIGHTLINE_MAX_CLIENTS",
+        )
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

@@ -155,7 +155,10 @@ class Door:
         if scope["path"] != OPEN_PATH:
             try:
                 check_browser_rules(
-                    scope["headers"], self._settings.allowed_hosts, self._settings.allowed_origins
+                    scope["headers"],
+                    self._settings.allowed_hosts,
+                    self._settings.allowed_origins,
+                    scope["scheme"],
                 )
             except ForbiddenError as error:
                 await self._refuse(error, scope, send)

@@ -87,6 +87,6 @@ def most_connections(max_clients: int) -> int:
     most = max_clients + MAX_WAITING
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors != resource.RLIM_INFINITY:
-        reserved = min(RESERVED_DESCRIPTORS, descriptors // 4)
+        reserved = min(RESERVED_DESCRIPTORS, descriptors // 2)
         most = min(most, descriptors - len(os.listdir("/dev/fd")) - reserved)
     return max(most, 1)
