@@ -178,7 +178,7 @@ def serve(
     """Serve until SIGINT or SIGTERM; both end it with status 0 and no traceback."""
     sockets = [bind_unix(uds)] if uds is not None else bind(host, port) if fd is None else None
     more_descriptors()
-    _warn(sockets or [], settings, encrypted=certificate is not None)
+    warn(sockets or [], settings, encrypted=certificate is not None)
     config = uvicorn_config(
         app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key
     )
@@ -199,7 +199,7 @@ def serve(
             Path(uds).unlink(missing_ok=True)
 
 
-def _warn(sockets: list[socket.socket], settings: Settings, *, encrypted: bool) -> None:
+def warn(sockets: list[socket.socket], settings: Settings, *, encrypted: bool) -> None:
     """Say at the start what is allowed and unwise."""
     if not encrypted and (addresses := open_to_others(sockets)):
         _log.warning(
