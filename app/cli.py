@@ -23,8 +23,7 @@ from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
 from app.sockets import BACKLOG, bind, bind_unix, more_descriptors, open_to_others, url_of
 from app.state import URL_FILE, read_private, write_private
-from app.ws.room import most_connections
-from app.ws.uvicorn_http import http_protocol
+from app.ws.uvicorn_http import http_protocol, most_connections
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol, fall_back_if_misfit
 from app.ws.uvicorn_tls import GatewayConfig
 

@@ -1,14 +1,9 @@
 """`Room`: how many connections a server holds, and which of them makes room for a new one. Pure."""
 
 import ipaddress
-import os
-import resource
 from typing import Protocol
 
 from app.metrics import Counters
-
-MAX_WAITING = 2048  # connections beside the clients'
-RESERVED_DESCRIPTORS = 64  # for files, git, and what one turn of the loop accepts
 
 
 class Member(Protocol):
@@ -80,13 +75,3 @@ class Room:
                 elif member.waiting:
                     return member
         return None
-
-
-def most_connections(max_clients: int) -> int:
-    """How many connections to hold: the clients, a bounded crowd, never the last descriptors."""
-    most = max_clients + MAX_WAITING
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors != resource.RLIM_INFINITY:
-        reserved = min(RESERVED_DESCRIPTORS, descriptors // 2)
-        most = min(most, descriptors - len(os.listdir("/dev/fd")) - reserved)
-    return max(most, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.ws import room, uvicorn_tls
+from app.ws import uvicorn_http, uvicorn_tls
 from tests.live.attack import bystander, dial, request, rest
 from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
 from tests.live.test_event_stream import listen
@@ -30,13 +30,14 @@ CROWDS = {
     "refused upgrades": request(
         b"Upgrade: websocket", b"Connection: Upgrade", b"Content-Length: 9", path=b"/ws"
     ),
+    "refused and lingering": b"nonsense\r\n\r\n",
     "answered and idle": request(path=b"/api/health"),
 }
 
 
 @pytest.fixture
 async def small(start: Start, monkeypatch: pytest.MonkeyPatch) -> Gateway:
-    monkeypatch.setattr(room, "MAX_WAITING", WAITING)
+    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", WAITING)
     return await start()
 
 
@@ -44,7 +45,7 @@ async def small(start: Start, monkeypatch: pytest.MonkeyPatch) -> Gateway:
 async def test_a_crowd_without_a_credential_keeps_nobody_out_and_ends_nobody_logged_in(
     small: Gateway, sent: bytes
 ) -> None:
-    async with bystander(small), small.http() as http:
+    async with bystander(small, limit_s=5), small.http() as http:
         stream = await listen(small)
         await stream.block()
         half = await dial(  # logged in, and in the middle of a body
@@ -94,7 +95,7 @@ async def test_another_address_keeps_its_share(small: Gateway) -> None:
 async def test_tls_handshakes_that_do_not_end_keep_nobody_out(
     start: Start, monkeypatch: pytest.MonkeyPatch, certificate: Path
 ) -> None:
-    monkeypatch.setattr(room, "MAX_WAITING", WAITING)
+    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", WAITING)
     gateway = await start(tls=certificate)
     trusting = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
     url = f"https://localhost:{gateway.port}"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from app.ws import room, uvicorn_http
+from app.ws import uvicorn_http
 from tests.live import conftest
 from tests.live.attack import bystander, dial, drip, request, resident_bytes, rest
 from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive, until
@@ -189,7 +189,7 @@ async def test_a_response_that_is_read_slowly_comes_whole(
 async def test_a_crowd_of_silent_connections_keeps_nobody_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "MAX_WAITING", 50)
+    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", 50)
     gateway = await start()
     loop = asyncio.get_running_loop()
     async with bystander(gateway):

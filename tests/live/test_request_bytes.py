@@ -44,7 +44,7 @@ ENDLESS = {
 async def test_framing_that_outgrows_the_body_ends_the_connection_and_takes_no_memory(
     gateway: Gateway, body: bytes
 ) -> None:
-    async with bystander(gateway):
+    async with bystander(gateway, limit_s=5):
         gc.collect()
         before = resident_bytes()
         tail = body.removeprefix(LAST_CHUNK)
@@ -196,7 +196,7 @@ async def test_an_upgrade_with_a_body_is_a_400_and_the_body_is_no_request(
 async def test_requests_that_do_not_wait_for_their_answers_are_bounded(
     gateway: Gateway,
 ) -> None:
-    async with bystander(gateway):
+    async with bystander(gateway, limit_s=5):
         before = resident_bytes()
         raw = await dial(gateway, request(TOKEN_LINE, path=b"/api/events/stream"))
         await until(lambda: gateway.registry.taken == 2)

@@ -214,7 +214,7 @@ async def test_other_upgrades_are_plain_requests_whose_connection_ends(gateway: 
 async def test_a_flood_behind_the_close_writes_nothing_and_logs_no_error(
     gateway: Gateway, caplog: pytest.LogCaptureFixture, flood: bytes
 ) -> None:
-    async with bystander(gateway):
+    async with bystander(gateway, limit_s=5):
         raw = await upgraded_client(gateway, "/ws?types=")
         reading = asyncio.create_task(rest(raw, 30))
         await hurl(raw, frame(PING, b"x") * 500 + flood * 10_000, times=20)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from app.metrics import Counters
-from app.ws import room as module
-from app.ws.room import Room, most_connections, peer_of
+from app.ws import uvicorn_http as module
+from app.ws.room import Room, peer_of
+from app.ws.uvicorn_http import most_connections
 
 
 @dataclass(eq=False)
