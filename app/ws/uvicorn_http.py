@@ -113,15 +113,19 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
 
     @property
     def _idle(self) -> bool:
-        """Whether no response is owed, so that nobody would miss this connection."""
+        """Whether no response is owed."""
         return self._running is None or self._running.response_complete
 
     @property
     def waiting(self) -> bool:
-        """Whether the gateway waits for this client: for a request, or for the rest of one."""
-        if self.refused or self._running is None or self._running.response_complete:
-            return True
-        return self._running.more_body
+        """Whether the gateway waits for this client: to send a request or its rest, or to read."""
+        return (
+            self.refused
+            or self._running is None
+            or self._running.response_complete
+            or self._running.more_body
+            or self.flow.write_paused
+        )
 
     @property
     def known(self) -> bool:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from app.ws import uvicorn_http, uvicorn_tls
+from app.ws.uvicorn_strict import MAX_PIPELINED
 from tests.live.attack import bystander, dial, request, rest
 from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
 from tests.live.test_event_stream import listen
@@ -67,6 +68,22 @@ async def test_a_crowd_without_a_credential_keeps_nobody_out_and_ends_nobody_log
         await loop.sock_sendall(idle, request(TOKEN_LINE))
         assert Answer(await loop.sock_recv(idle, 65536)).status == 200
         assert (await stream.block())[1]["type"] == "chat.message_sent"
+
+
+async def test_readers_of_open_pages_who_do_not_read_keep_nobody_out(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", 5)
+    gateway = await start()
+    pages = request(path=b"/client/sightline.js") * MAX_PIPELINED
+    for _ in range(15):  # a full house of those to whom an answer is owed
+        await dial(gateway, pages, receive_buffer=4096)
+    held = gateway.server.server_state.connections
+    await until(lambda: len(held) == 15 and all(c.flow.write_paused for c in held))
+    async with gateway.http() as http:
+        assert (await http.get("/api/session")).is_success
+    async with gateway.connect() as client:
+        assert (await receive(client))["type"] == "connected"
 
 
 async def test_who_makes_room_is_told_by_a_503(small: Gateway) -> None:
