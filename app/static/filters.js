@@ -65,6 +65,6 @@ export function split(text, search) {
   const needle = visible(search.trim());
   if (!needle) return [text];
   // Not by lower-casing both: that changes the length of some letters, and so the positions after them.
-  const hit = new RegExp(`(${needle.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")})`, "giu");
+  const hit = new RegExp(`(${needle.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")})`, "giu");
   return text.split(hit);
 }

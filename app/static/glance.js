@@ -84,7 +84,7 @@ export function drawWorkflows(place, title, workflows) {
     return element(
       "div",
       { class: uncertain ? "workflow uncertain" : "workflow", title: uncertain ? doubt : stepName, "data-testid": "workflow" },
-      element("bdi", { class: "name" }, label),
+      element("span", { class: "name" }, label),
       bar,
       element("span", { class: "step" }, uncertain ? `${progress}?` : progress),
     );

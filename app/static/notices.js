@@ -20,7 +20,7 @@ export class Notices {
     const said = unisolated(text(message)) || text(code);
     const subject = subjectOf(text(code));
     const dismiss = element("button", { type: "button", onclick: () => this._drop(subject) }, "Dismiss");
-    const kind = /_back$/.test(code) ? "good" : "warn";
+    const kind = /_back$/.test(text(code)) ? "good" : "warn";
     const banner = element("p", { class: `notice ${kind}`, "data-testid": "notice" }, element("span", {}, said), dismiss);
     this._drop(subject);
     this._shown.set(subject, banner);

@@ -95,7 +95,8 @@ export class View {
 
   _append(kind, entry) {
     const row = { key: `${kind[0]}${entry.index}`, kind, entry, entries: [], version: 0, at: entry.index };
-    this.rows.splice(this.rows.length - this._pinned.length, 0, row);
+    if (this._pinned.length) this.rows.splice(this.rows.length - this._pinned.length, 0, row);
+    else this.rows.push(row); // the common case, and several times as fast
     this._join(row, entry);
     return row;
   }
@@ -209,6 +210,7 @@ export class View {
     for (const from of sources) {
       from.entries = from.entries.filter((entry) => !moved.has(entry));
       from.version += 1;
+      if (from.kind === "burst" && from.entries.length === 1) from.kind = "event";
       if (from.entries.length === 0) this._remove(from);
       else if (!from.entries.includes(from.entry)) [from.entry] = from.entries;
     }
