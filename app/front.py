@@ -54,7 +54,8 @@ def redirected(app: ASGIApp) -> ASGIApp:
         if scope["type"] != ScopeType.HTTP or right is None:
             await app(scope, receive, send)
             return
-        headers = [(b"location", quote(right).encode()), (b"content-length", b"0")]
+        location = "/" + quote(right).lstrip("/")  # two of them would name a host
+        headers = [(b"location", location.encode()), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 307, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -155,7 +156,8 @@ def _name_uvicorn(
 def _renderer(as_console: bool) -> Processor:
     if as_console:
         return structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+            exception_formatter=structlog.dev.plain_traceback,
         )
     return structlog.processors.JSONRenderer()
 

@@ -3,6 +3,7 @@
 import os
 import pwd
 import secrets
+import shlex
 from pathlib import Path
 
 from app.errors import SettingsError
@@ -58,7 +59,7 @@ def unusable(path: Path, error: OSError) -> SettingsError:
         if owner != os.geteuid():
             remedy = (
                 f"{str(place)!r} belongs to {_user(owner)}, who ran a gateway here before: give it"
-                f" back with `sudo chown -R {_user(os.geteuid())} {folder}`, or {remedy}"
+                f" back with `sudo chown -R {_user(os.geteuid())} {shlex.quote(str(folder))}`, or {remedy}"
             )
             break
     return SettingsError(

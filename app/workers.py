@@ -1,7 +1,9 @@
 """One gateway in one state folder: a lock there refuses every other, whoever started it."""
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -52,6 +54,12 @@ class FolderLock:
         _held.add(self._descriptor)
         self._write_down()
 
+    def check(self) -> None:
+        """Raise what `take` would raise; for a start that would meet other trouble first."""
+        if self._path.exists():
+            self.take()
+            self.release()
+
     def announce(self, url: str) -> None:
         """Write the gateway's address down, for its clients and for the next one that is refused."""
         self._url = url
@@ -100,6 +108,7 @@ class FolderLock:
                 self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600
             )
             try:
+                _check_plain(descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(descriptor, _MOST_BYTES, 0).decode("ascii", "replace")
@@ -127,6 +136,13 @@ def only_gateway(lock: FolderLock) -> Iterator[None]:
     finally:
         lock.withdraw()
         lock.release()
+
+
+def _check_plain(descriptor: int) -> None:
+    """Refuse what somebody may have put there to have another file written."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise OSError(errno.EINVAL, "not a plain file: remove it")
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -1,5 +1,6 @@
 """One folder, one gateway: the lock refuses, whoever forked, and the kernel frees it."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -125,6 +126,36 @@ def test_a_folder_of_another_user_is_named_with_how_to_give_it_back(
     owner = tmp_path.owner()
     assert f"belongs to {owner}, who ran a gateway here before" in said
     assert f"sudo chown -R 54321 {tmp_path}" in said
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+
+    def removing(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        (tmp_path / LOCK_FILE).unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", removing)
+    with only_gateway(FolderLock(tmp_path)), pytest.raises(SettingsError, match="already runs"):
+        FolderLock(tmp_path).take()
+
+
+@pytest.mark.parametrize("what", ["fifo", "hard link", "folder"])
+def test_a_lock_that_is_no_plain_file_is_refused_and_not_written(tmp_path: Path, what: str) -> None:
+    lock, precious = tmp_path / LOCK_FILE, tmp_path / "precious"
+    precious.write_text("work")
+    make = {
+        "fifo": os.mkfifo,
+        "hard link": lambda path: os.link(precious, path),
+        "folder": os.mkdir,
+    }
+    make[what](lock)
+    with pytest.raises(SettingsError, match=LOCK_FILE):
+        FolderLock(tmp_path).take()
+    assert precious.read_text() == "work"
 
 
 def test_a_state_folder_that_cannot_be_used_is_a_settings_error(tmp_path: Path) -> None:

@@ -19,7 +19,15 @@ from app.channels.backend import BackendStatus
 from app.channels.bus import Contents, EventBus
 from app.channels.follower import Follower
 from app.channels.horizon import Horizon
-from app.channels.nats_connection import RETRY_S, TROUBLE, Lost, connection, first_to_end
+from app.channels.nats_connection import (
+    CLOSE_WAIT_S,
+    RETRY_S,
+    TROUBLE,
+    Lost,
+    connection,
+    end,
+    first_to_end,
+)
 from app.channels.outbox import Outbox
 from app.channels.sender import Sender
 from app.errors import SettingsError, UnavailableError
@@ -114,10 +122,7 @@ class JetStreamBackend:
             await asyncio.sleep(TICK_S / 4)
         self._stopped = True
         self._outbox.close("the gateway is shutting down")
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(self._tasks, 2 * CLOSE_WAIT_S)  # longer than a connection takes to close
 
     def submit(
         self, type_: str, timestamp: str, contents: Contents, key: str | None = None

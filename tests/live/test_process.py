@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 
@@ -61,14 +62,17 @@ class Run:
 
 @asynccontextmanager
 async def litestar_run(
-    folder: Path, port: int | None = None, app: str = "app:create_app"
+    folder: Path,
+    port: int | None = None,
+    app: str = "app:create_app",
+    options: tuple[str, ...] = (),
 ) -> AsyncIterator[Run]:
     port = port or free_port()
     inherited = {
         k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)),
+        *(sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port), *options),
         cwd=folder,
         env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN},
         stdout=asyncio.subprocess.PIPE,
@@ -143,12 +147,11 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
         await first.says("running on", "/login#")
-        async with litestar_run(tmp_path) as second:
+        async with litestar_run(tmp_path, first.port) as second:  # as who starts it twice does
             assert await second.ended() == 3
-        (line,) = (line for line in second.said.splitlines() if "gateway already runs" in line)
+        (line,) = second.said.splitlines()
         for part in (f"process {first.process.pid} at http://127.0.0.1:{first.port}", str(state)):
             assert part in line
-        assert "Traceback" not in second.said
         assert (state / "gateway.url").read_text() == f"http://127.0.0.1:{first.port}\n"
         for name in os.listdir(state):  # as `git clean` does
             os.unlink(state / name)
@@ -205,8 +208,16 @@ async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_pa
         for _ in range(2):
             async with run.connect() as client:
                 assert (await receive(client))["type"] == "connected"
-        process.send_signal(signal.SIGTERM)
-        await run.ended(5)
+        stream = httpx.stream(
+            "GET",
+            f"http://127.0.0.1:{port}/api/events/stream",
+            headers={"X-Session-Token": TOKEN},
+            trust_env=False,
+        )
+        with stream as answer:  # which stock uvicorn would wait for without end
+            assert answer.status_code == 200
+            process.send_signal(signal.SIGTERM)
+            await run.ended(5)
     finally:
         if process.returncode is None:
             process.kill()
@@ -227,3 +238,5 @@ def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
             check=True,
         ).stdout
         assert port in shown
+        for refused in ("--reload", "--wc", "--web-concurrency"):
+            assert refused not in shown
