@@ -336,12 +336,12 @@ class StateStoryTransitioned(msgspec.Struct, frozen=True, kw_only=True):
     },
 )
 class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A commit was created; `files_changed` is the list of paths, or their number."""
+    """A commit was created; `files_changed` is the list of paths, their number, or absent if unknown."""
 
     commit_hash: str
     message: str
     author: str
-    files_changed: list[str] | int
+    files_changed: list[str] | int | UnsetType = UNSET
 
 
 # --- ceremony ---
