@@ -183,14 +183,10 @@ async def test_no_setting_of_the_repository_runs_a_program(
         (clone / ".git" / "refs" / "heads" / "side").write_text(f"{merge}\n")
         assert {(await following(commits))["commit_hash"] for _ in range(2)} == {tip, merge}
         # Objects that are missing must not be fetched, over whatever the settings call a transport.
+        text = git(clone, "cat-file", "commit", tip).partition("\n")[2]
+        (tmp_path / "lost").write_text(f"tree {'1' * 40}\n{text}\n")
         lost = git(
-            clone,
-            "commit-tree",
-            "-m",
-            "lost",
-            "-p",
-            tip,
-            "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+            clone, "hash-object", "-t", "commit", "-w", "--literally", str(tmp_path / "lost")
         )
         (clone / ".git" / "refs" / "heads" / "lost").write_text(f"{lost}\n")
         assert (await following(commits))["commit_hash"] == lost
