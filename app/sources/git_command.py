@@ -34,7 +34,7 @@ REPOSITORY_VARIABLES = frozenset(
 ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_LAZY_FETCH": "1",
-    # Versions before 2.45 do not know the variable above, but none may use a transport.
+    # Old versions do not know the variable above, but none may use a transport.
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
