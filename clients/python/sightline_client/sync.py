@@ -1,4 +1,4 @@
-"""`connect`, `publish`, `publish_many` without asyncio: for scripts, notebooks and the terminal.
+"""`connect`, `publish`, `publish_many`, `emit` without asyncio: for scripts, notebooks and the terminal.
 
 A thread reads the connection and answers the gateway's pings while the script is busy.
 """
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -18,10 +19,11 @@ from websockets.sync.client import connect as dial
 from sightline_client.address import find
 from sightline_client.core import HANDSHAKE_S
 from sightline_client.dialing import FAILURES, Dialer
+from sightline_client.emitting import Emitter, emit
 from sightline_client.events import KnownData
 from sightline_client.inbox import QUEUE_SIZE
 from sightline_client.messages import Connected, Item, Position
-from sightline_client.publishing import (
+from sightline_client.wire import (
     PATH,
     TIMEOUT_S,
     Fields,
@@ -34,6 +36,8 @@ from sightline_client.publishing import (
     request_headers,
     unreachable,
 )
+
+__all__ = ["Publisher", "Stream", "connect", "emit", "publish", "publish_many"]
 
 LOOK_S = 1.0  # what had arrived while the process was suspended is read within
 LEAVE_S = 2.0  # a thread that is just connecting ends by itself later
@@ -173,6 +177,8 @@ class Publisher:
 
     def __init__(self, url: str | None = None, *, token: str | None = None) -> None:
         self._address = find(url, token)
+        self._emitter: Emitter | None = None
+        self._find = partial(find, url, token)
         self._http = httpx.Client(
             headers=self._address.headers, timeout=TIMEOUT_S, trust_env=not self._address.local
         )
@@ -187,6 +193,8 @@ class Publisher:
         traceback: TracebackType | None,
     ) -> None:
         self._http.close()
+        if self._emitter is not None:
+            self._emitter.close()
 
     def publish(
         self,
@@ -204,6 +212,26 @@ class Publisher:
     ) -> list[Published]:
         """Publish up to 1,000 events in order, all or none; raises as its asynchronous namesake."""
         return self._post(body_of([new_event(event) for event in events]), idempotency_key)
+
+    def emit(
+        self,
+        event: NewEvent | KnownData | str,
+        data: Fields | None = None,
+        metadata: Fields | None = None,
+    ) -> None:
+        """Publish one event without waiting, and never raise; `lost` counts what does not arrive.
+
+        While the gateway is away the newest 1,000 events are kept. Leaving waits up to two seconds
+        for what is still to be sent.
+        """
+        if self._emitter is None:
+            self._emitter = Emitter(self._find)
+        self._emitter.emit(event, data, metadata)
+
+    @property
+    def lost(self) -> int:
+        """How many emitted events were refused, or dropped while the gateway was away."""
+        return self._emitter.lost if self._emitter else 0
 
     def _post(self, body: bytes, idempotency_key: str | None) -> list[Published]:
         headers = request_headers(idempotency_key)
