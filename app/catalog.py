@@ -481,6 +481,15 @@ class Catalog:
         """The namespaces in which any well-formed type is accepted."""
         return self._extra_namespaces
 
+    def label_of(self, type_: str) -> str:
+        """The namespace to count a type under; "other" for types that are not in the catalog.
+
+        Who publishes past the catalog, as NATS lets them, makes no label of their own.
+        """
+        namespace = type_.partition(".")[0]
+        is_known = type_ in self._structs or namespace in self._extra_namespaces
+        return namespace if is_known else "other"
+
     @property
     def structs(self) -> Mapping[str, type[msgspec.Struct]]:
         """The struct of each type's data."""

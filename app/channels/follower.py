@@ -90,10 +90,13 @@ class Follower:
         begin: Callable[[str, int], None],
         seen: Callable[[Event], None],
         caught_up: Callable[[], None],
+        max_event_bytes: int | None = None,
     ) -> None:
         """`begin` is called where the stream goes on elsewhere, `seen` with each new event,
-        `caught_up` once all is read that was there at the beginning.
+        `caught_up` once all is read that was there at the beginning. A message with more than
+        `max_event_bytes` is no event.
         """
+        self._max_event_bytes = max_event_bytes
         self.lag = 0
         self._client = client
         self._stream = stream
@@ -221,7 +224,9 @@ class Follower:
         self.lag = int(tokens[8])
         stored_at = int(tokens[7]) / _NS
         try:
-            type_, timestamp, contents = read_message(message.subject, message.data)
+            type_, timestamp, contents = read_message(
+                message.subject, message.data, self._max_event_bytes
+            )
         except ValueError as error:
             _log.error("foreign_message", sequence_number=number, error=str(error))
             type_, timestamp, contents = _in_its_place(number, stored_at, error)

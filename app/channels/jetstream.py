@@ -19,6 +19,7 @@ from app.channels.backend import BackendStatus
 from app.channels.bus import Contents, EventBus
 from app.channels.follower import Follower
 from app.channels.horizon import Horizon
+from app.channels.message import BODY_MARGIN_BYTES
 from app.channels.nats_connection import RETRY_S, TROUBLE, Lost, connection, first_to_end
 from app.channels.outbox import Outbox
 from app.channels.sender import Sender
@@ -29,7 +30,6 @@ from app.settings import PREFIX, Settings
 START_WAIT_S = 15.0  # a gateway and its NATS may be started at the same moment
 STOP_WAIT_S = 2.0  # for publishes that NATS has not answered yet
 TICK_S = 0.1  # how exactly deadlines of publishes are kept
-BODY_MARGIN_BYTES = 1024  # what a message holds beside data and metadata
 _log = structlog.get_logger("sightline.jetstream")
 
 
@@ -64,6 +64,7 @@ class JetStreamBackend:
         self._trouble: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
+        self._is_first_look = True
 
     @property
     def status(self) -> BackendStatus:
@@ -144,10 +145,11 @@ class JetStreamBackend:
             self._sender.wake()
 
     async def _stay_connected(self) -> None:
-        assert self._settings.nats_url is not None
+        settings = self._settings
+        assert settings.nats_url is not None
         while True:
             try:
-                async with connection(self._settings.nats_url) as (client, lost):
+                async with connection(settings.nats_url, settings.nats_domain) as (client, lost):
                     await self._use(client, lost)
             except SettingsError as error:
                 if self._started is not None and not self._started.done():
@@ -184,11 +186,20 @@ class JetStreamBackend:
                 f" raise its `max_payload` or lower {PREFIX}MAX_EVENT_BYTES"
             )
         while True:
-            found = await stream.look(client, self._wanted)
+            look = stream.look_first if self._is_first_look else stream.look
+            found = await look(client, self._wanted)
+            self._is_first_look = False
+            self._sender.domain = found.domain
             if found.epoch != self._bus.epoch:
                 stream.check(found, self._wanted)
             self._follower = Follower(
-                client, found, self._bus, self._begin, self._seen, self._caught_up
+                client,
+                found,
+                self._bus,
+                self._begin,
+                self._seen,
+                self._caught_up,
+                settings.max_event_bytes,
             )
             why = await self._follower.run(settings.replay_window_s, settings.replay_max_events)
             _log.warning("follower_begins_again", why=why, head=self._bus.head)

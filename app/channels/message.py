@@ -5,6 +5,7 @@ The number and the type are the stream's to give, so they are not in the body. `
 """
 
 import re
+from datetime import datetime
 from functools import lru_cache
 
 import msgspec
@@ -15,8 +16,10 @@ from app.filters import MAX_TYPE_LENGTH
 
 ROOT = "sightline.events"
 SUBJECTS = f"{ROOT}.*.*"
+BODY_MARGIN_BYTES = 1024  # what a message holds beside data and metadata
+MAX_DEPTH = 256  # levels of `data` and of `metadata`, whatever an interpreter would bear
 _TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
 class _Body(msgspec.Struct):
@@ -25,7 +28,9 @@ class _Body(msgspec.Struct):
     metadata: msgspec.Raw
 
 
+_TOO_DEEP = f"no event: it is nested over {MAX_DEPTH} levels deep"
 _decode = msgspec.json.Decoder(_Body).decode
+_decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
 def subject_of(type_: str) -> str:
@@ -38,27 +43,54 @@ def encode_body(timestamp: str, contents: Contents) -> bytes:
     return b'{"timestamp":"%b","data":%b,"metadata":%b}' % (timestamp.encode(), *contents)
 
 
-def read_message(subject: str, body: bytes) -> tuple[str, str, Contents]:
-    """Type, timestamp and contents of a message.
+def read_message(
+    subject: str, body: bytes, max_event_bytes: int | None = None
+) -> tuple[str, str, Contents]:
+    """Type, timestamp and contents of a message, checked as what is posted: anybody may have put it there.
 
     Raises:
-        ValueError: somebody put something else than an event of the gateway into the stream.
+        ValueError: it is not an event that a gateway could have published.
     """
     type_ = _type_of(subject)
+    if max_event_bytes is not None and len(body) > max_event_bytes + BODY_MARGIN_BYTES:
+        raise ValueError(f"no event: it has {len(body)} bytes")
     try:
         if not body.isascii():
             body.decode()
         if b"\n" in body or b"\r" in body:  # a line break would end a server-sent event
             body = msgspec.json.format(body, indent=-1)
         found = _decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        data, metadata = bytes(found.data), bytes(found.metadata)
+        if not (data.startswith(b"{") and metadata.startswith(b"{")):
+            raise ValueError("no event: data and metadata are not both objects")
+        # Raw JSON may hold numbers that no float can.
+        fields = _decode_object(data), {} if metadata == b"{}" else _decode_object(metadata)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    except (msgspec.MsgspecError, UnicodeError) as error:
         raise ValueError(f"no event: {str(error)[:200]}") from error
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and any(map(_is_too_deep, fields)):
+        raise ValueError(_TOO_DEEP)
     if not _is_timestamp(found.timestamp):
         raise ValueError("no event: its timestamp is not that of a gateway")
-    data, metadata = bytes(found.data), bytes(found.metadata)
-    if not (data.startswith(b"{") and metadata.startswith(b"{")):
-        raise ValueError("no event: data and metadata are not both objects")
+    size = len(data) + len(metadata)
+    if max_event_bytes is not None and size > max_event_bytes:
+        raise ValueError(f"no event: it has {size} bytes, over the {max_event_bytes} allowed")
     return type_, found.timestamp, (data, metadata)
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)  # type: ignore[attr-defined]
+            if type(child) in (dict, list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def read_event(subject: str, body: bytes, number: int) -> Event:
@@ -87,4 +119,10 @@ def _type_of(subject: str) -> str:
 
 @lru_cache(maxsize=64)
 def _is_timestamp(text: str) -> bool:
-    return _TIMESTAMP.fullmatch(text) is not None
+    if _TIMESTAMP.fullmatch(text) is None:
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:  # a 30th of February
+        return False
+    return True

@@ -42,13 +42,13 @@ class Lost:
 
 
 @asynccontextmanager
-async def connection(urls: str) -> AsyncIterator[tuple[Client, Lost]]:
+async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tuple[Client, Lost]]:
     """Connect to one of `urls`, separated by commas; closed at once when the block ends.
 
     Raises:
         nats.errors.Error, OSError: it cannot be reached now, or refuses.
     """
-    client, lost = Client(), Lost()
+    client, lost = stream.StreamClient(domain), Lost()
     reason = "NATS does not answer"
 
     async def on_error(error: Exception) -> None:

@@ -54,6 +54,7 @@ def _notice_silence_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(follower, "QUIET_S", 0.6)
     monkeypatch.setattr(stream, "REQUEST_TIMEOUT_S", 0.6)
+    monkeypatch.setattr(stream, "PROBE_S", 0.03)
 
 
 MakeRig = Callable[..., Awaitable[Rig]]
