@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from app.channels.bus import Contents, EventBus
-from app.channels.message import read_message
+from app.channels.message import ROOT, read_message
 from app.channels.stream import StreamInfo, request, seconds
 from app.events import Event
 
@@ -188,7 +188,8 @@ class Follower:
         if self._ended.done():
             return
         try:
-            if message.headers and message.headers.get("Status") == "100":
+            # Never by a header: those of a stored message are anybody's to write.
+            if not message.subject.startswith(ROOT):
                 await self._on_control(message)
             else:
                 self._take(message)

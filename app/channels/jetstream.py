@@ -14,12 +14,14 @@ from collections.abc import Callable, Coroutine
 import structlog
 from nats.aio.client import Client
 
-from app.channels import stream
+from app.channels import remedies, stream
 from app.channels.backend import BackendStatus
 from app.channels.bus import Contents, EventBus
+from app.channels.domains import look_first
 from app.channels.follower import Follower
 from app.channels.horizon import Horizon
 from app.channels.message import BODY_MARGIN_BYTES
+from app.channels.nats_client import check_urls
 from app.channels.nats_connection import RETRY_S, TROUBLE, Lost, connection, first_to_end
 from app.channels.outbox import Outbox
 from app.channels.sender import Sender
@@ -45,7 +47,11 @@ class JetStreamBackend:
     ) -> None:
         """`on_restart` must close what names another place in the stream; `on_state` hears whether
         NATS is there each time that it changes.
+
+        Raises:
+            SettingsError: the URL asks for a package that is not installed.
         """
+        check_urls(settings.nats_url or "")
         self._bus = bus
         self._settings = settings
         self._wanted = stream.wanted(settings)
@@ -100,7 +106,9 @@ class JetStreamBackend:
                     f"the replay log is not filled after {START_WAIT_S:g} s, {lag} events to go:"
                     f" lower {PREFIX}REPLAY_WINDOW_S or {PREFIX}REPLAY_MAX_EVENTS"
                 ) from None
-            raise SettingsError(_cannot_be_used(self._trouble)) from None
+            raise SettingsError(
+                remedies.cannot_be_used(self._trouble, self._settings.nats_domain)
+            ) from None
         except BaseException:
             await self.stop()
             raise
@@ -186,7 +194,7 @@ class JetStreamBackend:
                 f" raise its `max_payload` or lower {PREFIX}MAX_EVENT_BYTES"
             )
         while True:
-            look = stream.look_first if self._is_first_look else stream.look
+            look = look_first if self._is_first_look else stream.look
             found = await look(client, self._wanted)
             self._is_first_look = False
             self._sender.domain = found.domain
@@ -237,25 +245,8 @@ class JetStreamBackend:
             _log.info("nats_is_there", epoch=self._bus.epoch, head=self._bus.head)
         else:
             self._outages += 1
-            _log.warning("nats_is_away", why=_said(self._trouble), head=self._bus.head)
+            _log.warning("nats_is_away", why=remedies.said(self._trouble), head=self._bus.head)
         try:
             self._on_state(connected)
         except Exception as error:  # following must go on
             _log.error("state_not_told", error_type=type(error).__name__, exc_info=error)
-
-
-def _said(trouble: BaseException | None) -> str:
-    if trouble is None:
-        return "no answer"
-    return str(trouble) or type(trouble).__name__
-
-
-def _cannot_be_used(trouble: BaseException | None) -> str:
-    remedy = f"start it with JetStream (`-js`), or correct {PREFIX}NATS_URL"
-    if isinstance(trouble, stream.RefusedError):
-        remedy = (
-            f"correct {PREFIX}NATS_REPLICAS, {PREFIX}NATS_MAX_AGE_S or {PREFIX}NATS_MAX_BYTES,"
-            " or give NATS the servers and the room that they ask for; where subjects overlap, use"
-            " an account of its own"
-        )
-    return f"NATS cannot be used ({_said(trouble)}): {remedy}"

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from app.channels import stream
+from app.channels.nats_client import StreamClient
 from app.errors import UnavailableError
 
 PING_INTERVAL_S = 10
@@ -48,7 +49,7 @@ async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tupl
     Raises:
         nats.errors.Error, OSError: it cannot be reached now, or refuses.
     """
-    client, lost = stream.StreamClient(domain), Lost()
+    client, lost = StreamClient(domain), Lost()
     reason = "NATS does not answer"
 
     async def on_error(error: Exception) -> None:

@@ -1,37 +1,20 @@
 """The JetStream stream that all gateways share: made if absent, never changed, and its epoch."""
 
-import asyncio
 import base64
 from datetime import datetime
 
 import msgspec
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 
-from app.channels.message import SUBJECTS, subject_of
+from app.channels.message import SUBJECTS
+from app.channels.nats_client import StreamClient
 from app.errors import SettingsError, UnavailableError
 from app.settings import PREFIX, Settings
 
 REQUEST_TIMEOUT_S = 2.0
-PROBE_S = 0.5  # in which every stream that takes the events, however far, answers
 DUPLICATE_WINDOW_S = 120  # how long the stream remembers idempotency keys
 _NS = 1_000_000_000
-_NOT_FOUND, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058  # JetStream's own error numbers
-
-
-class StreamClient(Client):
-    """A connection to the JetStream API of one domain, or of the server's own."""
-
-    def __init__(self, domain: str | None = None) -> None:
-        super().__init__()
-        self.api = f"$JS.{domain}.API" if domain else "$JS.API"
-
-    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        """Whatever anybody wrote into the headers of a message, the connection goes on."""
-        try:
-            return await super()._process_headers(headers)
-        except Exception:
-            return None
+NOT_FOUND, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058  # JetStream's own error numbers
 
 
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,10 +85,6 @@ class RefusedError(UnavailableError):
         self.error = error
 
 
-class _ProbeAnswer(msgspec.Struct):
-    stream: str = ""
-
-
 class _StoredMessage(msgspec.Struct):
     subject: str
     data: str = ""
@@ -167,7 +146,7 @@ async def look(client: Client, asked: StreamConfig) -> StreamInfo:
     try:
         answer = await request(client, f"STREAM.INFO.{asked.name}")
     except RefusedError as refused:
-        if refused.error.err_code != _NOT_FOUND:
+        if refused.error.err_code != NOT_FOUND:
             raise
         try:
             await request(client, f"STREAM.CREATE.{asked.name}", msgspec.json.encode(asked))
@@ -176,59 +155,6 @@ async def look(client: Client, asked: StreamConfig) -> StreamInfo:
                 raise
         answer = await request(client, f"STREAM.INFO.{asked.name}")
     return msgspec.json.decode(answer, type=StreamInfo)
-
-
-async def look_first(client: Client, asked: StreamConfig) -> StreamInfo:
-    """`look`, at the start of a gateway: with one stream alone does an event have one number.
-
-    Raises:
-        SettingsError: what is published reaches more streams than one, in several domains.
-        RefusedError, nats.errors.Error: as `request`.
-    """
-    if takers := await _takers(client):
-        try:  # one may be that of another domain: then none must be made here
-            await request(client, f"STREAM.INFO.{asked.name}")
-        except RefusedError as refused:
-            if refused.error.err_code != _NOT_FOUND:
-                raise
-            raise _ambiguous([*takers, asked.name]) from None
-    found = await look(client, asked)
-    if not takers:  # another gateway may have made one at the same moment
-        takers = await _takers(client)
-    if len(takers) > 1:
-        raise _ambiguous(takers)
-    return found
-
-
-async def _takers(client: Client) -> list[str]:
-    """The names of all streams, of whatever domain, that would keep a message under our subjects.
-
-    Each refuses a message that expects another stream, and keeps nothing.
-    """
-    takers: list[str] = []
-
-    async def on_answer(message: Msg) -> None:
-        if message.data:  # without any, the server says that nobody takes it
-            takers.append(msgspec.json.decode(message.data, type=_ProbeAnswer).stream)
-
-    inbox = client.new_inbox()
-    subscription = await client.subscribe(inbox, cb=on_answer)
-    try:
-        headers = {"Nats-Expected-Stream": "no-stream-has-this-name"}
-        await client.publish(subject_of("sightline.probe"), reply=inbox, headers=headers)
-        await asyncio.sleep(PROBE_S)
-    finally:
-        await subscription.unsubscribe()
-    return takers
-
-
-def _ambiguous(takers: list[str]) -> SettingsError:
-    names = ", ".join(map(repr, takers))
-    return SettingsError(
-        f"events published to NATS here would be kept by {len(takers)} streams ({names}), in several"
-        f" JetStream domains, and so have several numbers: name one domain in {PREFIX}NATS_DOMAIN of"
-        " all gateways, and delete the stream in each other one (`nats stream rm --js-domain …`)"
-    )
 
 
 def check(found: StreamInfo, asked: StreamConfig) -> None:

@@ -80,6 +80,29 @@ def test_data_and_metadata_are_objects(value: str) -> None:
             read_message(SUBJECT, text)
 
 
+@pytest.mark.parametrize("data", ['{"a":1},"data":{"b":2}', '{},"more":{}', "{}}", "{} {}", ""])
+def test_data_is_one_value(data: str) -> None:
+    for metadata in ("{}", '{"agent":"Ada"}'):
+        try:
+            found = json.loads(read_message(SUBJECT, body(data, metadata))[2][0])
+        except ValueError:
+            continue
+        assert found in (
+            {"b": 2},
+            {},
+        ), "of a name that stands twice the last counts, as when posted"
+
+
+def test_spaces_and_another_order_are_json_too() -> None:
+    for text in (
+        body(' {"a" : 1}\t'),
+        body('{"a" : 1}', ' {"b":2} '),
+        f'{{ "metadata":{{}},\n"data":{{"a": 1}}, "timestamp":"{TIME}"}}'.encode(),
+    ):
+        type_, timestamp, (data, _) = read_message(SUBJECT, text)
+        assert (type_, timestamp, json.loads(data)) == ("plugin.up", TIME, {"a": 1})
+
+
 @pytest.mark.parametrize("place", ["data", "metadata"])
 @pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 5000, 100_000])
 def test_nesting_is_bounded_alike_on_every_interpreter(place: str, levels: int) -> None:
