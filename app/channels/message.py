@@ -11,13 +11,14 @@ from functools import lru_cache
 import msgspec
 
 from app.channels.bus import Contents
+from app.errors import InvalidDataError
 from app.events import Event
 from app.filters import MAX_TYPE_LENGTH
+from app.strict_json import MAX_DEPTH, check_depth
 
 ROOT = "sightline.events"
 SUBJECTS = f"{ROOT}.*.*"
 BODY_MARGIN_BYTES = 1024  # what a message holds beside data and metadata
-MAX_DEPTH = 256  # levels of `data` and of `metadata`, whatever an interpreter would bear
 _TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
@@ -29,7 +30,6 @@ class _Body(msgspec.Struct):
 
 
 _HEAD, _DATA, _TAIL = b'{"timestamp":"', b'","data":', b',"metadata":{}}'
-_TOO_DEEP = f"no event: it is nested over {MAX_DEPTH} levels deep"
 _decode = msgspec.json.Decoder(_Body).decode
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -56,6 +56,7 @@ def read_message(
     if max_event_bytes is not None and len(body) > max_event_bytes + BODY_MARGIN_BYTES:
         raise ValueError(f"no event: it has {len(body)} bytes")
     try:
+        check_depth("the message", body, MAX_DEPTH + 1)
         if not body.isascii():
             body.decode()
         if b"\n" in body or b"\r" in body:  # a line break would end a server-sent event
@@ -71,33 +72,17 @@ def read_message(
         if not (data.startswith(b"{") and metadata.startswith(b"{")):
             raise ValueError("no event: data and metadata are not both objects")
         # Raw JSON may hold numbers that no float can.
-        fields = _decode_object(data), {} if metadata == b"{}" else _decode_object(metadata)
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
-    except (msgspec.MsgspecError, UnicodeError) as error:
+        _decode_object(data)
+        if metadata != b"{}":
+            _decode_object(metadata)
+    except (msgspec.MsgspecError, InvalidDataError, RecursionError, UnicodeError) as error:
         raise ValueError(f"no event: {str(error)[:200]}") from error
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and any(map(_is_too_deep, fields)):
-        raise ValueError(_TOO_DEEP)
     if not _is_timestamp(timestamp):
         raise ValueError("no event: its timestamp is not that of a gateway")
     size = len(data) + len(metadata)
     if max_event_bytes is not None and size > max_event_bytes:
         raise ValueError(f"no event: it has {size} bytes, over the {max_event_bytes} allowed")
     return type_, timestamp, (data, metadata)
-
-
-def _is_too_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)  # type: ignore[attr-defined]
-            if type(child) in (dict, list)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def read_event(subject: str, body: bytes, number: int) -> Event:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -23,7 +23,7 @@ MOST_COMMITS = 500
 MOST_KNOWN = 1000  # earlier tips that are remembered, beside those of today
 SLICE = 50  # commits that are described by one command, and emitted before the loop gets a turn
 QUIET_FOLDERS = frozenset({"objects", "hooks", "info", "modules", "lfs"})
-Changes = Callable[[], Awaitable[set[tuple[int, str]] | None]]
+Changes = Callable[[], Awaitable[Collection[tuple[object, str]] | None]]
 log = structlog.get_logger("sightline.git")
 
 
