@@ -3,13 +3,15 @@
 import asyncio
 import copy
 import os
+import resource
 import signal
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import click
 import structlog
@@ -24,12 +26,13 @@ from app.front import in_one_line
 from app.log import uvicorn_log_config
 from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
-from app.sockets import BACKLOG, bind, more_descriptors, url_of
+from app.sockets import BACKLOG, bind, bind_unix, more_descriptors, open_to_others, url_of
 from app.sources import check_workspace
 from app.state import TOKEN_FILE, write_private
 from app.workers import FolderLock
 from app.ws.uvicorn_http import http_protocol, most_connections
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol, fall_back_if_misfit
+from app.ws.uvicorn_tls import GatewayConfig
 
 DEFAULT_PORT = 3000
 # What `litestar run` has and a gateway cannot use; given all the same, they are refused with the reason.
@@ -39,6 +42,7 @@ ACCEPTS_PER_TURN = (
 )
 LONGEST_END_S = 10.0  # a further Ctrl-C then waits for nothing
 TICKS_A_SECOND = 10  # of uvicorn's main loop
+FEW_WAITING = 64  # connections beside the clients' that any use of the gateway needs
 _log = structlog.get_logger("sightline.cli")
 
 
@@ -95,7 +99,7 @@ def replace_run(cli: click.Group, plugin: SightlinePlugin) -> None:
 class _Server(uvicorn.Server):
     """Says where it listens and how to log in."""
 
-    def __init__(self, config: uvicorn.Config, app: Litestar, settings: Settings) -> None:
+    def __init__(self, config: GatewayConfig, app: Litestar, settings: Settings) -> None:
         super().__init__(config)
         self._plugin = plugin_of(app)
         self._settings = settings
@@ -123,13 +127,16 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not sockets or not self.started:
             return
+        self.config.ssl = cast(
+            GatewayConfig, self.config
+        ).context  # uvicorn's line names the scheme by it
         for listener in sockets:
             listener.listen(BACKLOG)  # asyncio takes one number for this and for accepts a turn
         self._log_started_message(sockets)  # uvicorn does not when it is handed sockets
+        if self.config.uds is not None:
+            return  # no browser finds it
         url = url_of(sockets, "https" if self.config.is_ssl else "http")
         self._plugin.gateway.lock.announce(url)
-        if self.config.is_ssl and url not in self._settings.allowed_origins:
-            _log.warning("origin_not_allowed", origin=url, setting="SIGHTLINE_ALLOWED_ORIGINS")
         if not self._plugin.gateway.console:
             return
         # To the terminal and never through logging: a secret does not go into a log.
@@ -161,10 +168,10 @@ def uvicorn_config(
     certificate: str | None = None,
     key: str | None = None,
     ws: type[asyncio.Protocol] | WSProtocolType = SightlineWebSocketProtocol,
-) -> uvicorn.Config:
+) -> GatewayConfig:
     """How the gateway wants to be served, whoever starts it; `ws` is another only in tests."""
     plugin = plugin_of(app)
-    return uvicorn.Config(
+    return GatewayConfig(
         app if plugin.alone else in_one_line(app),
         host=host,
         port=port,
@@ -178,7 +185,7 @@ def uvicorn_config(
         ws_ping_timeout=settings.pong_timeout_s,
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,
-        backlog=BACKLOG if fd is not None or uds is not None else ACCEPTS_PER_TURN,
+        backlog=BACKLOG if fd is not None else ACCEPTS_PER_TURN,
         timeout_graceful_shutdown=3,
         proxy_headers=False,
         server_header=False,
@@ -206,8 +213,9 @@ def serve(
     except SettingsError as error:
         click.echo(f"sightline: {error}", err=True)
         raise SystemExit(STARTUP_FAILURE) from None
-    sockets = bind(host, port) if fd is None and uds is None else None
+    sockets = [bind_unix(uds)] if uds is not None else bind(host, port) if fd is None else None
     more_descriptors()
+    warn(sockets or [], settings, encrypted=certificate is not None)
     config = uvicorn_config(
         app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key
     )
@@ -225,6 +233,29 @@ def serve(
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for listener in sockets or ():
             listener.close()
+        if uds is not None:
+            Path(uds).unlink(missing_ok=True)
+
+
+def warn(sockets: list[socket.socket], settings: Settings, *, encrypted: bool) -> None:
+    """Say at the start what is allowed and unwise."""
+    if not encrypted and (addresses := open_to_others(sockets)):
+        _log.warning(
+            "not_encrypted",
+            addresses=addresses,
+            why="other machines reach the gateway, and token and events pass in clear text",
+            remedy="use --ssl-certfile and --ssl-keyfile, or --host 127.0.0.1 behind a TLS proxy",
+        )
+    most, wanted = most_connections(settings.max_clients), settings.max_clients + FEW_WAITING
+    if most < wanted:
+        _log.warning(
+            "few_file_descriptors",
+            limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            connections=most,
+            why=f"{settings.max_clients} clients, logins and requests need {wanted} at least",
+            remedy="raise the limit of open files (ulimit -n, LimitNOFILE= in a systemd unit),"
+            " or lower SIGHTLINE_MAX_CLIENTS",
+        )
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

@@ -12,7 +12,9 @@ SightlineError
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
 ├── UnavailableError         503: no place left, or shutting down
-└── NotStartedError          503: the server never ran the lifespan
+├── NotStartedError          503: the server never ran the lifespan
+├── WrongLoopError           a call from another thread, event loop or process
+└── SubscriptionClosedError  nothing more comes from this subscription
 ```
 """
 
@@ -86,6 +88,14 @@ class ForbiddenError(SightlineError):
 class UnavailableError(SightlineError):
     code = "unavailable"
     status = 503
+
+
+class WrongLoopError(SightlineError):
+    code = "wrong_loop"
+
+
+class SubscriptionClosedError(SightlineError):
+    code = "subscription_closed"
 
 
 class NotStartedError(SightlineError):

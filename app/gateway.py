@@ -176,6 +176,7 @@ class Gateway:
         check_workspace(settings.workspace)
         with only_gateway(self.lock):
             self.app.state.keyring = Keyring(settings, self._clock)
+            self.bus.owner.start(asyncio.get_running_loop())
             self.publisher.start(asyncio.get_running_loop())
             await self.backend.start()
             async with asyncio.TaskGroup() as tasks:

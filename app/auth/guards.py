@@ -104,9 +104,14 @@ def authenticate(headers: Headers, keyring: Keyring, *, changes: bool) -> Authen
 
 
 def check_browser_rules(
-    headers: Headers, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
+    headers: Headers,
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
+    scheme: str = "http",
 ) -> None:
     """Refuse a rebound domain and a foreign page. Forwarded headers count for nothing.
+
+    `scheme` is what the request came by: over TLS, a page that was loaded without it is foreign.
 
     Raises:
         ForbiddenError: `Host` or `Origin` is not one of ours; the message names the setting.
@@ -122,7 +127,8 @@ def check_browser_rules(
             " or add the name to SIGHTLINE_ALLOWED_HOSTS"
         )
     origins = _all(headers, b"origin")
-    own = {b"http://" + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
+    before = b"https://" if scheme in ("https", "wss") else b"http://"
+    own = {before + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
     allowed = own | {origin.encode() for origin in allowed_origins}
     if origins and (len(origins) > 1 or origins[0] not in allowed):
         raise ForbiddenError(

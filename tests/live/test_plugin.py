@@ -37,6 +37,11 @@ async def fail(publisher: NamedDependency[EventPublisher]) -> int:
     return (await publisher.publish("system.error", ERROR)).sequence_number
 
 
+@post("/emit", sync_to_thread=True)
+def emit(publisher: NamedDependency[EventPublisher]) -> None:
+    publisher.emit("system.error", ERROR)
+
+
 @get("/counts")
 async def counts(
     bus: NamedDependency[EventBus],
@@ -103,6 +108,17 @@ async def test_a_handler_of_the_application_publishes_to_the_clients_of_the_gate
         assert (answer.status_code, answer.json()) == (201, 1)
         assert (await receive_type(client, "system.error"))["data"] == ERROR
         assert (await http.get("/counts")).json() == [1, 1, 1]
+
+
+async def test_a_synchronous_handler_emits_from_its_thread_and_clients_get_it_at_once(
+    tmp_path: Path,
+) -> None:
+    app = Litestar([emit], plugins=[SightlinePlugin(settings_in(tmp_path))])
+    async with served(app) as host, host.connect() as client, host.http() as http:
+        assert (await receive(client))["type"] == "connected"
+        for number in (1, 2):
+            assert (await http.post("/emit")).status_code == 201
+            assert (await receive_type(client, "system.error"))["sequence_number"] == number
 
 
 async def test_routes_errors_and_unknown_paths_of_the_application_stay_its_own(

@@ -62,14 +62,17 @@ class Run:
 
 @asynccontextmanager
 async def litestar_run(
-    folder: Path, port: int | None = None, app: str = "app:create_app"
+    folder: Path,
+    port: int | None = None,
+    app: str = "app:create_app",
+    options: tuple[str, ...] = (),
 ) -> AsyncIterator[Run]:
     port = port or free_port()
     inherited = {
         k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)),
+        *(sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port), *options),
         cwd=folder,
         env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN},
         stdout=asyncio.subprocess.PIPE,
