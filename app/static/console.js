@@ -5,7 +5,7 @@
  * it; `Feed` keeps it; `View` filters it and folds it into rows; `VirtualList` draws those in sight.
  */
 
-import { EventStream } from "/client/sightline.js";
+import { EventStream } from "../client/sightline.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { fileName, toCsv, toJson } from "./export.js";
@@ -75,7 +75,7 @@ let held = []; // what is live, until what was retained before it is on show
 let opened = false;
 
 const stream = new EventStream({
-  url: "/ws",
+  url: "ws",
   batch: true,
   parse, // JSON.parse would round large numbers
   onEvents: take,

@@ -12,7 +12,7 @@ export async function retained({ epoch, sequence_number: upTo }) {
   const events = [];
   for (let after = null; ; ) {
     const query = new URLSearchParams({ limit: PAGE, ...(after !== null && { after, epoch }) });
-    const answer = await fetch(`/api/events?${query}`, { cache: "no-store" });
+    const answer = await fetch(`api/events?${query}`, { cache: "no-store" });
     if (!answer.ok) throw new Error(`GET /api/events answered ${answer.status}`);
     const page = parse(await answer.text());
     if (page.epoch !== epoch) return [];

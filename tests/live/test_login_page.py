@@ -10,7 +10,10 @@ import pytest
 from tests.live.conftest import Gateway
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+]
 ENTER_MS = 10_000
 SOCKET = """url => new Promise(resolve => {
   const socket = new WebSocket(url);
