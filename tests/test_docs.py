@@ -29,7 +29,7 @@ LOGIN, VITE, TLS = snippets("docs/login.md", "sh js sh")
 START, SAY = snippets("docs/index.md", "sh sh")
 SET_UP, CHECK = snippets("CONTRIBUTING.md", "sh sh")
 # run by clients/js/test/package.test.js, which counts them
-snippets("clients/js/README.md", "js ts ts js")
+snippets("clients/js/README.md", "js js ts ts js")
 
 
 @pytest.fixture
