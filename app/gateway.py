@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from app.api import events, login, pages, status, stream
+from app.api import events, login, pages, sessions, status, stream, token
 from app.api.metrics import metrics as metrics_page
 from app.asyncapi import to_asyncapi
 from app.auth.denial import Door, http_refusal, remember
@@ -111,6 +111,8 @@ class Gateway:
                 stream.stream_events,
                 login.make_ticket,
                 login.log_in,
+                *token.ROUTES,
+                *sessions.ROUTES,
                 pages.client_file,
                 status.health,
                 status.session,
@@ -169,7 +171,7 @@ class Gateway:
         """
         self.started = True
         settings = self.settings
-        self.app.state.keyring = Keyring(settings, self._clock)
+        keyring = self.app.state.keyring = Keyring(settings, self._clock, self.registry.end)
         self.publisher.start(asyncio.get_running_loop())
         only_one = only_worker(settings.state_dir) if settings.nats_url is None else nullcontext()
         with only_one:
@@ -177,6 +179,7 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
                 try:
+                    keyring.watch()
                     if settings.workspace is not None:
                         sources = _sources(self.publisher, settings.workspace)
                         owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
@@ -184,6 +187,7 @@ class Gateway:
                 finally:
                     for task in owned:
                         task.cancel()
+                    keyring.close()
                     self.begin_drain()
                     await self.backend.stop()
                     tell_left_out()

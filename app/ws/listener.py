@@ -16,7 +16,7 @@ from app.auth.guards import SUBPROTOCOL
 from app.channels.backend import ChannelBackend
 from app.channels.bus import EventBus
 from app.channels.subscription import Subscription
-from app.errors import CLOSE_INTERNAL_ERROR, CLOSE_REPLACED, CLOSE_TOO_MANY_MESSAGES
+from app.errors import CLOSE_INTERNAL_ERROR, CLOSE_TOO_MANY_MESSAGES
 from app.events import Position
 from app.filters import EventFilter
 from app.queries import Query
@@ -130,7 +130,7 @@ async def connection_lifespan(
     if position is not None:
         registry.check(client_id)
         await backend.catch_up(position)  # who cannot be served takes over nobody's place
-    place = registry.reserve(client_id)
+    place = registry.reserve(client_id, socket.scope["state"]["credential"])
     log = _log.bind(client_id=client_id)
     transport = _transport(socket)
     subscription = connection = None
@@ -166,8 +166,8 @@ async def connection_lifespan(
         )
         connection = Connection(socket, subscription, session, outlet)
         place.on_close, place.on_message = connection.close, outlet.answer
-        if not place.held:
-            connection.close(CLOSE_REPLACED, "replaced by a newer connection")
+        if place.closed_with is not None:
+            connection.close(*place.closed_with)
         socket.scope["state"]["connection"] = connection
         log.info(
             "client_connected",
