@@ -4,7 +4,9 @@ import asyncio
 import copy
 import signal
 import socket
+import sys
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -107,10 +109,14 @@ class _Server(uvicorn.Server):
             _log.warning("origin_not_allowed", origin=url, setting="SIGHTLINE_ALLOWED_ORIGINS")
         if not self._plugin.gateway.console:
             return
-        # To the terminal and never through logging: a secret does not go into a log.
-        ticket = self._plugin.keyring.tickets.issue()
+        # To a terminal alone: what is redirected ends in a file, a journal or a container's log.
+        if sys.stdout.isatty():
+            ticket = self._plugin.keyring.tickets.issue()
+            line = f"Log in within five minutes: {url}/login#{ticket}"
+        else:
+            line = f"Serving {url}: to log a browser in, run `litestar login` in {Path.cwd()}"
         with suppress(OSError):  # a full disk: `litestar login` makes another
-            print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
+            print(line, flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._url is not None and read_private(self._url_file) == self._url:

@@ -128,7 +128,9 @@ class Keyring:
         """`on_end` closes the connections that an ended credential opened."""
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
-        self.tickets = Passes(partial(self._digest, "ticket"), clock, TICKET_LIFETIME_S, MAX_TICKETS)
+        self.tickets = Passes(
+            partial(self._digest, "ticket"), clock, TICKET_LIFETIME_S, MAX_TICKETS
+        )
         self.browser_sessions = BrowserSessions(self._digest, clock, on_end)
         self.run = secrets.token_urlsafe(16)  # names this run of the gateway to clients
         self._settings = settings

@@ -23,7 +23,6 @@ class Place:
         self.on_message: Callable[[bytes], object] = lambda message: None
         self.on_drain: Callable[[], object] = lambda: None  # from signal handlers, maybe twice
 
-
     def close(self, code: int, reason: str) -> None:
         """Close the connection; one that is still being made reads `closed_with` when it is ready."""
         self.closed_with = self.closed_with or (code, reason)
@@ -53,7 +52,9 @@ class ConnectionRegistry:
         """
         self.check(client_id)
         if credential is not None and credential.ended:
-            raise UnauthorizedError("what let you in has ended: log in again, or read the new token")
+            raise UnauthorizedError(
+                "what let you in has ended: log in again, or read the new token"
+            )
         previous = self._by_client.get(client_id)
         if previous is not None:
             self.release(previous)

@@ -95,7 +95,7 @@ export interface EventStreamEventMap {
   error: CustomEvent<StreamError>;
 }
 
-/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed". */
+/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed", "not_logged_in". */
 export declare class StreamError extends Error {
   readonly code: string;
   constructor(code: string, message: string, options?: { cause?: unknown });
@@ -140,6 +140,12 @@ export declare class EventStream extends EventTarget {
     options?: boolean | EventListenerOptions,
   ): void;
 }
+
+/** The second half of this origin's log-in: send it as the `X-Browser-Key` header; null without one. */
+export declare function browserKey(): string | null;
+
+/** Log this browser in at the page's own origin, with a ticket; rejects with a `StreamError`. */
+export declare function logIn(ticket: string): Promise<void>;
 
 /** Whether `text` is a well-formed pattern. */
 export declare function isPattern(text: unknown): text is Pattern;

@@ -26,6 +26,11 @@ const TOKEN = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/;
 const CLOSED = {
   1012: { reconnect: "backoff", reason: "restarting" },
   1009: { reconnect: "no", reason: "message too big" },
+  4401: {
+    reconnect: "no",
+    reason: "not logged in",
+    message: "the gateway ended this session: log in again, or use the new token",
+  },
   4409: { reconnect: "no", reason: "replaced", message: "a newer connection took this client id" },
   4429: { reconnect: "after_a_minute", reason: "too many messages" },
 };
@@ -281,6 +286,26 @@ function parsed(text) {
   }
 }
 
+/** The second half of this origin's log-in, which the cookie needs beside it; null without one. */
+export function browserKey() {
+  try {
+    return globalThis.localStorage?.getItem("sightline.browser_key") ?? null;
+  } catch {
+    return null; // a page without storage, such as a sandboxed frame
+  }
+}
+
+/** Log this browser in at the page's own origin with a ticket; cookie and browser key are kept. */
+export async function logIn(ticket) {
+  const answer = await fetch("/api/login", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ticket }),
+  });
+  if (!answer.ok) throw new StreamError("not_logged_in", (await answer.json()).message);
+  localStorage.setItem("sightline.browser_key", answer.headers.get("X-Browser-Key"));
+}
+
 /** What the shell needs of a page; tests put their own in its place. */
 function surroundings() {
   const { WebSocket, location, document } = globalThis;
@@ -294,6 +319,7 @@ function surroundings() {
     clearTimeout: (timer) => globalThis.clearTimeout(timer),
     requestAnimationFrame: (action) => globalThis.requestAnimationFrame?.(action),
     cancelAnimationFrame: (frame) => globalThis.cancelAnimationFrame?.(frame),
+    browserKey,
     random: Math.random,
     now: () => performance.now(), // milliseconds that never jump
   };
@@ -430,7 +456,9 @@ export class EventStream extends EventTarget {
     for (const [name, value] of Object.entries(this.#protocol.open()))
       address.searchParams.set(name, value);
     try {
-      const protocols = this.#token == null ? [] : [`token.${this.#token}`];
+      const key = this.#browserKey();
+      const protocols =
+        this.#token != null ? [`token.${this.#token}`] : key == null ? [] : [`key.${key}`];
       this.#socket = new this.#io.WebSocket(address.href, ["events.v1", ...protocols]);
     } catch (error) {
       this.#follow({ reconnect: "no", reason: "forbidden", message: error.message });
@@ -441,6 +469,13 @@ export class EventStream extends EventTarget {
     socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
     socket.onerror = () => socket === this.#socket && this.#lost(1006); // node 20 skips the close
     this.#after(CONNECT_TIMEOUT_S, () => this.#lost(1006));
+  }
+
+  /** Only for the page's own origin: nobody else is to see it. */
+  #browserKey() {
+    const address = new URL(this.#url);
+    address.protocol = address.protocol.replace(/^ws/, "http");
+    return address.origin === this.#io.location?.origin ? this.#io.browserKey() : null;
   }
 
   #receive(data) {
@@ -472,7 +507,13 @@ export class EventStream extends EventTarget {
     this.#after(CONNECT_TIMEOUT_S, () => asking.abort());
     const address = new URL("api/session", this.#url);
     address.protocol = address.protocol.replace(/^ws/, "http");
-    const headers = this.#token == null ? {} : { "X-Session-Token": this.#token };
+    const key = this.#browserKey();
+    const headers =
+      this.#token != null
+        ? { "X-Session-Token": this.#token }
+        : key == null
+          ? {}
+          : { "X-Browser-Key": key };
     let verdict = UNREACHABLE;
     try {
       const answer = await this.#io.fetch(address.href, {

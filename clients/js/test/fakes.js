@@ -3,6 +3,7 @@ import { EventStream } from "../sightline.js";
 
 export class FakePage {
   timersSet = 0;
+  browserKey = null;
   sockets = [];
   requests = [];
   answer = () => Promise.reject(new TypeError("nobody listens"));
@@ -46,6 +47,7 @@ export class FakePage {
       clearTimeout: (timer) => this.#timers.delete(timer),
       requestAnimationFrame: (action) => this.#keep(this.#frames, action),
       cancelAnimationFrame: (frame) => this.#frames.delete(frame),
+      browserKey: () => this.browserKey,
       random: () => 0.5,
       now: () => this.#nowMs,
     };
