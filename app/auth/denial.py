@@ -116,7 +116,7 @@ def _sharing(send: Send, origin: bytes) -> Send:
     """
     cors = [
         (b"access-control-allow-origin", origin),
-        (b"access-control-allow-methods", b"DELETE, GET, POST"),
+        (b"access-control-allow-methods", b"GET, POST"),
         (b"access-control-allow-headers", _SHARED_HEADERS),
         (b"access-control-max-age", b"600"),
         (b"vary", b"Origin"),

@@ -50,11 +50,11 @@ class ConnectionRegistry:
             UnavailableError: no place is left, or the gateway is shutting down.
             UnauthorizedError: what let the client in has ended since.
         """
-        self.check(client_id)
         if credential is not None and credential.ended:
             raise UnauthorizedError(
                 "what let you in has ended: log in again, or read the new token"
             )
+        self.check(client_id)
         previous = self._by_client.get(client_id)
         if previous is not None:
             self.release(previous)

@@ -83,7 +83,7 @@ def _why_tracked(path: Path) -> str:
         return f"it lies in a git repository and git cannot say whether it tracks it ({error})"
     if done.stdout:
         return "git tracks it, so a clone may have brought it: `git rm` it"
-    if done.returncode and b"not a git repository" not in done.stderr:
+    if done.returncode and b"not a git repository (or any" not in done.stderr:
         reason = done.stderr.decode("utf-8", "replace").strip()[:200]
         return f"it lies in a git repository and git cannot say whether it tracks it ({reason})"
     return ""
