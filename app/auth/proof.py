@@ -34,4 +34,5 @@ def address_of(host: str, port: int) -> str:
 
 
 def _hmac(token: str, *parts: str) -> str:
-    return hmac.digest(token.encode(), "\n".join(parts).encode(), hashlib.sha256).hex()
+    text = "\n".join(parts).encode("utf-8", "replace")  # a stranger may answer anything
+    return hmac.digest(token.encode(), text, hashlib.sha256).hex()

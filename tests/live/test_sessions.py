@@ -188,7 +188,9 @@ async def test_a_credential_that_ends_while_its_upgrade_waits_gets_no_place(
 
 def test_a_place_whose_connection_is_still_being_made_learns_that_it_was_closed() -> None:
     registry, credential = ConnectionRegistry(2), Credential("cookie", "a")
-    place, other = registry.reserve("one", credential), registry.reserve("two", Credential("cookie"))
+    place, other = registry.reserve("one", credential), registry.reserve(
+        "two", Credential("cookie")
+    )
     registry.end(credential)
     registry.close_all(1012, "later")
     assert (place.closed_with or (0,))[0] == ENDED

@@ -15,13 +15,13 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
 import msgspec
 
 from sightline_client.address import Address
-from sightline_client.errors import StrangerError, UnreachableError
+from sightline_client.errors import AddressError, StrangerError, UnreachableError
 
 ANSWER_S = 5.0
 MOST_BYTES = 64 * 1024
@@ -71,6 +71,8 @@ class Proven:
     def headers(self) -> dict[str, str]:
         """The credential; asks for a proof first, where there is none, and raises as `prove`."""
         if self._ready is None:
+            with suppress(AddressError):  # a gateway that is down may have taken its files along
+                self.found = self._find()
             self._ready = prove(self.found)
         return self._ready.headers
 
@@ -82,7 +84,7 @@ class Proven:
         """After a 401: whether to try once more, because the gateway may have started again."""
         if not self.found.kept:
             return False
-        self.found, self._ready = self._find(), None
+        self._ready = None
         return True
 
 
