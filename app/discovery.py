@@ -82,7 +82,7 @@ def _ask(path: str) -> str:
     except StrangerError as error:
         raise click.ClickException(str(error)) from None
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{url} does not answer ({error}): is it running?") from None
+        raise click.ClickException(f"{url} does not answer: is it running? ({error})") from None
     if not 200 <= answer.status < 300:
         raise click.ClickException(f"{url} refused: {_message(answer.status, answer.body)}")
     return answer.body.decode("utf-8", "replace")

@@ -26,8 +26,8 @@ def test_a_folder_and_those_below_it_find_its_gateway(tmp_path: Path) -> None:
     state(tmp_path)
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
-    assert find(folder=tmp_path, environ={}) == Address(URL, "kept", True)
-    assert find(folder=below, environ={}) == Address(URL, "kept", True)
+    assert find(folder=tmp_path, environ={}) == Address(URL, "kept", "kept")
+    assert find(folder=below, environ={}) == Address(URL, "kept", "kept")
 
 
 def test_the_nearest_folder_that_has_both_wins(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_the_nearest_folder_that_has_both_wins(tmp_path: Path) -> None:
     below = tmp_path / "below"
     below.mkdir()
     state(below, "http://127.0.0.1:4000", "nearer")
-    assert find(folder=below, environ={}) == Address("http://127.0.0.1:4000", "nearer", True)
+    assert find(folder=below, environ={}) == Address("http://127.0.0.1:4000", "nearer", "nearer")
 
 
 def test_the_environment_comes_before_the_files_and_arguments_before_both(tmp_path: Path) -> None:
@@ -45,17 +45,19 @@ def test_the_environment_comes_before_the_files_and_arguments_before_both(tmp_pa
     given = find("https://example.org", "given", folder=tmp_path, environ=environ)
     assert given == Address("https://example.org", "given")
     moved = {"SIGHTLINE_STATE_DIR": str(tmp_path / ".sightline")}
-    assert find(folder=Path("/"), environ=moved) == Address(URL, "kept", True)
+    assert find(folder=Path("/"), environ=moved) == Address(URL, "kept", "kept")
 
 
 def test_a_token_of_the_environment_goes_to_no_url_that_a_file_names(tmp_path: Path) -> None:
     state(tmp_path)
     environ = {"SIGHTLINE_SESSION_TOKEN": "set"}
-    assert find(folder=tmp_path, environ=environ) == Address(URL, "kept", True)
+    assert find(folder=tmp_path, environ=environ) == Address(URL, "kept", "kept")
+    given = find(token="given", folder=tmp_path, environ=environ)
+    assert given == Address(URL, "given", "kept")  # sent to whoever proves to have the kept one
     (tmp_path / ".sightline" / "session.token").unlink()
     with pytest.raises(AddressError, match="no gateway"):
         find(folder=tmp_path, environ=environ)
-    assert find(token="given", folder=tmp_path, environ=environ) == Address(URL, "given", True)
+    assert find(token="given", folder=tmp_path, environ=environ) == Address(URL, "given", "given")
 
 
 def test_what_is_found_in_a_folder_is_sent_nowhere_before_a_proof(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ async def test_a_stranger_on_the_gateways_port_gets_a_nonce_and_no_secret(
     async with listening(stranger) as url:
         for call in (
             lambda: ask(url, TOKEN, "/api/tickets"),
-            lambda: prove(Address(url, TOKEN, kept=True)),
+            lambda: prove(Address(url, TOKEN, kept=TOKEN)),
         ):
             with pytest.raises(
                 (asking.StrangerError, StrangerError, OSError, sightline_client.SightlineError)
@@ -98,7 +98,7 @@ async def test_who_relays_to_the_real_gateway_at_another_port_gets_no_secret_eit
         with pytest.raises(asking.StrangerError, match="not the gateway of this folder"):
             await asyncio.to_thread(ask, url, TOKEN, "/api/tickets")
         with pytest.raises(StrangerError, match="not the gateway of this state folder"):
-            await asyncio.to_thread(prove, Address(url, TOKEN, kept=True))
+            await asyncio.to_thread(prove, Address(url, TOKEN, kept=TOKEN))
     assert stranger.heard.count(b'"proof"') == 2
     assert stranger.heard.count(b"POST ") == 2
     assert TOKEN.encode() not in stranger.heard
@@ -125,7 +125,7 @@ async def test_another_machine_is_not_even_asked(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(asking.StrangerError, match="not on this machine"):
         ask("http://far.example", TOKEN, "/api/tickets")
     with pytest.raises(StrangerError, match="not on this machine"):
-        prove(Address("http://far.example", TOKEN, kept=True))
+        prove(Address("http://far.example", TOKEN, kept=TOKEN))
     assert stranger.heard == b""
 
 
@@ -135,7 +135,7 @@ async def test_the_real_gateway_is_believed_and_never_sees_the_token_itself(
     stranger = Stranger()
     url = f"http://127.0.0.1:{gateway.port}"
     ticket = json.loads((await asyncio.to_thread(ask, url, TOKEN, "/api/tickets")).body)["ticket"]
-    proven = await asyncio.to_thread(prove, Address(url, TOKEN, kept=True))
+    proven = await asyncio.to_thread(prove, Address(url, TOKEN, kept=TOKEN))
     assert TOKEN not in proven.headers["Authorization"]
     async with gateway.http(headers=proven.headers) as http:
         assert (await http.get("/api/session")).json()["authenticated_by"] == "token"

@@ -20,13 +20,13 @@ _PLAIN = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 class Address(msgspec.Struct, frozen=True):
     """`url` is `http://host:port` or `https://…`, without a slash at its end.
 
-    `kept` says that the token or the URL is from a state folder. Then the gateway has to prove itself
-    before it gets anything: `sightline_client.proof.prove` returns the address to use.
+    `kept` is the token of the state folder that the token or the URL was found in, else empty. By it
+    the gateway has to prove itself first: `sightline_client.proof.prove` returns the address to use.
     """
 
     url: str
     token: str
-    kept: bool = False
+    kept: str = ""
 
     def __repr__(self) -> str:
         """Everything but the token."""
@@ -85,11 +85,10 @@ def find(
         place = base or own
         if place is None:
             continue
-        found = Address(place, token or "", kept=True)
-        if not token and (place == own or found.local):
-            found = Address(place, _line(state_dir / TOKEN_FILE, ignored), kept=True)
-        if found.token:
-            return found
+        is_for_it = place == own or Address(place, "").local
+        kept_token = _line(state_dir / TOKEN_FILE, ignored) if is_for_it else ""
+        if token or kept_token:
+            return Address(place, token or kept_token, kept_token or token or "")
     missing = f"no token for {base}" if base else "no gateway"
     option = "token=… or set SIGHTLINE_SESSION_TOKEN" if base else "url=… or set SIGHTLINE_URL"
     raise AddressError(

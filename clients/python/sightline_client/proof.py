@@ -50,7 +50,7 @@ def prove(address: Address) -> Address:
         shown = msgspec.json.decode(body, type=_Proof)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         shown = _Proof("", "")
-    expected = _hmac(address.token, "sightline proof", nonce, shown.run, place)
+    expected = _hmac(address.kept, "sightline proof", nonce, shown.run, place)
     if not hmac.compare_digest(expected.encode(), shown.proof.encode("utf-8", "replace")):
         raise StrangerError(
             f"what answers at {address.url} is not the gateway of this state folder; no secret was"
