@@ -3,10 +3,14 @@
 import errno
 import hashlib
 import os
+import pwd
 import secrets
+import shlex
 import stat
 import subprocess
 from pathlib import Path
+
+from app.errors import SettingsError
 
 TOKEN_FILE = "session.token"
 URL_FILE = "gateway.url"
@@ -127,3 +131,30 @@ def redirect_file(folder: Path, ticket: str) -> Path:
     The path stands in the browser's command line, where every user of the machine can read it.
     """
     return folder / f"login-{hashlib.sha256(ticket.encode()).hexdigest()[:32]}.html"
+
+
+def unusable(path: Path, error: OSError) -> SettingsError:
+    """The error for a file of the state folder that this user cannot use, with the remedy."""
+    folder = path.parent.absolute()
+    remedy = "give a folder this user may write"
+    for place in (path, folder):
+        try:
+            owner = os.lstat(place).st_uid
+        except OSError:
+            continue
+        if owner != os.geteuid():
+            remedy = (
+                f"{str(place)!r} belongs to {_user(owner)}, who ran a gateway here before: give it"
+                f" back with `sudo chown -R {_user(os.geteuid())} {shlex.quote(str(folder))}`, or {remedy}"
+            )
+            break
+    return SettingsError(
+        f"SIGHTLINE_STATE_DIR: cannot use {str(path)!r} ({error.strerror}); {remedy}"
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

@@ -125,3 +125,16 @@ def test_an_applications_own_access_log_shows_no_browser_key(
     for line in caplog.messages:
         assert "types=*&browser_key=[…]&other=1" in line
         assert "s3cret" not in line
+
+
+def test_a_log_without_colour_is_as_pretty(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for asked in ("1", ""):  # empty is as if not set: https://no-color.org
+        monkeypatch.setenv("NO_COLOR", asked)
+        configure(Settings())
+        structlog.get_logger("x").info("started")
+        line = capsys.readouterr().err
+        assert not line.startswith("{")
+        assert ("\x1b[" in line) is (asked == "")

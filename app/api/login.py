@@ -7,8 +7,10 @@ from litestar.exceptions import HTTPException
 
 from app.auth.browsers import LIFETIME_S
 from app.auth.credentials import KEY_HEADER, cookie_name
+from app.auth.guards import cookie_path
 from app.auth.tokens import TICKET_LIFETIME_S, Keyring
 from app.errors import BadRequestError, UnauthorizedError
+from app.strict_json import check_depth
 
 MAX_BODY_BYTES = 4096
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
@@ -37,8 +39,10 @@ async def log_in(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Res
     """Trade a ticket for a cookie and, in a header, the browser key that the cookie needs."""
     if request.content_type[0] != "application/json":
         raise HTTPException("send Content-Type: application/json", status_code=415)
+    body = await request.body()
+    check_depth("the body", body)
     try:
-        ticket = msgspec.json.decode(await request.body(), type=Ticket).ticket.encode()
+        ticket = msgspec.json.decode(body, type=Ticket).ticket.encode()
     except (msgspec.MsgspecError, RecursionError, UnicodeError):  # none may quote the ticket
         raise BadRequestError('send {"ticket":"…"}, as JSON') from None
     secret = keyring.log_in(ticket, request.headers.get("user-agent", ""))
@@ -54,8 +58,8 @@ async def log_in(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Res
 
 def login_cookie(request: HTTPRequest, value: str, max_age_s: int) -> str:
     """The `Set-Cookie` header; a `max_age_s` of 0 takes the cookie away."""
-    cookie = f"{cookie_name(request.scope['headers'])}={value}; Path=/; HttpOnly; SameSite=Strict"
-    cookie += f"; Max-Age={max_age_s}"
+    cookie = f"{cookie_name(request.scope['headers'])}={value}; HttpOnly; SameSite=Strict"
+    cookie += f"; Path={cookie_path(request.scope)}; Max-Age={max_age_s}"
     if request.headers.get("origin", "").startswith("https://"):
         cookie += "; Secure"
     return cookie

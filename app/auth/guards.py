@@ -2,6 +2,7 @@
 
 import re
 from typing import cast
+from urllib.parse import quote
 
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
@@ -23,6 +24,7 @@ from app.auth.tokens import Keyring
 from app.errors import ForbiddenError, UnauthorizedError
 
 SUBPROTOCOL = "events.v1"
+PREFIX = "sightline_prefix"  # in the scope's state: where the gateway is mounted
 _HOST = re.compile(rb"([^:]+|\[[^]]+\])(?::[0-9]{1,5})?")
 _LOCAL_HOSTS = {b"127.0.0.1", b"localhost", b"[::1]"}
 _LOG_IN_AGAIN = "run `litestar login` in the gateway's folder and open the link that it prints"
@@ -91,10 +93,20 @@ def _browser_session(
     return first
 
 
+def cookie_path(scope: Scope) -> str:
+    """The path that the login cookie is for: where the gateway is mounted."""
+    return quote(scope["state"].get(PREFIX, "")) or "/"
+
+
 def check_browser_rules(
-    headers: Headers, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
+    headers: Headers,
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
+    scheme: str = "http",
 ) -> None:
     """Refuse a rebound domain and a foreign page. Forwarded headers count for nothing.
+
+    `scheme` is what the request came by: over TLS, a page that was loaded without it is foreign.
 
     Raises:
         ForbiddenError: `Host` or `Origin` is not one of ours; the message names the setting.
@@ -110,7 +122,8 @@ def check_browser_rules(
             " or add the name to SIGHTLINE_ALLOWED_HOSTS"
         )
     origins = values_of(headers, b"origin")
-    own = {b"http://" + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
+    before = b"https://" if scheme in ("https", "wss") else b"http://"
+    own = {before + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
     allowed = own | {origin.encode() for origin in allowed_origins}
     if origins and (len(origins) > 1 or origins[0] not in allowed):
         raise ForbiddenError(
@@ -171,11 +184,12 @@ def _keyring(scope: Scope) -> Keyring:
 
 
 def _headers(scope: Scope) -> Headers:
-    """With the subprotocols, which some servers take out of the headers."""
-    offered = ", ".join(cast(list[str], scope.get("subprotocols") or [])).encode()
-    if offered and not values_of(scope["headers"], b"sec-websocket-protocol"):
-        return [*scope["headers"], (b"sec-websocket-protocol", offered)]
-    return scope["headers"]
+    """The headers; some servers hand on the subprotocols of an upgrade in the scope alone."""
+    headers = scope["headers"]
+    offered = cast(list[str], scope.get("subprotocols") or [])
+    if not offered or values_of(headers, b"sec-websocket-protocol"):
+        return headers
+    return [*headers, (b"sec-websocket-protocol", ",".join(offered).encode("latin-1", "replace"))]
 
 
 def _is_safe(scope: Scope) -> bool:

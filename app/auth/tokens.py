@@ -12,7 +12,6 @@ import structlog
 from app.auth.browsers import BrowserSessions, LogIn
 from app.auth.credentials import Credential
 from app.auth.proof import proof, run_token
-from app.errors import SettingsError
 from app.events import Clock, Timer
 from app.settings import Settings, is_session_token
 from app.state import (
@@ -22,6 +21,7 @@ from app.state import (
     make_folder,
     read_kept,
     redirect_file,
+    unusable,
     write_private,
 )
 
@@ -63,10 +63,7 @@ def session_token(settings: Settings) -> SessionToken:
         value = settings.session_token or _kept(path) or secrets.token_urlsafe(32)
         write_private(path, value)
     except OSError as error:
-        raise SettingsError(
-            f"SIGHTLINE_STATE_DIR: cannot keep the session token in {str(path)!r}"
-            f" ({error.strerror}); give a folder this user may write"
-        ) from None
+        raise unusable(path, error) from None
     return SessionToken(value)
 
 

@@ -19,7 +19,15 @@ from app.channels.backend import BackendStatus
 from app.channels.bus import Contents, EventBus
 from app.channels.follower import Follower
 from app.channels.horizon import Horizon
-from app.channels.nats_connection import RETRY_S, TROUBLE, Lost, connection, first_to_end
+from app.channels.nats_connection import (
+    CLOSE_WAIT_S,
+    RETRY_S,
+    TROUBLE,
+    Lost,
+    connection,
+    end,
+    first_to_end,
+)
 from app.channels.outbox import Outbox
 from app.channels.sender import Sender
 from app.errors import SettingsError, UnavailableError
@@ -113,15 +121,13 @@ class JetStreamBackend:
             await asyncio.sleep(TICK_S / 4)
         self._stopped = True
         self._outbox.close("the gateway is shutting down")
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(self._tasks, 2 * CLOSE_WAIT_S)  # longer than a connection takes to close
 
     def submit(
         self, type_: str, timestamp: str, contents: Contents, key: str | None = None
     ) -> Future[Event]:
         """Put an event behind all others; the future resolves when it is stored and fanned out."""
+        self._bus.owner.require_here()
         if self._stopped:
             raise UnavailableError("the gateway has ended: nothing can be published")
         future = self._outbox.add(self._bus.clock.monotonic(), type_, timestamp, contents, key)

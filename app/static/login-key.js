@@ -3,7 +3,8 @@
  * host; only pages of this scheme, host and port can read what stands here.
  */
 
-const STORED_AS = "sightline.browser_key"; // clients/js/sightline.js reads it too
+const BASE = new URL("..", import.meta.url); // where the gateway is mounted
+const STORED_AS = `sightline.browser_key${BASE.pathname.slice(0, -1)}`; // clients/js/sightline.js too
 const HEADER = "X-Browser-Key";
 
 /** The headers of a request that the cookie is to count for. */
@@ -19,8 +20,8 @@ export function keepKey(answer) {
 
 /** Log this browser out. Without an answer the page stays as it is. */
 export async function logOut() {
-  const answer = await fetch("/api/logout", { method: "POST", headers: keyHeaders() });
-  if (!answer.ok && answer.status !== 401) throw new Error(`POST /api/logout answered ${answer.status}`);
+  const answer = await fetch(new URL("api/logout", BASE), { method: "POST", headers: keyHeaders() });
+  if (!answer.ok && answer.status !== 401) throw new Error(`POST api/logout answered ${answer.status}`);
   localStorage.removeItem(STORED_AS);
-  location.replace("/login");
+  location.replace(new URL("login", BASE));
 }

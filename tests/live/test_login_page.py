@@ -14,7 +14,10 @@ from tests.live.test_login_process import litestar, said_by
 from tests.waiting import until
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+]
 ENTER_MS = 10_000
 SOCKET = """url => new Promise(resolve => {
   const key = localStorage.getItem("sightline.browser_key");
