@@ -20,6 +20,7 @@ from sightline_client.errors import (
 )
 from sightline_client.events import KnownData
 from sightline_client.messages import Item, Position
+from sightline_client.proof import prove
 
 # What the consumer has not asked for yet: 1,000 messages, as the gateway's queue for this client.
 # Beyond it reading stops, and the gateway's own policy takes over: oldest dropped, a gap told.
@@ -66,6 +67,7 @@ class Dialer:
 
         Raises:
             AddressError: nothing is known, and never was.
+            UnreachableError: the gateway of a state folder does not answer, or a stranger does.
         """
         try:
             self._address = find(self._url, self._token)
@@ -73,8 +75,8 @@ class Dialer:
             if self._address is None:
                 raise
         options: Options = {
-            "additional_headers": self._address.headers,
-            "proxy": None if self._address.local else True,
+            "additional_headers": prove(self._address).headers,
+            "proxy": None if self._address.local or self._address.kept else True,
             "compression": None,
             "open_timeout": HANDSHAKE_S,
             "ping_interval": None,  # the heartbeats tell the same, and of the whole way
@@ -125,4 +127,4 @@ class Dialer:
             log.warning("%s, %d events to catch up with", how, connected.replayed)
 
 
-FAILURES = (OSError, WebSocketException)
+FAILURES = (OSError, WebSocketException, UnreachableError)

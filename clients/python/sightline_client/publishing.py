@@ -12,6 +12,7 @@ from sightline_client.address import Address, find
 from sightline_client.core import type_of
 from sightline_client.errors import InvalidDataError, ProtocolError, UnreachableError, refusal
 from sightline_client.events import KnownData
+from sightline_client.proof import Proven
 
 PATH = "/api/events"
 TIMEOUT_S = 30.0
@@ -109,6 +110,11 @@ def body_of(events: Sequence[NewEvent]) -> bytes:
     return b"[" + b",\n".join(map(encode, events)) + b"]"
 
 
+def uses_proxies(address: Address) -> bool:
+    """Whether the environment's proxies have a say: not on the way to this machine."""
+    return not (address.local or address.kept)
+
+
 def unreachable(address: Address, error: httpx.HTTPError) -> UnreachableError:
     """What a failed request stands for. Whether the gateway took the events is not known."""
     reason = str(error) or type(error).__name__
@@ -119,9 +125,9 @@ class Publisher:
     """Publishes over connections that it keeps: `async with Publisher() as publisher`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None) -> None:
-        self._address = find(url, token)
+        self._gateway = Proven(lambda: find(url, token))
         self._http = httpx.AsyncClient(
-            headers=self._address.headers, timeout=TIMEOUT_S, trust_env=not self._address.local
+            timeout=TIMEOUT_S, trust_env=uses_proxies(self._gateway.found)
         )
 
     async def __aenter__(self) -> Self:
@@ -165,12 +171,18 @@ class Publisher:
         return await self._post(body_of([new_event(event) for event in events]), idempotency_key)
 
     async def _post(self, body: bytes, idempotency_key: str | None) -> list[Published]:
-        headers = request_headers(idempotency_key)
-        try:
-            answer = await self._http.post(self._address.url + PATH, content=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise unreachable(self._address, error) from error
+        answer = await self._try_to_post(body, idempotency_key)
+        if answer.status_code == 401 and self._gateway.refused():
+            answer = await self._try_to_post(body, idempotency_key)
         return published(answer)
+
+    async def _try_to_post(self, body: bytes, idempotency_key: str | None) -> httpx.Response:
+        headers = request_headers(idempotency_key) | await self._gateway.headers_soon()
+        address = self._gateway.found
+        try:
+            return await self._http.post(address.url + PATH, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise unreachable(address, error) from error
 
 
 async def publish(
