@@ -35,6 +35,7 @@ from sightline_client.errors import (
 )
 from sightline_client.events import ChatMessageSent, WorkflowStarted
 
+from app.state import write_private
 from tests.live.conftest import TOKEN, Gateway, Start
 from tests.waiting import ticks, until
 
@@ -48,12 +49,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("SIGHTLINE_URL", "SIGHTLINE_SESSION_TOKEN", "SIGHTLINE_STATE_DIR"):
         monkeypatch.delenv(variable, raising=False)
     (tmp_path / ".sightline").mkdir()
-    (tmp_path / ".sightline" / "session.token").write_text(TOKEN)
+    write_private(tmp_path / ".sightline" / "session.token", TOKEN)
     return tmp_path
 
 
 def name(folder: Path, gateway: Gateway) -> None:
-    (folder / ".sightline" / "gateway.url").write_text(url(gateway))
+    write_private(folder / ".sightline" / "gateway.url", url(gateway))
 
 
 def url(gateway: Gateway) -> str:

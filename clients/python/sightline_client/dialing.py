@@ -21,6 +21,7 @@ from sightline_client.errors import (
 from sightline_client.events import KnownData
 from sightline_client.inbox import QUEUE_SIZE, Inbox
 from sightline_client.messages import Position
+from sightline_client.proof import prove
 
 # In the library, between its socket and the inbox, which takes at once whatever comes.
 MAX_QUEUE = 1000
@@ -68,6 +69,7 @@ class Dialer:
 
         Raises:
             AddressError: nothing is known, and never was.
+            UnreachableError: the gateway of a state folder does not answer, or a stranger does.
         """
         try:
             self._address = find(self._url, self._token)
@@ -75,8 +77,8 @@ class Dialer:
             if self._address is None:
                 raise
         options: Options = {
-            "additional_headers": self._address.headers,
-            "proxy": None if self._address.local else True,
+            "additional_headers": prove(self._address).headers,
+            "proxy": None if self._address.local or self._address.kept else True,
             "compression": None,
             "open_timeout": HANDSHAKE_S,
             "ping_interval": None,  # the heartbeats tell the same, and of the whole way
@@ -130,4 +132,4 @@ class Dialer:
             log.warning("%s, %d events to catch up with", how, connected.replayed)
 
 
-FAILURES = (OSError, WebSocketException)
+FAILURES = (OSError, WebSocketException, UnreachableError)

@@ -15,6 +15,7 @@ from sightline_client.address import Address, find
 from sightline_client.core import pause_s
 from sightline_client.errors import PublishError, SightlineError, UnreachableError
 from sightline_client.events import KnownData
+from sightline_client.proof import Proven
 from sightline_client.wire import (
     MAX_BODY_BYTES,
     PATH,
@@ -26,6 +27,7 @@ from sightline_client.wire import (
     published,
     request_headers,
     unreachable,
+    uses_proxies,
 )
 
 MAX_KEPT = 1000
@@ -56,7 +58,8 @@ class Emitter:
         self._closing = False
         self._thread: threading.Thread | None = None
         self._name = secrets.token_hex(8)
-        self._http: tuple[Address, httpx.Client] | None = None  # the thread's alone
+        self._http: tuple[Address, httpx.Client] | None = None  # the thread's alone, as
+        self._gateway: Proven | None = None
 
     def emit(
         self,
@@ -177,17 +180,23 @@ class Emitter:
             self._lose(lost)
 
     def _send(self, batch: list[tuple[int, bytes]]) -> None:
-        address = self._address()
+        if self._gateway is None:  # looked up anew after each failure: a restart may move both
+            self._gateway = Proven(self._address)
+        gateway_headers, address = self._gateway.headers, self._gateway.found
         if self._http is None or self._http[0] != address:
-            self._http = (address, httpx.Client(timeout=TIMEOUT_S, trust_env=not address.local))
+            client = httpx.Client(timeout=TIMEOUT_S, trust_env=uses_proxies(address))
+            self._http = (address, client)
         body = b"[" + b",\n".join(encoded for _, encoded in batch) + b"]"
         # The same after a lost answer: a gateway that remembers keys then publishes them once.
         key = f"{self._name}-{batch[0][0]}-{batch[-1][0]}"
-        headers = address.headers | request_headers(key)
+        headers = gateway_headers | request_headers(key)
         try:
             answer = self._http[1].post(address.url + PATH, content=body, headers=headers)
         except httpx.HTTPError as error:
+            self._gateway = None
             raise unreachable(address, error) from error
+        if answer.status_code == 401:
+            self._gateway = None
         published(answer)
 
 

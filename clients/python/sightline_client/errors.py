@@ -13,6 +13,7 @@ SightlineError
 │   │   └── TooLargeError    413
 │   └── UnavailableError     429 or 5xx (temporary): no place left, shutting down
 ├── ClosedError              an open connection ended (temporary, but for 1009)
+│   ├── EndedError           4401: the gateway ended the token that let this client in
 │   └── ReplacedError        4409: another connection took over this client's id
 └── ProtocolError            what arrived is not `events.v1`
 ```
@@ -49,6 +50,12 @@ class UnreachableError(SightlineError):
 
     code = "unreachable"
     temporary = True
+
+
+class StrangerError(UnreachableError):
+    """Not the gateway of the state folder answers at its address: no secret was sent to it."""
+
+    code = "stranger"
 
 
 class RefusedError(SightlineError):
@@ -102,8 +109,14 @@ class ClosedError(SightlineError):
     def __init__(self, close_code: int, reason: str) -> None:
         super().__init__(f"the connection ended with {close_code} {reason}".rstrip())
         self.close_code = close_code
-        self.temporary = close_code not in (MESSAGE_TOO_BIG, REPLACED)
+        self.temporary = close_code not in (MESSAGE_TOO_BIG, UNAUTHORIZED, REPLACED)
         self.wait_s = TOO_MANY_MESSAGES_WAIT_S if close_code == TOO_MANY_MESSAGES else 0.0
+
+
+class EndedError(ClosedError):
+    """The gateway ended the token or log-in that this connection came in by: read the new one."""
+
+    code = "unauthorized"
 
 
 class ReplacedError(ClosedError):
@@ -131,6 +144,7 @@ _BY_CODE: dict[str, type[PublishError]] = {
     "body_too_large": TooLargeError,
     "publish_refused": PublishError,
 }
+_CLOSED = {UNAUTHORIZED: EndedError, REPLACED: ReplacedError}
 _BY_STATUS: dict[int, type[RefusedError]] = {
     401: UnauthorizedError,
     403: ForbiddenError,
@@ -152,11 +166,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RefusedErro
 
 def closed(code: int, reason: str) -> SightlineError:
     """The error that the end of a connection stands for."""
-    if code == UNAUTHORIZED:
-        why = reason or "the credential is no longer good"
-        message = f"the gateway ended the connection: {why}; connect again with a new token"
-        return UnauthorizedError(message, 401, "unauthorized")
-    return (ReplacedError if code == REPLACED else ClosedError)(code, reason)
+    return _CLOSED.get(code, ClosedError)(code, reason)
 
 
 def _seconds(headers: Mapping[str, str]) -> float:

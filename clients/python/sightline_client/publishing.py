@@ -11,6 +11,7 @@ import httpx
 from sightline_client.address import find
 from sightline_client.emitting import Emitter
 from sightline_client.events import KnownData
+from sightline_client.proof import Proven
 from sightline_client.wire import (
     MAX_BATCH,
     MAX_BODY_BYTES,
@@ -26,6 +27,7 @@ from sightline_client.wire import (
     published,
     request_headers,
     unreachable,
+    uses_proxies,
 )
 
 __all__ = [
@@ -48,11 +50,11 @@ class Publisher:
     """Publishes over connections that it keeps: `async with Publisher() as publisher`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None) -> None:
-        self._address = find(url, token)
         self._emitter: Emitter | None = None
         self._find = partial(find, url, token)
+        self._gateway = Proven(self._find)
         self._http = httpx.AsyncClient(
-            headers=self._address.headers, timeout=TIMEOUT_S, trust_env=not self._address.local
+            timeout=TIMEOUT_S, trust_env=uses_proxies(self._gateway.found)
         )
 
     async def __aenter__(self) -> Self:
@@ -118,12 +120,18 @@ class Publisher:
         return self._emitter.lost if self._emitter else 0
 
     async def _post(self, body: bytes, idempotency_key: str | None) -> list[Published]:
-        headers = request_headers(idempotency_key)
-        try:
-            answer = await self._http.post(self._address.url + PATH, content=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise unreachable(self._address, error) from error
+        answer = await self._try_to_post(body, idempotency_key)
+        if answer.status_code == 401 and self._gateway.refused():
+            answer = await self._try_to_post(body, idempotency_key)
         return published(answer)
+
+    async def _try_to_post(self, body: bytes, idempotency_key: str | None) -> httpx.Response:
+        headers = request_headers(idempotency_key) | await self._gateway.headers_soon()
+        address = self._gateway.found
+        try:
+            return await self._http.post(address.url + PATH, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise unreachable(address, error) from error
 
 
 async def publish(

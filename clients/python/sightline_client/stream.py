@@ -106,7 +106,7 @@ class Stream:
                 await self._wait(error)
 
     async def _open(self) -> ClientConnection:
-        url, options = self._dialer.target()
+        url, options = await asyncio.to_thread(self._dialer.target)
         socket = await dial(url, **options)
         try:
             self._dialer.begin(await _receive(socket, HANDSHAKE_S))

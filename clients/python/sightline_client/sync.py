@@ -23,6 +23,7 @@ from sightline_client.emitting import Emitter, emit
 from sightline_client.events import KnownData
 from sightline_client.inbox import QUEUE_SIZE
 from sightline_client.messages import Connected, Item, Position
+from sightline_client.proof import Proven
 from sightline_client.wire import (
     PATH,
     TIMEOUT_S,
@@ -35,6 +36,7 @@ from sightline_client.wire import (
     published,
     request_headers,
     unreachable,
+    uses_proxies,
 )
 
 __all__ = ["Publisher", "Stream", "connect", "emit", "publish", "publish_many"]
@@ -176,12 +178,10 @@ class Publisher:
     """As `sightline_client.Publisher`, with a plain `with`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None) -> None:
-        self._address = find(url, token)
         self._emitter: Emitter | None = None
         self._find = partial(find, url, token)
-        self._http = httpx.Client(
-            headers=self._address.headers, timeout=TIMEOUT_S, trust_env=not self._address.local
-        )
+        self._gateway = Proven(self._find)
+        self._http = httpx.Client(timeout=TIMEOUT_S, trust_env=uses_proxies(self._gateway.found))
 
     def __enter__(self) -> Self:
         return self
@@ -234,12 +234,18 @@ class Publisher:
         return self._emitter.lost if self._emitter else 0
 
     def _post(self, body: bytes, idempotency_key: str | None) -> list[Published]:
-        headers = request_headers(idempotency_key)
-        try:
-            answer = self._http.post(self._address.url + PATH, content=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise unreachable(self._address, error) from error
+        answer = self._try_to_post(body, idempotency_key)
+        if answer.status_code == 401 and self._gateway.refused():
+            answer = self._try_to_post(body, idempotency_key)
         return published(answer)
+
+    def _try_to_post(self, body: bytes, idempotency_key: str | None) -> httpx.Response:
+        headers = request_headers(idempotency_key) | self._gateway.headers
+        address = self._gateway.found
+        try:
+            return self._http.post(address.url + PATH, content=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise unreachable(address, error) from error
 
 
 def publish(

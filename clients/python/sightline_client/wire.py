@@ -107,6 +107,11 @@ def body_of(events: Sequence[NewEvent]) -> bytes:
     return b"[" + b",\n".join(map(encode, events)) + b"]"
 
 
+def uses_proxies(address: Address) -> bool:
+    """Whether the environment's proxies have a say: not on the way to this machine."""
+    return not (address.local or address.kept)
+
+
 def unreachable(address: Address, error: httpx.HTTPError) -> UnreachableError:
     """What a failed request stands for. Whether the gateway took the events is not known."""
     reason = str(error) or type(error).__name__
