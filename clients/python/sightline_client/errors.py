@@ -118,6 +118,9 @@ class EndedError(ClosedError):
 
     code = "unauthorized"
 
+    def __str__(self) -> str:
+        return f"{super().__str__()}: connect again with a new token"
+
 
 class ReplacedError(ClosedError):
     """A newer connection uses the same client id."""
