@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sightline_client import Event, Gap, Position
 from sightline_client.core import Core, backoff_s
 from sightline_client.errors import (
+    EndedError,
     ProtocolError,
     ReplacedError,
-    UnauthorizedError,
     UnreachableError,
     closed,
     refusal,
@@ -176,9 +176,9 @@ def test_a_replaced_client_is_told_so() -> None:
 
 
 def test_a_credential_that_is_no_longer_good_is_not_shown_again() -> None:
-    with pytest.raises(UnauthorizedError, match="logged out; connect again with a new token"):
+    with pytest.raises(EndedError, match="4401 logged out: connect again with a new token"):
         Core("c").wait_s(closed(4401, "logged out"), 0, 0)
-    with pytest.raises(UnauthorizedError, match="the credential is no longer good"):
+    with pytest.raises(EndedError, match="4401: connect again"):
         Core("c").wait_s(closed(4401, ""), 0, 0)
 
 

@@ -123,6 +123,9 @@ class EndedError(ClosedError, UnauthorizedError):
         RefusedError.__init__(self, message, 401, "unauthorized")
         self.close_code = close_code
 
+    def __str__(self) -> str:
+        return f"{super().__str__()}: connect again with a new token"
+
 
 class ReplacedError(ClosedError):
     """A newer connection uses the same client id."""
