@@ -118,13 +118,11 @@ class EndedError(ClosedError, UnauthorizedError):
     """The gateway ended the token or log-in that this connection came in by: read the new one."""
 
     def __init__(self, close_code: int, reason: str) -> None:
-        why = reason or "the credential is no longer good"
-        message = f"the connection ended with {close_code} {why}; connect again with a new token"
-        RefusedError.__init__(self, message, 401, "unauthorized")
+        said = f"the connection ended with {close_code} {reason}".rstrip()
+        super(ClosedError, self).__init__(
+            f"{said}: connect again with a new token", 401, "unauthorized"
+        )
         self.close_code = close_code
-
-    def __str__(self) -> str:
-        return f"{super().__str__()}: connect again with a new token"
 
 
 class ReplacedError(ClosedError):
