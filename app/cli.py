@@ -2,10 +2,14 @@
 
 import asyncio
 import copy
+import os
 import resource
 import signal
 import socket
-from contextlib import suppress
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, cast
@@ -16,21 +20,29 @@ import uvicorn
 from litestar import Litestar
 from litestar.cli._utils import LitestarEnv, create_ssl_files, validate_ssl_file_paths
 from litestar.cli.commands.core import _server_lifespan, run_command
-from uvicorn.config import LOGGING_CONFIG, WSProtocolType
+from uvicorn.config import LOGGING_CONFIG, STARTUP_FAILURE, WSProtocolType
 
+from app.errors import SettingsError
+from app.front import in_one_line
 from app.log import uvicorn_log_config
 from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
 from app.sockets import BACKLOG, bind, bind_unix, more_descriptors, open_to_others, url_of
-from app.state import URL_FILE, read_private, write_private
+from app.sources import check_workspace
+from app.state import TOKEN_FILE, write_private
+from app.workers import FolderLock
 from app.ws.uvicorn_http import http_protocol, most_connections
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol, fall_back_if_misfit
 from app.ws.uvicorn_tls import GatewayConfig
 
 DEFAULT_PORT = 3000
+# What `litestar run` has and a gateway cannot use; given all the same, they are refused with the reason.
+REFUSED = frozenset({"reload", "reload_dir", "reload_include", "reload_exclude", "wc"})
 ACCEPTS_PER_TURN = (
     16  # of the waiting handshakes in one turn of the loop: a storm must not hold up the clients
 )
+LONGEST_END_S = 10.0  # a further Ctrl-C then waits for nothing
+TICKS_A_SECOND = 10  # of uvicorn's main loop
 FEW_WAITING = 64  # connections beside the clients' that any use of the gateway needs
 _log = structlog.get_logger("sightline.cli")
 
@@ -80,23 +92,37 @@ def replace_run(cli: click.Group, plugin: SightlinePlugin) -> None:
     for parameter in command.params:
         if parameter.name == "port" and plugin.alone:
             parameter.default = DEFAULT_PORT
+        if parameter.name in REFUSED and isinstance(parameter, click.Option):
+            parameter.hidden = True
     cli.add_command(command, "run")
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens and how to log in; drains at the signal."""
+    """Says where it listens and how to log in."""
 
     def __init__(self, config: GatewayConfig, app: Litestar, settings: Settings) -> None:
         super().__init__(config)
         self._plugin = plugin_of(app)
         self._settings = settings
-        self._url_file = settings.state_dir / URL_FILE
-        self._url: str | None = None
+        self._asked_at = 0.0  # when a signal asked for the end
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals from here to the end of the process, however often Ctrl-C is pressed.
+
+        uvicorn gives them back and raises them again, and a second one makes it drop the lifespan.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle_exit)
+        yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # uvicorn runs the lifespan's end only once all connections are gone
-        self._plugin.gateway.begin_drain()
-        super().handle_exit(sig, frame)
+        """Begin to end; whoever insists when that takes too long ends the process at once."""
+        now = time.monotonic()
+        if not self.should_exit:
+            self.should_exit, self._asked_at = True, now
+        elif now - self._asked_at > LONGEST_END_S:
+            os._exit(128 + sig)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -110,18 +136,29 @@ class _Server(uvicorn.Server):
         self._log_started_message(sockets)  # uvicorn does not when it is handed sockets
         if self.config.uds is not None:
             return  # no browser finds it
-        self._url = url = url_of(sockets, "https" if self.config.is_ssl else "http")
-        write_private(self._url_file, url)
+        url = url_of(sockets, "https" if self.config.is_ssl else "http")
+        self._plugin.gateway.lock.announce(url)
         if not self._plugin.gateway.console:
             return
-        # To the terminal and never through logging: a secret does not go into a log.
-        ticket = self._plugin.keyring.tickets.issue()
+        # To a terminal alone: what is redirected ends in a file, a journal or a container's log.
+        if sys.stdout.isatty():
+            ticket = self._plugin.keyring.tickets.issue()
+            line = f"Log in within five minutes: {url}/login#{ticket}"
+        else:
+            line = f"Serving {url}: to log a browser in, run `litestar login` in {Path.cwd()}"
         with suppress(OSError):  # a full disk: `litestar login` makes another
-            print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
+            print(line, flush=True)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look once a second whether the state folder is as it was left."""
+        if counter % TICKS_A_SECOND == 0 and self._plugin.gateway.lock.keep():
+            token = self._plugin.keyring.session_token.reveal()
+            with suppress(OSError):  # said by the lock where it goes on
+                write_private(self._settings.state_dir / TOKEN_FILE, token)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._url is not None and read_private(self._url_file) == self._url:
-            self._url_file.unlink(missing_ok=True)
+        self._plugin.gateway.lock.withdraw()
         await super().shutdown(sockets)
 
 
@@ -140,7 +177,7 @@ def uvicorn_config(
     """How the gateway wants to be served, whoever starts it; `ws` is another only in tests."""
     plugin = plugin_of(app)
     return GatewayConfig(
-        app,
+        app if plugin.alone else in_one_line(app),
         host=host,
         port=port,
         fd=fd,
@@ -175,6 +212,12 @@ def serve(
     key: str | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; both end it with status 0 and no traceback."""
+    try:
+        check_workspace(settings.workspace)
+        FolderLock(settings.state_dir).check()  # before the port, which is often the same one
+    except SettingsError as error:
+        click.echo(f"sightline: {error}", err=True)
+        raise SystemExit(STARTUP_FAILURE) from None
     sockets = [bind_unix(uds)] if uds is not None else bind(host, port) if fd is None else None
     more_descriptors()
     warn(sockets or [], settings, encrypted=certificate is not None)
@@ -183,15 +226,16 @@ def serve(
     )
     config.load()
     fall_back_if_misfit(config)
-    # uvicorn raises the signal again once it has shut down: end quietly, after the lifespans.
-    previous = signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGTERM, _exit)  # until the server takes it
     try:
         with _server_lifespan(app):
             _Server(config, app, settings).run(sockets)
     except KeyboardInterrupt:
         pass
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        # Python's own end would make a further Ctrl-C the end by a signal.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for listener in sockets or ():
             listener.close()
         if uds is not None:

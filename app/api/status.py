@@ -7,7 +7,7 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app.auth.guards import AuthenticatedBy
+from app.auth.credentials import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
 from app.channels.backend import BackendStatus, ChannelBackend
 from app.errors import BadRequestError
@@ -19,7 +19,7 @@ from app.ws.registry import ConnectionRegistry
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
-class Health(msgspec.Struct):
+class HealthStatus(msgspec.Struct):
     """Alive; open to all, so it says nothing else."""
 
     status: str
@@ -42,9 +42,9 @@ class CatalogPage(msgspec.Struct):
 
 
 @get("/api/health", opt={"open": True})
-async def health() -> Health:
+async def health() -> HealthStatus:
     """Tell that the gateway is up."""
-    return Health("healthy", version("sightline"))
+    return HealthStatus("healthy", version("sightline"))
 
 
 @get("/api/session")
@@ -55,7 +55,7 @@ async def session(
     backend: NamedDependency[ChannelBackend],
 ) -> SessionStatus:
     """Tell the caller that its credential is good, and what to expect."""
-    authenticated_by = request.scope["state"]["authenticated_by"]
+    authenticated_by = request.scope["state"]["credential"].kind
     return SessionStatus(authenticated_by, limits_of(settings), registry.taken, backend.status)
 
 

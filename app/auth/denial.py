@@ -161,7 +161,7 @@ class Door:
                     scope["scheme"],
                 )
             except ForbiddenError as error:
-                await self._refuse(error, scope, send)
+                await answer(error, scope, send)
                 return
         if scope["type"] == ScopeType.HTTP:
             origin = shared_origin(scope["headers"], self._settings.allowed_origins)
@@ -176,24 +176,24 @@ class Door:
                 error = scope["state"].get(_REMEMBERED, HTTPException(status_code=500))
                 if isinstance(error, HTTPException) and error.status_code < 500:
                     error = NotFoundException()  # the router's word for a path with no WebSocket
-                await self._refuse(error, scope, send)
+                await answer(error, scope, send)
             else:
                 await send(message)
 
         await self._app(scope, receive, send_or_refuse)
 
-    async def _refuse(self, error: Exception, scope: Scope, send: Send) -> None:
-        status, headers, body = refusal(error)
-        _logged(status, error, scope)
-        if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (
-            scope.get("extensions") or {}
-        ):
-            await send({"type": "websocket.close", "code": 1008, "reason": f"refused: {status}"})
-            return
-        kind = (
-            "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"
-        )
-        raw = [(key.encode(), value.encode()) for key, value in headers.items()]
-        raw.append((b"content-length", str(len(body)).encode()))
-        await send({"type": f"{kind}.start", "status": status, "headers": raw})  # type: ignore[misc,arg-type]
-        await send({"type": f"{kind}.body", "body": body, "more_body": False})  # type: ignore[misc,arg-type]
+
+async def answer(error: Exception, scope: Scope, send: Send) -> None:
+    """Refuse a request, or an upgrade as far as the server lets us say why."""
+    status, headers, body = refusal(error)
+    _logged(status, error, scope)
+    if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (
+        scope.get("extensions") or {}
+    ):
+        await send({"type": "websocket.close", "code": 1008, "reason": f"refused: {status}"})
+        return
+    kind = "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"
+    raw = [(key.encode(), value.encode()) for key, value in headers.items()]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": f"{kind}.start", "status": status, "headers": raw})  # type: ignore[misc,arg-type]
+    await send({"type": f"{kind}.body", "body": body, "more_body": False})  # type: ignore[misc,arg-type]
