@@ -67,6 +67,7 @@ const connection = new Connection(
     text: byId("state-text"),
     button: byId("reconnect"),
     announcer: byId("announcer"),
+    logOutButton: byId("log-out"),
   },
   () => stream.reconnect(),
 );

@@ -180,7 +180,7 @@ async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends
     tmp_path: Path,
 ) -> None:
     async with litestar_run(tmp_path, app="examples.stories:create_app") as run:
-        await run.says("running on", "/login#")
+        await run.says("running on", "litestar login")
         async with run.connect() as client:
             assert (await receive(client))["type"] == "connected"
             run.process.send_signal(signal.SIGTERM)
