@@ -5,6 +5,7 @@ from pathlib import Path
 
 from app.errors import SettingsError
 from app.workers import only_worker
+from tests.waiting import WATCHDOG_S
 
 
 def hold(state_dir: Path, first: object, done: object) -> None:
@@ -29,7 +30,7 @@ def test_a_second_worker_of_one_supervisor_is_refused_with_the_remedy(tmp_path: 
     assert holding.wait(20)
     second = context.Process(target=try_to_hold, args=(tmp_path, answer))
     second.start()
-    said = answer.get(timeout=20)
+    said = answer.get(timeout=WATCHDOG_S)
     done.set()
     first.join(10)
     second.join(10)

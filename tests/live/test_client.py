@@ -34,7 +34,7 @@ from sightline_client.errors import (
 from sightline_client.events import ChatMessageSent, WorkflowStarted
 
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import ticks, until
+from tests.waiting import WATCHDOG_S, ticks, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -59,7 +59,7 @@ def url(gateway: Gateway) -> str:
 
 
 async def next_item(stream: Stream) -> Event | Gap:
-    return await asyncio.wait_for(anext(stream), 10)
+    return await asyncio.wait_for(anext(stream), WATCHDOG_S)
 
 
 async def numbers(stream: Stream, count: int) -> AsyncIterator[int]:
@@ -210,7 +210,7 @@ async def test_no_gateway_is_waited_for_or_given_up(folder: Path, start: Start) 
     await asyncio.sleep(0)
     later: Gateway = await start()
     name(folder, later)
-    assert await asyncio.wait_for(entering, 10) == later.bus.epoch
+    assert await asyncio.wait_for(entering, WATCHDOG_S) == later.bus.epoch
 
 
 async def _first_connected() -> str:
@@ -281,7 +281,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
     name(folder, second)
     await second.publish()
     restarted.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, WATCHDOG_S)
     assert [item.sequence_number for item in heard[:3]] == [1, 2, 3]
     assert heard[3] == Gap(None, None, None, "epoch_changed")
     assert heard[4].sequence_number == 1

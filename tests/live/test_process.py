@@ -14,10 +14,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.live.conftest import TOKEN, close_code, receive, receive_type
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 ROOT = Path(__file__).parents[2]
-FIRST_REPLY_S = 15
+FIRST_REPLY_S = WATCHDOG_S
 
 
 def free_port() -> int:
@@ -48,7 +48,7 @@ class Run:
     async def says(self, *words: str) -> None:
         await until(lambda: all(word in self.said for word in words), FIRST_REPLY_S)
 
-    async def ended(self, timeout_s: float = FIRST_REPLY_S) -> int | None:
+    async def ended(self, timeout_s: float = WATCHDOG_S) -> int | None:
         """The exit status, once all has been said."""
         async with asyncio.timeout(timeout_s):
             await self._reading

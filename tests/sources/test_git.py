@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from app.sources import git as module
 from app.sources import git_command
 from app.sources.git import GitSource
+from tests.waiting import WATCHDOG_S
 
 Commits = asyncio.Queue[dict[str, object]]
 
@@ -54,7 +55,7 @@ async def watching(folder: Path) -> AsyncIterator[Commits]:
     source = GitSource(emit, folder)
     task = asyncio.create_task(source.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WATCHDOG_S):
             await source.ready.wait()
         yield commits
     finally:
@@ -66,7 +67,7 @@ async def watching(folder: Path) -> AsyncIterator[Commits]:
 
 
 async def following(commits: Commits) -> dict[str, object]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WATCHDOG_S):
         return await commits.get()
 
 
@@ -140,7 +141,7 @@ async def test_no_repository_or_program(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with capture_logs() as logs:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WATCHDOG_S):
             await GitSource(lambda *_: None, tmp_path).run()
             await GitSource(lambda *_: None, tmp_path / "missing").run()
             monkeypatch.setenv("PATH", str(tmp_path))
@@ -152,7 +153,7 @@ async def test_the_repository_is_deleted(repository: Path) -> None:
     commit(repository, "base", "a")
     source = GitSource(lambda *_: None, repository)
     with capture_logs() as logs:
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(WATCHDOG_S), asyncio.TaskGroup() as group:
             group.create_task(source.run())
             await source.ready.wait()
             shutil.rmtree(repository)
@@ -170,7 +171,7 @@ async def test_a_slow_command_is_killed(tmp_path: Path, monkeypatch: pytest.Monk
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(git_command, "COMMAND_SECONDS", 2.0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WATCHDOG_S):
         await GitSource(lambda *_: None, tmp_path).run()
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
