@@ -31,7 +31,7 @@ install: $(DEV) ## create .venv with all that running and testing needs (once)
 
 $(RUN): requirements.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "error: Sightline needs Python 3.11 or newer; '$(PYTHON)' is older or missing (try: make install PYTHON=python3.11)" >&2; exit 1; }
+		{ echo "error: Sightline needs Python 3.11 or newer; '$(PYTHON)' is older or missing (try: make $(or $(MAKECMDGOALS),install) PYTHON=python3.11)" >&2; exit 1; }
 	@echo "creating $(VENV); once, about 5 s"
 	@$(PYTHON) -m venv $(VENV)
 	$(call packages,requirements.lock,100,15)

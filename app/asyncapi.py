@@ -21,7 +21,6 @@ from app.schemas import (
     Event,
     Schema,
     Schemas,
-    ref,
     to_text,
 )
 from app.ws.messages import (
@@ -82,7 +81,7 @@ _DESCRIPTION = (
 def to_asyncapi(catalog: Catalog) -> Schema:
     """The document of a gateway with this catalog."""
     schemas = Schemas(catalog, _CONTROL)
-    payloads = {entry.type: ref(entry.type) for entry in catalog.entries()}
+    payloads = {entry.type: schemas.of_type(entry.type) for entry in catalog.entries()}
     if catalog.extra_namespaces:
         payloads["other"] = schemas.other_events()
     events: dict[str, Schema] = {

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ from app.metrics import Counters, watch_lag
 from app.openapi import to_openapi
 from app.schemas import to_text
 from app.settings import Settings
-from app.workers import only_worker
+from app.sources import check_workspace
+from app.workers import FolderLock, only_gateway
 from app.ws.listener import events_socket
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
 LONGEST_PAUSE_S = 60.0
+LAST_GRACE_S = 1.0  # for clients to hear why they are closed, where the server does not wait for it
 _log = structlog.get_logger("sightline.gateway")
 
 
@@ -100,6 +102,7 @@ class Gateway:
         site = [pages.console, pages.login_page, pages.static_file]
         left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
         self.started = False
+        self.lock = FolderLock(settings.state_dir)
         self._clock = clock
         state.begin_drain = self.begin_drain
         state.counters = self.counters
@@ -143,8 +146,8 @@ class Gateway:
         )
         self.app.asgi_handler = Door(self.app.asgi_handler, settings, self.counters)
         paths = {route.path.partition("{")[0] for route in self.app.routes}
-        self._folders = tuple(path for path in paths if path.endswith("/") and path != "/")
-        self._paths = paths.difference(self._folders)
+        self.folders = tuple(path for path in paths if path.endswith("/") and path != "/")
+        self.paths = paths.difference(self.folders)
 
     @property
     def keyring(self) -> Keyring:
@@ -153,7 +156,7 @@ class Gateway:
 
     def owns(self, path: str) -> bool:
         """Whether a normalised path is the gateway's, whatever the method."""
-        return path in self._paths or path.startswith(self._folders)
+        return path in self.paths or path.startswith(self.folders)
 
     def begin_drain(self) -> None:
         """Refuse what is new and tell the clients, at the first sign of the end; twice is fine."""
@@ -165,14 +168,16 @@ class Gateway:
         """From the token file to the last task's end; once only.
 
         Raises:
-            SettingsError: the state folder cannot be written, or a sibling process serves.
+            SettingsError: the state folder cannot be written or has a gateway already, or the
+                workspace is no folder.
         """
         self.started = True
         settings = self.settings
-        self.app.state.keyring = Keyring(settings, self._clock)
-        self.publisher.start(asyncio.get_running_loop())
-        only_one = only_worker(settings.state_dir) if settings.nats_url is None else nullcontext()
-        with only_one:
+        check_workspace(settings.workspace)
+        with only_gateway(self.lock):
+            self.app.state.keyring = Keyring(settings, self._clock)
+            self.bus.owner.start(asyncio.get_running_loop())
+            self.publisher.start(asyncio.get_running_loop())
             await self.backend.start()
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
@@ -185,6 +190,7 @@ class Gateway:
                     for task in owned:
                         task.cancel()
                     self.begin_drain()
+                    await self.registry.emptied(LAST_GRACE_S)
                     await self.backend.stop()
                     tell_left_out()
 

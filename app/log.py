@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -21,7 +22,6 @@ SECRET_KEYS = frozenset(
 # C0, C1, line separators and the marks that reorder text on a screen.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _REQUEST_QUERY = re.compile(r'("(?:WebSocket|[A-Z]+) [^\s"?]*\?)[^\s"]*')
-_REFUSED_START = re.compile(r"app\.errors\.SettingsError: (.*)")  # all its traceback would say
 _FALSE_ALARM = "ASGI callable returned without completing handshake."
 _HEADER_LINES = ("< %s: %s", "> %s: %s")  # websockets' debug output of every header, the token too
 
@@ -112,8 +112,6 @@ class UvicornFilter(logging.Filter):
         if isinstance(record.args, tuple):
             record.args = tuple(map(_without_query, record.args))
         record.msg = _REQUEST_QUERY.sub(r"\1[…]", record.getMessage())
-        if refused := _REFUSED_START.findall(record.msg):
-            record.msg = f"the gateway did not start: {refused[-1]}"
         record.args = ()
         return True
 
@@ -158,7 +156,8 @@ def _name_uvicorn(
 def _renderer(as_console: bool) -> Processor:
     if as_console:
         return structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+            exception_formatter=structlog.dev.plain_traceback,
         )
     return structlog.processors.JSONRenderer()
 

@@ -101,7 +101,8 @@ class _Route(NamedTuple):
 
 def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) -> Schema:
     """The document of a gateway with this catalog, without the handlers that it does not have."""
-    schemas = Schemas(catalog, _STRUCTS)
+    taken = [route.handler.fn.__name__ for route in _routes(Schemas(catalog, _STRUCTS))]
+    schemas = Schemas(catalog, _STRUCTS, [*taken, *_UNIONS])
     paths: dict[str, Schema] = {}
     for route in (route for route in _routes(schemas) if route.handler not in left_out):
         (path,) = route.handler.paths
@@ -132,6 +133,7 @@ def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) ->
     }
 
 
+_UNIONS = ("AnyEvent", "AnyNewEvent", "AnyCloudEvent")
 _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ErrorMessage,
     events.NewEvent,
@@ -140,7 +142,7 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     CloudEvent,
     login.Ticket,
     login.NewTicket,
-    status.Health,
+    status.HealthStatus,
     status.SessionStatus,
     status.CatalogPage,
 )
@@ -148,7 +150,7 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
 
 def _unions(catalog: Catalog, schemas: Schemas) -> dict[str, Schema]:
     """An event of any type: as it is read, as it is published, and as a CloudEvent."""
-    types = [ref(name) for name in catalog.structs]
+    types = [schemas.of_type(name) for name in catalog.structs]
     cloud_types = [
         _cloud_type(name, schemas[struct], msgspec.structs.fields(struct))
         for name, struct in catalog.structs.items()
@@ -156,10 +158,11 @@ def _unions(catalog: Catalog, schemas: Schemas) -> dict[str, Schema]:
     if catalog.extra_namespaces:
         types.append(schemas.other_events())
         cloud_types.append(schemas.other_events(before=r"(^|\.)"))
+    any_event, any_new_event, any_cloud_event = _UNIONS
     return {
-        "AnyEvent": {"allOf": [schemas[Event], {"anyOf": types}]},
-        "AnyNewEvent": {"allOf": [schemas[events.NewEvent], {"anyOf": types}]},
-        "AnyCloudEvent": {"allOf": [schemas[CloudEvent], {"anyOf": cloud_types}]},
+        any_event: {"allOf": [schemas[Event], {"anyOf": types}]},
+        any_new_event: {"allOf": [schemas[events.NewEvent], {"anyOf": types}]},
+        any_cloud_event: {"allOf": [schemas[CloudEvent], {"anyOf": cloud_types}]},
     }
 
 
@@ -208,7 +211,7 @@ def _routes(schemas: Schemas) -> list[_Route]:
         ),
         _Route(status.catalog, {200: _json("All types.", schemas[status.CatalogPage])}),
         _Route(status.session, {200: _json("You are in.", schemas[status.SessionStatus])}),
-        _Route(status.health, {200: _json("It is up.", schemas[status.Health])}),
+        _Route(status.health, {200: _json("It is up.", schemas[status.HealthStatus])}),
         _Route(status.openapi_document, {200: _json("OpenAPI 3.1.", {"type": "object"})}),
         _Route(status.asyncapi_document, {200: _json("AsyncAPI 3.0.", {"type": "object"})}),
         _Route(metrics.metrics, {200: _answer("Prometheus' text.", {"text/plain": _TEXT})}),

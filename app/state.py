@@ -1,8 +1,12 @@
 """The state folder: what the gateway leaves there for its own clients, for its user's eyes only."""
 
 import os
+import pwd
 import secrets
+import shlex
 from pathlib import Path
+
+from app.errors import SettingsError
 
 TOKEN_FILE = "session.token"
 URL_FILE = "gateway.url"
@@ -41,3 +45,30 @@ def write_private(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def unusable(path: Path, error: OSError) -> SettingsError:
+    """The error for a file of the state folder that this user cannot use, with the remedy."""
+    folder = path.parent.absolute()
+    remedy = "give a folder this user may write"
+    for place in (path, folder):
+        try:
+            owner = os.lstat(place).st_uid
+        except OSError:
+            continue
+        if owner != os.geteuid():
+            remedy = (
+                f"{str(place)!r} belongs to {_user(owner)}, who ran a gateway here before: give it"
+                f" back with `sudo chown -R {_user(os.geteuid())} {shlex.quote(str(folder))}`, or {remedy}"
+            )
+            break
+    return SettingsError(
+        f"SIGHTLINE_STATE_DIR: cannot use {str(path)!r} ({error.strerror}); {remedy}"
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

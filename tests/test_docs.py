@@ -78,6 +78,17 @@ def test_json_is_json_and_messages_are_those_of_the_protocol(page: str) -> None:
                 msgspec.convert(message, Wire)
 
 
+@pytest.mark.parametrize("goal", ["run", "test"])
+def test_an_old_python_is_told_with_the_command_that_was_meant(tmp_path: Path, goal: str) -> None:
+    (tmp_path / "clients/python").mkdir(parents=True)
+    for name in ("requirements.lock", "pyproject.toml", "clients/python/pyproject.toml"):
+        (tmp_path / name).touch()
+    command = ["make", "-f", str(ROOT / "Makefile"), goal, "PYTHON=false"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 2
+    assert f"(try: make {goal} PYTHON=python3.11)" in done.stderr
+
+
 def test_commands_of_make_are_its_targets() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for page in PAGES:

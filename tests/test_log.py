@@ -111,3 +111,16 @@ def test_on_a_terminal_the_log_is_pretty_and_elsewhere_it_is_json(
         line = capsys.readouterr().err
         assert line.startswith("{") is not terminal
         assert ("\x1b[" in line) is terminal
+
+
+def test_a_log_without_colour_is_as_pretty(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for asked in ("1", ""):  # empty is as if not set: https://no-color.org
+        monkeypatch.setenv("NO_COLOR", asked)
+        configure(Settings())
+        structlog.get_logger("x").info("started")
+        line = capsys.readouterr().err
+        assert not line.startswith("{")
+        assert ("\x1b[" in line) is (asked == "")

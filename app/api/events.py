@@ -19,6 +19,7 @@ from app.cloudevents import Mapped
 from app.errors import BadRequestError, UnavailableError
 from app.events import Event, Gap, Position
 from app.queries import Query
+from app.strict_json import BODY_DEPTH, check_depth, reason
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
@@ -66,12 +67,17 @@ async def publish_events(
     request: HTTPRequest, publisher: NamedDependency[EventPublisher], bus: NamedDependency[EventBus]
 ) -> Published | list[Published]:
     """Publish one event or an array, plain or as CloudEvents: all are checked before any is published."""
-    content_type = request.content_type[0]
+    content_type, headers = request.content_type[0], request.scope["headers"]
     new: NewEvent | list[NewEvent] | list[Mapped]
-    if content_type == "application/json":
-        new = _events(await request.body())
-    elif content_type in (cloudevents.ONE, cloudevents.BATCH):
+    alone = content_type == cloudevents.ONE
+    if alone or content_type == cloudevents.BATCH:
         new = cloudevents.parse(await request.body(), content_type)
+    elif cloudevents.is_binary(headers) and cloudevents.is_json(content_type):
+        alone = True
+        new = [cloudevents.parse_binary(headers, await request.body())]
+    elif content_type == "application/json":
+        new = _events(await request.body())
+        alone = isinstance(new, NewEvent)
     else:
         raise HTTPException(
             f"send Content-Type: application/json, {cloudevents.ONE} or {cloudevents.BATCH}",
@@ -96,17 +102,17 @@ async def publish_events(
             " they may have been published"
         )
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
-    alone = isinstance(new, NewEvent) or content_type == cloudevents.ONE
     return published[0] if alone else published
 
 
 def _events(body: bytes) -> NewEvent | list[NewEvent]:
+    check_depth("the body", body, BODY_DEPTH)
     try:
         new: NewEvent | list[NewEvent] = _decode(body)
         return new
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         shape = '{"type":"chat.message_sent","data":{…}} or an array of these'
-        raise BadRequestError(f"{str(error)[:200]}: send {shape}") from error
+        raise BadRequestError(f"{reason(error, body)}: send {shape}") from error
 
 
 def _key_of(event: NewEvent | Mapped, key: str | None) -> str | None:

@@ -10,15 +10,16 @@ from litestar.exceptions import HTTPException
 from app.auth.guards import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
 from app.channels.backend import BackendStatus, ChannelBackend
+from app.errors import BadRequestError
 from app.settings import Settings
-from app.ws.listener import asked, limits_of
+from app.ws.listener import asked, fault_of, limits_of
 from app.ws.messages import Limits
 from app.ws.registry import ConnectionRegistry
 
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
-class Health(msgspec.Struct):
+class HealthStatus(msgspec.Struct):
     """Alive; open to all, so it says nothing else."""
 
     status: str
@@ -41,9 +42,9 @@ class CatalogPage(msgspec.Struct):
 
 
 @get("/api/health", opt={"open": True})
-async def health() -> Health:
+async def health() -> HealthStatus:
     """Tell that the gateway is up."""
-    return Health("healthy", version("sightline"))
+    return HealthStatus("healthy", version("sightline"))
 
 
 @get("/api/session")
@@ -82,5 +83,8 @@ async def upgrade_required(
 ) -> None:
     """Refuse a plain GET of the WebSocket path, in the order of an upgrade's refusals."""
     _, client_id, _ = asked(request.scope)
+    fault = fault_of(request.scope)
+    if fault.status == 400:
+        raise BadRequestError(fault.message)
     registry.check(client_id)
-    raise HTTPException("this is a WebSocket: connect with an upgrade", status_code=426)
+    raise HTTPException(fault.message, status_code=fault.status)

@@ -29,7 +29,7 @@ START: Message = {
     "status": 200,
     "headers": [
         (b"content-type", b"text/event-stream"),
-        (b"cache-control", b"no-store"),
+        (b"cache-control", b"no-store, no-transform"),  # a proxy that compresses gathers events
         (b"x-accel-buffering", b"no"),  # or nginx gathers events before it hands them on
     ],
 }

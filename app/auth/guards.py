@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, cast
+from urllib.parse import quote
 
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
@@ -15,6 +16,7 @@ from app.errors import ForbiddenError, UnauthorizedError
 Headers = Iterable[tuple[bytes, bytes]]
 AuthenticatedBy = Literal["token", "cookie"]
 SUBPROTOCOL = "events.v1"
+PREFIX = "sightline_prefix"  # in the scope's state: where the gateway is mounted
 _HOST = re.compile(rb"([^:]+|\[[^]]+\])(?::[0-9]{1,5})?")
 _LOCAL_HOSTS = {b"127.0.0.1", b"localhost", b"[::1]"}
 _PORT = re.compile(rb":([0-9]+)\Z")
@@ -45,6 +47,11 @@ def cookie_name(headers: Headers) -> str:
     """
     port = _PORT.search(b"".join(_all(headers, b"host")))
     return f"sightline_{port[1].decode() if port else 'default'}"
+
+
+def cookie_path(scope: Scope) -> str:
+    """The path that the login cookie is for: where the gateway is mounted."""
+    return quote(scope["state"].get(PREFIX, "")) or "/"
 
 
 def cookies(headers: Headers) -> list[bytes]:
@@ -97,9 +104,14 @@ def authenticate(headers: Headers, keyring: Keyring, *, changes: bool) -> Authen
 
 
 def check_browser_rules(
-    headers: Headers, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
+    headers: Headers,
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
+    scheme: str = "http",
 ) -> None:
     """Refuse a rebound domain and a foreign page. Forwarded headers count for nothing.
+
+    `scheme` is what the request came by: over TLS, a page that was loaded without it is foreign.
 
     Raises:
         ForbiddenError: `Host` or `Origin` is not one of ours; the message names the setting.
@@ -115,7 +127,8 @@ def check_browser_rules(
             " or add the name to SIGHTLINE_ALLOWED_HOSTS"
         )
     origins = _all(headers, b"origin")
-    own = {b"http://" + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
+    before = b"https://" if scheme in ("https", "wss") else b"http://"
+    own = {before + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
     allowed = own | {origin.encode() for origin in allowed_origins}
     if origins and (len(origins) > 1 or origins[0] not in allowed):
         raise ForbiddenError(
@@ -144,7 +157,16 @@ def authenticate_scope(scope: Scope) -> AuthenticatedBy:
     """`authenticate` for one request or upgrade; raises as that does."""
     keyring: Keyring = scope["litestar_app"].state.keyring
     safe = _method(scope) in ("GET", "HEAD") and scope["path"] != "/ws"
-    return authenticate(scope["headers"], keyring, changes=not safe)
+    return authenticate(_headers(scope), keyring, changes=not safe)
+
+
+def _headers(scope: Scope) -> Headers:
+    """The headers; some servers hand on the subprotocols of an upgrade in the scope alone."""
+    headers = scope["headers"]
+    offered = cast(list[str], scope.get("subprotocols") or [])
+    if not offered or _all(headers, b"sec-websocket-protocol"):
+        return headers
+    return [*headers, (b"sec-websocket-protocol", ",".join(offered).encode("latin-1", "replace"))]
 
 
 def _method(scope: Scope) -> str | None:

@@ -9,10 +9,9 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from app.errors import SettingsError
 from app.events import Clock
 from app.settings import Settings, is_session_token
-from app.state import BROWSERS_FILE, TOKEN_FILE, make_folder, read_private, write_private
+from app.state import BROWSERS_FILE, TOKEN_FILE, make_folder, read_private, unusable, write_private
 
 TICKET_LIFETIME_S = 300
 MAX_TICKETS = 100
@@ -54,10 +53,7 @@ def session_token(settings: Settings) -> SessionToken:
         value = settings.session_token or _kept(path) or secrets.token_urlsafe(32)
         write_private(path, value)
     except OSError as error:
-        raise SettingsError(
-            f"SIGHTLINE_STATE_DIR: cannot keep the session token in {str(path)!r}"
-            f" ({error.strerror}); give a folder this user may write"
-        ) from None
+        raise unusable(path, error) from None
     return SessionToken(value)
 
 

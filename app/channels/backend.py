@@ -43,6 +43,9 @@ class ChannelBackend(Protocol):
         Order of calls is order of numbers. The same idempotency `key` twice is one event, where
         the log can tell. The future raises `UnavailableError` when the event was not published,
         or may have been.
+
+        Raises:
+            WrongLoopError: called from another thread, event loop or process; nothing was done.
         """
 
     async def catch_up(self, position: Position) -> None:

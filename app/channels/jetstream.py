@@ -127,6 +127,7 @@ class JetStreamBackend:
         self, type_: str, timestamp: str, contents: Contents, key: str | None = None
     ) -> Future[Event]:
         """Put an event behind all others; the future resolves when it is stored and fanned out."""
+        self._bus.owner.require_here()
         if self._stopped:
             raise UnavailableError("the gateway has ended: nothing can be published")
         future = self._outbox.add(self._bus.clock.monotonic(), type_, timestamp, contents, key)

@@ -3,9 +3,9 @@ const state = document.getElementById("state");
 const ticket = location.hash.slice(1);
 
 async function logIn() {
-  history.replaceState(null, "", "/login"); // out of the address and the history
+  history.replaceState(null, "", "login"); // out of the address and the history
   state.textContent = "Logging in…";
-  const answer = await fetch("/api/login", {
+  const answer = await fetch("api/login", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ticket }),
@@ -16,8 +16,8 @@ async function logIn() {
 // Also without a ticket or with a spent one: the cookie may be good. It did not count on the way
 // here from another site's link, but it does for this page.
 async function enterIfLoggedIn() {
-  const session = await fetch("/api/session");
-  if (session.ok) location.replace("/");
+  const session = await fetch("api/session");
+  if (session.ok) location.replace("./");
 }
 
 async function start() {

@@ -104,7 +104,7 @@ class _Identified(msgspec.Struct):
     id: Id = msgspec.UNSET
 
 
-def id_of(text: str) -> Id:
+def id_of(text: bytes) -> Id:
     """The `id` of a message that may be wrong in all else, so that its error can name it."""
     try:
         return _decode_id(text).id

@@ -1,6 +1,8 @@
 """`ConnectionRegistry`: who is here. Places are reserved and released synchronously, by object."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from app.errors import CLOSE_REPLACED, UnavailableError
 
@@ -27,6 +29,7 @@ class ConnectionRegistry:
         self._places: set[Place] = set()
         self._by_client: dict[str, Place] = {}
         self._closed = False
+        self._empty: asyncio.Event | None = None
 
     @property
     def taken(self) -> int:
@@ -63,6 +66,8 @@ class ConnectionRegistry:
         """Free the place; one that was taken over is already free. Twice is fine."""
         place.held = False
         self._places.discard(place)
+        if not self._places and self._empty is not None:
+            self._empty.set()
         if self._by_client.get(place.client_id) is place:
             del self._by_client[place.client_id]
 
@@ -81,3 +86,11 @@ class ConnectionRegistry:
         self._closed = True
         for place in tuple(self._places):
             place.on_drain()
+
+    async def emptied(self, timeout_s: float) -> None:
+        """Return once everybody has left, or after the time that they have for it."""
+        if self._places:
+            self._empty = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._empty.wait()

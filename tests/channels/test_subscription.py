@@ -85,6 +85,14 @@ def test_taken_and_dropped_bytes_are_free_again() -> None:
     assert drain(subscription) == [8, 9]
 
 
+def test_bytes_that_a_gap_has_replaced_are_free_again() -> None:
+    subscription = subscription_to(size=9, max_bytes=2 * SIZE + 2)
+    offer(subscription, "a.x", "a.x")
+    subscription._bus.begin("epoch2", 0)
+    offer(subscription, "a.x", "a.x")
+    assert drain(subscription) == [(None, None, None, "epoch_changed"), 1, 2]
+
+
 def test_an_event_bigger_than_the_whole_bound_still_goes_through() -> None:
     subscription = subscription_to(max_bytes=SIZE - 1)
     offer(subscription, "a.x", "a.x")

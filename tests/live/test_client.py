@@ -266,7 +266,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
             sync.publish_many([NewEvent("chat.message_sent", CHAT)] * 2)
             heard.extend(next(stream) for _ in range(3))
             loop.call_soon_threadsafe(half_done.set)
-            assert restarted.wait(10)
+            assert restarted.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(2))
             heard.append(stream.position)
         with pytest.raises(UnauthorizedError), sync.connect(token="wrong"):

@@ -143,6 +143,40 @@ async def test_cloudevents_are_published_one_by_one_or_as_a_batch(gateway: Gatew
     assert gateway.bus.head == 4
 
 
+async def test_a_cloudevent_in_binary_mode_is_published_as_its_headers_say(
+    gateway: Gateway,
+) -> None:
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": "1",
+        "ce-source": "/s%20",
+        "ce-type": "org.x.chat.message_sent",
+    }
+    # Its data could be taken for an event of ours.
+    body = json.dumps({**GOOD_EVENT["data"], "type": "workflow.failed", "data": {}})
+    async with gateway.connect() as client, gateway.http() as http:
+        await receive(client)
+        for sent, content_type, status in (
+            (headers, {}, 400),
+            (headers | {"ce-source": "/s"}, {}, 201),
+            (headers | {"ce-source": "/s"}, {"Content-Type": "application/json"}, 201),
+            ({"ce-type": "chat.message_sent"}, {"Content-Type": "application/json"}, 400),
+            (headers | {"ce-source": "/s"}, {"Content-Type": "text/plain"}, 415),
+        ):
+            answer = await http.post("/api/events", content=body, headers=sent | content_type)
+            assert answer.status_code == status
+            if status == 201:
+                assert answer.json()["sequence_number"] == gateway.bus.head
+                received = await receive(client)
+                assert (received["type"], received["metadata"]["source"]) == (
+                    "chat.message_sent",
+                    "/s",
+                )
+            elif status == 400:
+                assert "source" in answer.json()["message"] or "specversion" in answer.text
+    assert gateway.bus.head == 2
+
+
 async def test_reading_pages_through_what_is_retained(gateway: Gateway) -> None:
     await gateway.publish(250)
     async with gateway.http() as http:

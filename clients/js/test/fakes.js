@@ -135,6 +135,7 @@ export function gap(from, to, reason = "slow_consumer") {
   return { type: "gap", from_sequence_number: from, to_sequence_number: to, dropped, reason };
 }
 
-export function answer(status, body = {}) {
-  return () => Promise.resolve({ status, json: () => Promise.resolve(body) });
+export function answer(status, body = {}, headers = {}) {
+  const get = (name) => headers[name] ?? null;
+  return () => Promise.resolve({ status, headers: { get }, json: () => Promise.resolve(body) });
 }
