@@ -21,6 +21,7 @@ HOLDER = """
 import os, sys, time
 from pathlib import Path
 from app.workers import FolderLock
+from tests.waiting import WATCHDOG_S
 FolderLock(Path(sys.argv[1])).take()
 if not os.fork():  # as a library forks in the middle of a lifespan
     sys.stdin.read()
@@ -78,7 +79,7 @@ def test_a_killed_gateway_frees_its_folder_though_a_child_that_it_forked_lives_o
         with pytest.raises(SettingsError, match=f"process {holder.pid}"):
             FolderLock(tmp_path).take()
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(WATCHDOG_S)
         with only_gateway(FolderLock(tmp_path)):
             pass
     finally:
