@@ -12,6 +12,7 @@ SightlineError
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
 ├── UnavailableError         503: no place left, or shutting down
+├── NotStartedError          503: the server never ran the lifespan
 ├── WrongLoopError           a call from another thread, event loop or process
 └── SubscriptionClosedError  nothing more comes from this subscription
 ```
@@ -21,8 +22,10 @@ from typing import ClassVar
 
 import msgspec
 
+CLOSE_TOO_BIG = 1009
 CLOSE_RESTART = 1012
 CLOSE_INTERNAL_ERROR = 1011
+CLOSE_UNAUTHORIZED = 4401
 CLOSE_REPLACED = 4409
 CLOSE_TOO_MANY_MESSAGES = 4429
 
@@ -94,3 +97,16 @@ class WrongLoopError(SightlineError):
 
 class SubscriptionClosedError(SightlineError):
     code = "subscription_closed"
+
+
+class NotStartedError(SightlineError):
+    code = "not_started"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the gateway was not started: this server, or the application that it is mounted in,"
+            " did not run its ASGI lifespan. Serve it with `litestar run` or another server that"
+            " does (uvicorn, hypercorn, granian), or run `async with app.lifespan():` in the"
+            " lifespan of the outer application (docs/embedding.md)"
+        )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from app.api import events, login, pages, status, stream
+from app.api import events, login, pages, sessions, status, stream, token
 from app.api.metrics import metrics as metrics_page
 from app.asyncapi import to_asyncapi
 from app.auth.denial import Door, http_refusal, remember
@@ -30,7 +30,8 @@ from app.metrics import Counters, watch_lag
 from app.openapi import to_openapi
 from app.schemas import to_text
 from app.settings import Settings
-from app.workers import only_worker
+from app.sources import check_workspace
+from app.workers import FolderLock, only_gateway
 from app.ws.listener import events_socket
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
 LONGEST_PAUSE_S = 60.0
+LAST_GRACE_S = 1.0  # for clients to hear why they are closed, where the server does not wait for it
 _log = structlog.get_logger("sightline.gateway")
 
 
@@ -100,6 +102,7 @@ class Gateway:
         site = [pages.console, pages.login_page, pages.static_file]
         left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
         self.started = False
+        self.lock = FolderLock(settings.state_dir)
         self._clock = clock
         state.begin_drain = self.begin_drain
         state.counters = self.counters
@@ -111,6 +114,8 @@ class Gateway:
                 stream.stream_events,
                 login.make_ticket,
                 login.log_in,
+                *token.ROUTES,
+                *sessions.ROUTES,
                 pages.client_file,
                 status.health,
                 status.session,
@@ -143,8 +148,8 @@ class Gateway:
         )
         self.app.asgi_handler = Door(self.app.asgi_handler, settings, self.counters)
         paths = {route.path.partition("{")[0] for route in self.app.routes}
-        self._folders = tuple(path for path in paths if path.endswith("/") and path != "/")
-        self._paths = paths.difference(self._folders)
+        self.folders = tuple(path for path in paths if path.endswith("/") and path != "/")
+        self.paths = paths.difference(self.folders)
 
     @property
     def keyring(self) -> Keyring:
@@ -153,7 +158,7 @@ class Gateway:
 
     def owns(self, path: str) -> bool:
         """Whether a normalised path is the gateway's, whatever the method."""
-        return path in self._paths or path.startswith(self._folders)
+        return path in self.paths or path.startswith(self.folders)
 
     def begin_drain(self) -> None:
         """Refuse what is new and tell the clients, at the first sign of the end; twice is fine."""
@@ -165,19 +170,21 @@ class Gateway:
         """From the token file to the last task's end; once only.
 
         Raises:
-            SettingsError: the state folder cannot be written, or a sibling process serves.
+            SettingsError: the state folder cannot be written or has a gateway already, or the
+                workspace is no folder.
         """
         self.started = True
         settings = self.settings
-        self.app.state.keyring = Keyring(settings, self._clock)
-        self.bus.owner.start(asyncio.get_running_loop())
-        self.publisher.start(asyncio.get_running_loop())
-        only_one = only_worker(settings.state_dir) if settings.nats_url is None else nullcontext()
-        with only_one:
+        check_workspace(settings.workspace)
+        with only_gateway(self.lock):
+            keyring = self.app.state.keyring = Keyring(settings, self._clock, self.registry.end)
+            self.bus.owner.start(asyncio.get_running_loop())
+            self.publisher.start(asyncio.get_running_loop())
             await self.backend.start()
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
                 try:
+                    keyring.watch()
                     if settings.workspace is not None:
                         sources = _sources(self.publisher, settings.workspace)
                         owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
@@ -185,7 +192,9 @@ class Gateway:
                 finally:
                     for task in owned:
                         task.cancel()
+                    keyring.close()
                     self.begin_drain()
+                    await self.registry.emptied(LAST_GRACE_S)
                     await self.backend.stop()
                     tell_left_out()
 

@@ -109,6 +109,7 @@ def test_what_is_open_asks_for_no_credential_and_all_else_may_be_a_401() -> None
     assert opened == {
         ("GET", "/api/health"),
         ("POST", "/api/login"),
+        ("POST", "/api/challenge"),
         ("GET", "/login"),
         ("GET", "/"),
         ("GET", "/static/{name}"),

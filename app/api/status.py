@@ -7,11 +7,12 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app.auth.guards import AuthenticatedBy
+from app.auth.credentials import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
 from app.channels.backend import BackendStatus, ChannelBackend
+from app.errors import BadRequestError
 from app.settings import Settings
-from app.ws.listener import asked, limits_of
+from app.ws.listener import asked, fault_of, limits_of
 from app.ws.messages import Limits
 from app.ws.registry import ConnectionRegistry
 
@@ -54,7 +55,7 @@ async def session(
     backend: NamedDependency[ChannelBackend],
 ) -> SessionStatus:
     """Tell the caller that its credential is good, and what to expect."""
-    authenticated_by = request.scope["state"]["authenticated_by"]
+    authenticated_by = request.scope["state"]["credential"].kind
     return SessionStatus(authenticated_by, limits_of(settings), registry.taken, backend.status)
 
 
@@ -82,5 +83,8 @@ async def upgrade_required(
 ) -> None:
     """Refuse a plain GET of the WebSocket path, in the order of an upgrade's refusals."""
     _, client_id, _ = asked(request.scope)
+    fault = fault_of(request.scope)
+    if fault.status == 400:
+        raise BadRequestError(fault.message)
     registry.check(client_id)
-    raise HTTPException("this is a WebSocket: connect with an upgrade", status_code=426)
+    raise HTTPException(fault.message, status_code=fault.status)

@@ -29,7 +29,7 @@ START: Message = {
     "status": 200,
     "headers": [
         (b"content-type", b"text/event-stream"),
-        (b"cache-control", b"no-store"),
+        (b"cache-control", b"no-store, no-transform"),  # a proxy that compresses gathers events
         (b"x-accel-buffering", b"no"),  # or nginx gathers events before it hands them on
     ],
 }
@@ -123,7 +123,7 @@ class EventStream:
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down; nothing was sent.
         """
-        place = self._registry.reserve(self._client_id)
+        place = self._registry.reserve(self._client_id, scope.get("state", {}).get("credential"))
         log = _log.bind(client_id=self._client_id)
         subscription, replay = self._bus.join(
             self._filter,

@@ -34,11 +34,15 @@ def request(*headers: bytes, method: bytes = b"GET", path: bytes = b"/api/sessio
     )
 
 
-async def dial(gateway: Gateway, sent: bytes = b"") -> socket.socket:
+async def dial(
+    gateway: Gateway, sent: bytes = b"", receive_buffer: int | None = None
+) -> socket.socket:
     """A connection on which so much, or nothing, has been sent."""
     raw = socket.socket()
     gateway.raw.append(raw)
     raw.setblocking(False)
+    if receive_buffer:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(raw, ("127.0.0.1", gateway.port))
     await loop.sock_sendall(raw, sent)

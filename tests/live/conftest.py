@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shutil
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -81,7 +83,9 @@ class Answer:
 class Gateway:
     """A running gateway."""
 
-    def __init__(self, settings: Settings, ws: Any, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: Settings, ws: Any, clock: Clock | None = None, tls: Path | None = None
+    ) -> None:
         self.settings = settings
         self.app = create_app(settings, clock)
         self.bus: EventBus = self.app.dependencies["bus"].dependency()
@@ -89,7 +93,8 @@ class Gateway:
         self.registry: ConnectionRegistry = self.app.dependencies["registry"].dependency()
         (self.socket,) = bind("127.0.0.1", 0)  # asyncio leaves Nagle on for create_server's
         self.port: int = self.socket.getsockname()[1]
-        config = uvicorn_config(self.app, settings, ws=ws)
+        files = {} if tls is None else {"certificate": f"{tls}/cert.pem", "key": f"{tls}/key.pem"}
+        config = uvicorn_config(self.app, settings, ws=ws, **files)
         self.server = uvicorn.Server(config)
         self.serving: asyncio.Task[None] | None = None
         self.raw: list[socket.socket] = []
@@ -187,7 +192,10 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     running: list[Gateway] = []
 
     async def start_one(
-        ws: Any = SightlineWebSocketProtocol, clock: Clock | None = None, **settings: Any
+        ws: Any = SightlineWebSocketProtocol,
+        clock: Clock | None = None,
+        tls: Path | None = None,
+        **settings: Any,
     ) -> Gateway:
         defaults: dict[str, Any] = {
             "session_token": TOKEN,
@@ -196,7 +204,7 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
             "heartbeat_interval_s": 20.0,
             "log_format": "json",
         }
-        gateway = Gateway(Settings(**{**defaults, **settings}), ws, clock)
+        gateway = Gateway(Settings(**{**defaults, **settings}), ws, clock, tls)
         running.append(gateway)
         await gateway.start()
         return gateway
@@ -204,6 +212,17 @@ async def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     yield start_one
     for gateway in running:
         await gateway.end()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `cert.pem` and `key.pem`."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("needs openssl for a certificate")
+    folder = tmp_path_factory.mktemp("tls")
+    make = "req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out cert.pem"
+    subprocess.run([openssl, *make.split()], cwd=folder, check=True, capture_output=True)
+    return folder
 
 
 @pytest.fixture

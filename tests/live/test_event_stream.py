@@ -129,7 +129,7 @@ async def test_connected_comes_first_then_the_same_messages_as_over_a_websocket(
 ) -> None:
     reader = await listen(gateway)
     assert reader.answer.headers["content-type"] == "text/event-stream"
-    assert reader.answer.headers["cache-control"] == "no-store"
+    assert reader.answer.headers["cache-control"] == "no-store, no-transform"
     async with gateway.connect() as client:
         id_, connected = await reader.block()
         assert id_ == f"{gateway.bus.epoch}:0"
