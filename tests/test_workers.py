@@ -22,6 +22,7 @@ import os, sys, time
 from pathlib import Path
 from app.workers import FolderLock
 from tests.waiting import WATCHDOG_S
+from tests.waiting import WATCHDOG_S
 FolderLock(Path(sys.argv[1])).take()
 if not os.fork():  # as a library forks in the middle of a lifespan
     sys.stdin.read()

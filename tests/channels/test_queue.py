@@ -164,12 +164,16 @@ async def test_join_waits_until_everything_taken_is_reported_done_also_after_dro
     with pytest.raises(ValueError, match="too many times"):
         queue.task_done()
     await queue.put(make_event(6))
-    assert not asyncio.ensure_future(queue.join()).done()
+    await queue.put(make_event(7))
+    assert queue.qsize() == 2
+    joining = asyncio.ensure_future(queue.join())
+    await asyncio.sleep(0)
+    assert not joining.done()
     queue.interrupt(Gap(6, 9, None, "expired"))
     queue.get_nowait()
     queue.task_done()
     async with asyncio.timeout(WATCHDOG_S):
-        await queue.join()
+        await joining
 
 
 async def test_join_waits_for_a_replay_too() -> None:

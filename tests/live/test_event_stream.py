@@ -267,7 +267,7 @@ async def test_a_number_that_was_never_given_does_not_come_back(gateway: Gateway
     assert gap["reason"] == "epoch_changed"
 
 
-async def test_a_slow_reader_hears_exactly_what_it_lost(start: Start) -> None:
+async def test_a_slow_reader_of_the_event_stream_hears_exactly_what_it_lost(start: Start) -> None:
     gateway = await start(queue_size=5)
     reader = await ask(gateway, GOOD, receive_buffer=4096)
     await until(lambda: gateway.bus.subscriptions == 1)

@@ -73,7 +73,7 @@ async def test_an_answer_overtakes_a_flood_of_events() -> None:
     await wire.end(running)
 
 
-async def test_an_answer_in_order_waits_for_the_events_before_it_and_no_others() -> None:
+async def test_over_asgi_an_answer_in_order_waits_for_the_events_before_it_and_no_others() -> None:
     wire = Wire(queue_size=10)
     publish(wire.bus, "a.x", "a.x")
     wire.outlet.answer(b'{"type":"subscribed"}', in_order=True)
