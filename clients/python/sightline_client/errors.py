@@ -5,7 +5,7 @@ SightlineError
 ├── AddressError             no gateway or no token is known, or the URL is not one
 ├── UnreachableError         nothing answers there (temporary)
 ├── RefusedError             the gateway answered with an HTTP status that is not success
-│   ├── UnauthorizedError    401
+│   ├── UnauthorizedError    401, also as the end of an open connection (4401)
 │   ├── ForbiddenError       403
 │   ├── PublishError         a published event was refused: no number is used up
 │   │   ├── UnknownEventTypeError
@@ -28,6 +28,7 @@ UNAUTHORIZED = 4401
 REPLACED = 4409
 TOO_MANY_MESSAGES = 4429
 TOO_MANY_MESSAGES_WAIT_S = 60.0  # the protocol's "after a minute"
+MOST_WAIT_S = 3600.0  # of what `Retry-After` may ask for
 
 
 class SightlineError(Exception):
@@ -67,7 +68,7 @@ class RefusedError(SightlineError):
 
 
 class UnauthorizedError(RefusedError):
-    """The token is missing or wrong."""
+    """The token is missing, wrong or no longer good: do not come back with it."""
 
 
 class ForbiddenError(RefusedError):
@@ -117,6 +118,9 @@ class EndedError(ClosedError):
 
     code = "unauthorized"
 
+    def __str__(self) -> str:
+        return f"{super().__str__()}: connect again with a new token"
+
 
 class ReplacedError(ClosedError):
     """A newer connection uses the same client id."""
@@ -163,11 +167,11 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RefusedErro
     return kind(told.message, status, told.code)
 
 
-def closed(code: int, reason: str) -> ClosedError:
+def closed(code: int, reason: str) -> SightlineError:
     """The error that the end of a connection stands for."""
     return _CLOSED.get(code, ClosedError)(code, reason)
 
 
 def _seconds(headers: Mapping[str, str]) -> float:
     text = headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else 0.0
+    return min(float(text), MOST_WAIT_S) if text.isascii() and text.isdigit() else 0.0
