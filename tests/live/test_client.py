@@ -24,6 +24,7 @@ from sightline_client import (
     sync,
 )
 from sightline_client.errors import (
+    EndedError,
     InvalidDataError,
     RefusedError,
     ReplacedError,
@@ -273,7 +274,7 @@ async def test_a_connection_ended_with_4401_is_not_made_again(
         gateway.registry.close_all(4401, "logged out")
         assert [number async for number in numbers(stream, 1)] == [1]
         for _ in range(2):
-            with pytest.raises(UnauthorizedError, match="logged out"):
+            with pytest.raises(EndedError, match="logged out"):
                 await next_item(stream)
     assert gateway.registry.taken == 0
 
