@@ -101,7 +101,7 @@ def gateway(folder: Path, app: str = "app:create_app", workspace: str = "") -> I
     command = [sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)]
     environ = {"SIGHTLINE_WORKSPACE": workspace, "PYTHONPATH": str(ROOT)}
     with running(command, folder, **environ) as process:
-        until(process, "running on")
+        until(process, "Serving http")  # then the address stands in its file too
         yield Gateway(folder, port, process)
 
 

@@ -146,7 +146,7 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
 ) -> None:
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
-        await first.says("running on", "/login#")
+        await first.says("running on", "litestar login")
         async with litestar_run(tmp_path, first.port) as second:  # as who starts it twice does
             assert await second.ended() == 3
         (line,) = second.said.splitlines()
