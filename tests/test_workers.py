@@ -15,14 +15,13 @@ from app.main import create_app
 from app.settings import Settings
 from app.state import unusable
 from app.workers import LOCK_FILE, FolderLock, only_gateway
+from tests.waiting import WATCHDOG_S
 
 ROOT = Path(__file__).parents[1]
 HOLDER = """
 import os, sys, time
 from pathlib import Path
 from app.workers import FolderLock
-from tests.waiting import WATCHDOG_S
-from tests.waiting import WATCHDOG_S
 FolderLock(Path(sys.argv[1])).take()
 if not os.fork():  # as a library forks in the middle of a lifespan
     sys.stdin.read()
