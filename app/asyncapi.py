@@ -43,8 +43,8 @@ _ANSWERS: dict[type[msgspec.Struct], type[msgspec.Struct]] = {
 _CONTROL: tuple[type[msgspec.Struct], ...] = (*_TOLD, *_ANSWERS, Subscribed, Pong, ErrorMessage)
 _SUBPROTOCOL: Schema = {
     "type": "string",
-    "description": f"`{SUBPROTOCOL}, token.T` shows the session token T; the gateway answers"
-    f" `{SUBPROTOCOL}`.",
+    "description": f"`{SUBPROTOCOL}, token.T` shows the session token T,"
+    f" `{SUBPROTOCOL}, key.K` the browser key K beside the cookie; the gateway answers `{SUBPROTOCOL}`.",
 }
 _SECURITY: Schema = {
     "sessionToken": {

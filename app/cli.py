@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -139,10 +140,14 @@ class _Server(uvicorn.Server):
         self._plugin.gateway.lock.announce(url)
         if not self._plugin.gateway.console:
             return
-        # To the terminal and never through logging: a secret does not go into a log.
-        ticket = self._plugin.keyring.tickets.issue()
+        # To a terminal alone: what is redirected ends in a file, a journal or a container's log.
+        if sys.stdout.isatty():
+            ticket = self._plugin.keyring.tickets.issue()
+            line = f"Log in within five minutes: {url}/login#{ticket}"
+        else:
+            line = f"Serving {url}: to log a browser in, run `litestar login` in {Path.cwd()}"
         with suppress(OSError):  # a full disk: `litestar login` makes another
-            print(f"Log in within five minutes: {url}/login#{ticket}", flush=True)
+            print(line, flush=True)
 
     async def on_tick(self, counter: int) -> bool:
         """Look once a second whether the state folder is as it was left."""

@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from app.api import events, history, login, pages, status, stream
+from app.api import events, history, login, pages, sessions, status, stream, token
 from app.api.metrics import metrics as metrics_page
 from app.asyncapi import to_asyncapi
 from app.auth.denial import Door, http_refusal, remember
@@ -120,6 +120,8 @@ class Gateway:
                 stream.stream_events,
                 login.make_ticket,
                 login.log_in,
+                *token.ROUTES,
+                *sessions.ROUTES,
                 pages.client_file,
                 status.health,
                 status.session,
@@ -213,7 +215,7 @@ class Gateway:
         settings = self.settings
         check_workspace(settings.workspace)
         with only_gateway(self.lock):
-            self.app.state.keyring = Keyring(settings, self._clock)
+            keyring = self.app.state.keyring = Keyring(settings, self._clock, self.registry.end)
             self.bus.owner.start(asyncio.get_running_loop())
             self.publisher.start(asyncio.get_running_loop())
             await self._go_on()
@@ -221,6 +223,7 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
                 try:
+                    keyring.watch()
                     if settings.workspace is not None:
                         sources = _sources(self.publisher, settings.workspace)
                         owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
@@ -228,6 +231,7 @@ class Gateway:
                 finally:
                     for task in owned:
                         task.cancel()
+                    keyring.close()
                     self.begin_drain()
                     await self.registry.emptied(LAST_GRACE_S)
                     await self.backend.stop()

@@ -12,7 +12,8 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from app import cloudevents
-from app.api import events, history, login, metrics, pages, status, stream
+from app.api import events, history, login, metrics, pages, sessions, status, stream, token
+from app.auth.credentials import KEY_HEADER
 from app.catalog import Catalog
 from app.cloudevents import CloudEvent
 from app.errors import ErrorMessage
@@ -22,6 +23,7 @@ from app.schemas import (
     COOKIE,
     COOKIE_HELP,
     EPOCH,
+    KEY_HELP,
     NUMBER,
     TOKEN_HEADER,
     TOKEN_HELP,
@@ -66,7 +68,14 @@ _SECURITY: Schema = {
     },
     "bearer": {"type": "http", "scheme": "bearer", "description": TOKEN_HELP},
     "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": COOKIE_HELP},
+    "browserKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": KEY_HEADER,
+        "description": KEY_HELP,
+    },
 }
+_TOKEN: list[Schema] = [{"sessionToken": []}, {"bearer": []}]
 _LIMIT: Schema = {
     "type": "integer",
     "minimum": 1,
@@ -85,6 +94,11 @@ _LAST_EVENT_ID: Schema = {
     "description": "`epoch:sequence_number`, which `EventSource` sends by itself: resume there.",
 }
 _TEXT: Schema = {"type": "string"}
+_LOGGED_IN = {
+    "Set-Cookie": "`HttpOnly`, for 12 hours.",
+    KEY_HEADER: "The browser key, which the cookie needs beside it.",
+}
+_LOGGED_OUT = {"Set-Cookie": "Takes the cookie away."}
 _ETAG = {"ETag": "For `If-None-Match`."}
 _IF_NONE_MATCH: Schema = {"type": "string", "description": "The `ETag` of what is at hand."}
 
@@ -120,7 +134,7 @@ def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) ->
         "servers": [
             {"url": "http://{address}", "variables": {"address": {"default": ADDRESS}}},
         ],
-        "security": [{name: []} for name in _SECURITY],
+        "security": [*_TOKEN, {"cookie": [], "browserKey": []}],
         "paths": paths,
         "components": {
             "schemas": schemas.by_name | _unions(catalog, schemas),
@@ -142,6 +156,9 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     CloudEvent,
     login.Ticket,
     login.NewTicket,
+    sessions.LoggedInBrowsers,
+    token.Challenge,
+    token.Proof,
     status.HealthStatus,
     status.SessionStatus,
     status.CatalogPage,
@@ -218,10 +235,26 @@ def _routes(schemas: Schemas) -> list[_Route]:
         _Route(login.make_ticket, {201: _json("The ticket.", schemas[login.NewTicket])}),
         _Route(
             login.log_in,
-            {204: _answer("Logged in.", headers={"Set-Cookie": "`HttpOnly`, for 12 hours."})},
+            {204: _answer("Logged in.", headers=_LOGGED_IN)},
             (401, 413, 415),
             body={_JSON: schemas[login.Ticket]},
         ),
+        _Route(sessions.log_out, {204: _answer("Logged out.", headers=_LOGGED_OUT)}),
+        _Route(sessions.list_sessions, {200: _json("Them.", schemas[sessions.LoggedInBrowsers])}),
+        _Route(sessions.end_sessions, {204: _answer("None is logged in.")}),
+        _Route(
+            sessions.end_session,
+            {204: _answer("It is logged out.")},
+            (404,),
+            {"id": {"type": "string", "description": "The session's `id`."}},
+        ),
+        _Route(
+            token.challenge,
+            {200: _json("The proof.", schemas[token.Proof])},
+            (413,),
+            body={_JSON: schemas[token.Challenge]},
+        ),
+        _Route(token.rotate_token, {204: _answer("The file holds the new token.")}),
         _Route(pages.console, pages_, headers=unless),
         _Route(pages.login_page, pages_, headers=unless),
         _Route(pages.static_file, files_, (404,), {"name": _named("console.js")}, headers=unless),
@@ -259,6 +292,8 @@ def _operation(route: _Route) -> Schema:
     }
     if is_open:
         operation["security"] = []
+    elif handler.opt.get("token_only"):
+        operation["security"] = _TOKEN
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
     return operation

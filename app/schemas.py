@@ -20,8 +20,13 @@ TOKEN_HEADER = "X-Session-Token"
 TOKEN_HELP = "The session token, which is in `.sightline/session.token` of the gateway's folder."
 COOKIE = "sightline_3000"
 COOKIE_HELP = (
-    "A browser's log-in, named after the port in `Host`. It counts only where no token is sent; for"
-    " `/ws` and unsafe methods with an allowed `Origin`, else with no foreign `Sec-Fetch-Site`."
+    "A browser's log-in, named after the port in `Host`. It counts only together with the browser key"
+    " and where no token is sent; for `/ws` and unsafe methods with an allowed `Origin`, else with no"
+    " foreign `Sec-Fetch-Site`."
+)
+KEY_HELP = (
+    "The second half of a browser's log-in, worth nothing without the cookie. In place of the header,"
+    " a WebSocket sends the subprotocol `key.K`, a `GET` the query parameter `browser_key`."
 )
 _NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 _NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_SEQUENCE_NUMBER}

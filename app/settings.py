@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Path | None = Path(".")
     nats_url: str | None = None  # None: this process's memory is the log, and there is one gateway
     nats_stream: str = "sightline"
+    nats_domain: str | None = None  # the JetStream domain of the stream; None: the server's own
     nats_replicas: int = 1
     nats_max_age_s: float = 3600  # what the stream retains; clients resume within `replay_window_s`
     nats_max_bytes: int = 1024 * MIB
@@ -201,6 +202,10 @@ def _stream_name(text: str) -> str:
     return text
 
 
+def _domain(text: str) -> str | None:
+    return _stream_name(text) if text else None
+
+
 def _replicas(text: str) -> int:
     number = int(text)
     _check(1 <= number <= 5)
@@ -241,6 +246,7 @@ _PARSERS: dict[str, _Parser] = {
     "workspace": (_optional_folder, "the path of a folder, or nothing to watch none"),
     "nats_url": (_nats_url, "nats://host:4222, several separated by commas, or nothing for none"),
     "nats_stream": (_stream_name, "up to 64 letters, digits, - or _"),
+    "nats_domain": (_domain, "a JetStream domain's name, letters, digits, - or _, or nothing"),
     "nats_replicas": (_replicas, "a whole number from 1 to 5"),
     "nats_max_age_s": _SECONDS,
     "nats_max_bytes": _WHOLE,

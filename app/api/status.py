@@ -7,7 +7,7 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app.auth.guards import AuthenticatedBy
+from app.auth.credentials import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
 from app.channels.backend import BackendStatus, ChannelBackend
 from app.errors import BadRequestError
@@ -59,7 +59,7 @@ async def session(
     journal: NamedDependency[Journal | None],
 ) -> SessionStatus:
     """Tell the caller that its credential is good, and what to expect."""
-    authenticated_by = request.scope["state"]["authenticated_by"]
+    authenticated_by = request.scope["state"]["credential"].kind
     return SessionStatus(
         authenticated_by,
         limits_of(settings),

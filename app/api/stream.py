@@ -127,7 +127,7 @@ class EventStream:
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down; nothing was sent.
         """
-        place = self._registry.reserve(self._client_id)
+        place = self._registry.reserve(self._client_id, scope.get("state", {}).get("credential"))
         log = _log.bind(client_id=self._client_id)
         subscription, replay = self._bus.join(
             self._filter,

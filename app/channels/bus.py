@@ -253,7 +253,7 @@ class EventBus:
             self._routes.clear()
         groups = tuple(group for group in self._groups.values() if group.filter.matches(type_))
         prefix = b'{"type":"%s","timestamp":"' % type_.encode()  # both need no escaping
-        namespace = type_.partition(".")[0]
+        namespace = self._catalog.label_of(type_)
         self._published.setdefault(namespace, 0)
         route = self._routes[type_] = _Route(namespace, prefix, groups)
         return route

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from app.channels import stream
+from app.channels.nats_client import StreamClient
 from app.errors import UnavailableError
 
 PING_INTERVAL_S = 10
@@ -43,13 +44,13 @@ class Lost:
 
 
 @asynccontextmanager
-async def connection(urls: str) -> AsyncIterator[tuple[Client, Lost]]:
+async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tuple[Client, Lost]]:
     """Connect to one of `urls`, separated by commas; closed at once when the block ends.
 
     Raises:
         nats.errors.Error, OSError: it cannot be reached now, or refuses.
     """
-    client, lost = Client(), Lost()
+    client, lost = StreamClient(domain), Lost()
     reason = "NATS does not answer"
 
     async def on_error(error: Exception) -> None:

@@ -67,6 +67,7 @@ const connection = new Connection(
     text: byId("state-text"),
     button: byId("reconnect"),
     announcer: byId("announcer"),
+    logOutButton: byId("log-out"),
   },
   () => stream.reconnect(),
 );
@@ -111,6 +112,7 @@ async function begin() {
   const live = held;
   held = null;
   show(live);
+  byId("feed").setAttribute("aria-busy", "false");
 }
 
 function glance() {

@@ -1,6 +1,7 @@
 /** What happened shortly before the page opened: the gateway retains it for half a minute. */
 
 import { parse } from "./json.js";
+import { keyHeaders } from "./login-key.js";
 
 const PAGE = 1000;
 
@@ -12,7 +13,7 @@ export async function retained({ epoch, sequence_number: upTo }) {
   const events = [];
   for (let after = null; ; ) {
     const query = new URLSearchParams({ limit: PAGE, ...(after !== null && { after, epoch }) });
-    const answer = await fetch(`api/events?${query}`, { cache: "no-store" });
+    const answer = await fetch(`api/events?${query}`, { cache: "no-store", headers: keyHeaders() });
     if (!answer.ok) throw new Error(`GET /api/events answered ${answer.status}`);
     const page = parse(await answer.text());
     if (page.epoch !== epoch) return [];

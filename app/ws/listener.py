@@ -20,7 +20,6 @@ from app.channels.bus import EventBus
 from app.channels.subscription import Subscription
 from app.errors import (
     CLOSE_INTERNAL_ERROR,
-    CLOSE_REPLACED,
     CLOSE_RESTART,
     CLOSE_TOO_BIG,
     CLOSE_TOO_MANY_MESSAGES,
@@ -181,7 +180,7 @@ async def connection_lifespan(
     if position is not None:
         registry.check(client_id)
         await backend.catch_up(position)  # who cannot be served takes over nobody's place
-    place = registry.reserve(client_id)
+    place = registry.reserve(client_id, socket.scope["state"]["credential"])
     log = _log.bind(client_id=client_id)
     transport = _transport(socket)
     subscription = connection = None
@@ -224,8 +223,8 @@ async def connection_lifespan(
             place.on_drain = partial(
                 loop.call_soon_threadsafe, connection.close, CLOSE_RESTART, RESTARTS
             )
-        if not place.held:
-            connection.close(CLOSE_REPLACED, "replaced by a newer connection")
+        if place.closed_with is not None:
+            connection.close(*place.closed_with)
         socket.scope["state"]["connection"] = connection
         log.info(
             "client_connected",

@@ -4,21 +4,31 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from app.errors import CLOSE_REPLACED, UnavailableError
+from app.auth.credentials import Credential
+from app.errors import CLOSE_REPLACED, CLOSE_UNAUTHORIZED, UnauthorizedError, UnavailableError
 
 
 class Place:
     """One of the `max_clients`. Released exactly once, by the connection that holds it."""
 
-    __slots__ = ("client_id", "held", "on_close", "on_drain", "on_message")
+    __slots__ = (
+        *("client_id", "closed_with", "credential", "held", "on_close", "on_drain", "on_message"),
+    )
 
-    def __init__(self, client_id: str) -> None:
+    def __init__(self, client_id: str, credential: Credential | None = None) -> None:
         self.client_id = client_id
+        self.credential = credential
         self.held = True
+        self.closed_with: tuple[int, str] | None = None
         # What the connection does when it must end, and with a control message for its client.
         self.on_close: Callable[[int, str], object] = lambda code, reason: None
         self.on_message: Callable[[bytes], object] = lambda message: None
         self.on_drain: Callable[[], object] = lambda: None  # from signal handlers, maybe twice
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection; one that is still being made reads `closed_with` when it is ready."""
+        self.closed_with = self.closed_with or (code, reason)
+        self.on_close(code, reason)
 
 
 class ConnectionRegistry:
@@ -36,20 +46,25 @@ class ConnectionRegistry:
         """Places in use."""
         return len(self._places)
 
-    def reserve(self, client_id: str) -> Place:
+    def reserve(self, client_id: str, credential: Credential | None = None) -> Place:
         """Take a place, or take over the one of the same client, whose connection is told to close.
 
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down.
+            UnauthorizedError: what let the client in has ended since.
         """
+        if credential is not None and credential.ended:
+            raise UnauthorizedError(
+                "what let you in has ended: log in again, or read the new token"
+            )
         self.check(client_id)
         previous = self._by_client.get(client_id)
         if previous is not None:
             self.release(previous)
-        place = self._by_client[client_id] = Place(client_id)
+        place = self._by_client[client_id] = Place(client_id, credential)
         self._places.add(place)
         if previous is not None:
-            previous.on_close(CLOSE_REPLACED, "replaced by a newer connection")
+            previous.close(CLOSE_REPLACED, "replaced by a newer connection")
         return place
 
     def check(self, client_id: str) -> None:
@@ -79,7 +94,17 @@ class ConnectionRegistry:
     def close_all(self, code: int, reason: str) -> None:
         """Close every connection; new ones may come."""
         for place in tuple(self._places):
-            place.on_close(code, reason)
+            place.close(code, reason)
+
+    def end(self, credential: Credential) -> None:
+        """Close every connection that an ended credential let in."""
+        for place in tuple(self._places):
+            if place.credential is credential:
+                place.close(CLOSE_UNAUTHORIZED, "what let you in has ended: log in again")
+
+    def opened_by(self, credential: Credential) -> int:
+        """How many connections the credential let in."""
+        return sum(place.credential is credential for place in self._places)
 
     def close(self) -> None:
         """Let nobody in any more, and tell those who are in."""

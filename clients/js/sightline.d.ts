@@ -113,7 +113,7 @@ export interface EventStreamEventMap {
   error: CustomEvent<StreamError>;
 }
 
-/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed". */
+/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed", "not_logged_in". */
 export declare class StreamError extends Error {
   readonly code: string;
   constructor(code: string, message: string, options?: { cause?: unknown });
@@ -158,6 +158,15 @@ export declare class EventStream extends EventTarget {
     options?: boolean | EventListenerOptions,
   ): void;
 }
+
+/**
+ * The second half of a log-in at the page's own origin: send it as the `X-Browser-Key` header. Null
+ * without one. `base` is the path that the gateway is mounted at, "/" by default.
+ */
+export declare function browserKey(base?: string): string | null;
+
+/** Log this browser in at the page's own origin, with a ticket; rejects with a `StreamError`. */
+export declare function logIn(ticket: string, base?: string): Promise<void>;
 
 /** Whether `text` is a well-formed pattern. */
 export declare function isPattern(text: unknown): text is Pattern;

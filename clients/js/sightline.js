@@ -334,6 +334,31 @@ function saidBy(cause) {
   }
 }
 
+const keyName = (base) => `sightline.browser_key${base.replace(/\/$/, "")}`;
+
+/**
+ * The second half of a log-in at the page's own origin, which the cookie needs beside it; null without
+ * one. `base` is the path that the gateway is mounted at.
+ */
+export function browserKey(base = "/") {
+  try {
+    return globalThis.localStorage?.getItem(keyName(base)) ?? null;
+  } catch {
+    return null; // a page without storage, such as a sandboxed frame
+  }
+}
+
+/** Log this browser in at the page's own origin with a ticket; cookie and browser key are kept. */
+export async function logIn(ticket, base = "/") {
+  const answer = await fetch(`${base.replace(/\/$/, "")}/api/login`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ticket }),
+  });
+  if (!answer.ok) throw new StreamError("not_logged_in", (await answer.json()).message);
+  localStorage.setItem(keyName(base), answer.headers.get("X-Browser-Key"));
+}
+
 /** The loss of one message that this client cannot read; its number is null if that is unreadable too. */
 function undecodable(number) {
   const range = { from_sequence_number: number, to_sequence_number: number };
@@ -359,6 +384,7 @@ function surroundings() {
     clearTimeout: (timer) => globalThis.clearTimeout(timer),
     requestAnimationFrame: (action) => globalThis.requestAnimationFrame?.(action),
     cancelAnimationFrame: (frame) => globalThis.cancelAnimationFrame?.(frame),
+    browserKey,
     random: Math.random,
     now: () => performance.now(), // milliseconds that never jump
     wallClock: () => Date.now(), // for a Retry-After that is a date, and nothing else
@@ -499,7 +525,9 @@ export class EventStream extends EventTarget {
     for (const [name, value] of Object.entries(this.#protocol.open()))
       address.searchParams.set(name, value);
     try {
-      const protocols = this.#token == null ? [] : [`token.${this.#token}`];
+      const key = this.#browserKey();
+      const protocols =
+        this.#token != null ? [`token.${this.#token}`] : key == null ? [] : [`key.${key}`];
       this.#socket = new this.#io.WebSocket(address.href, ["events.v1", ...protocols]);
     } catch (error) {
       this.#follow({ reconnect: "no", reason: "forbidden", message: error.message });
@@ -510,6 +538,14 @@ export class EventStream extends EventTarget {
     socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
     socket.onerror = () => socket === this.#socket && this.#lost(1006); // node 20 skips the close
     this.#after(CONNECT_TIMEOUT_S, () => this.#lost(1006));
+  }
+
+  /** Only for the page's own origin: nobody else is to see it. */
+  #browserKey() {
+    const address = new URL(this.#url);
+    address.protocol = address.protocol.replace(/^ws/, "http");
+    if (address.origin !== this.#io.location?.origin) return null;
+    return this.#io.browserKey(new URL(".", address).pathname);
   }
 
   #receive(data) {
@@ -544,7 +580,13 @@ export class EventStream extends EventTarget {
     this.#after(CONNECT_TIMEOUT_S, () => asking.abort());
     const address = new URL("api/session", this.#url);
     address.protocol = address.protocol.replace(/^ws/, "http");
-    const headers = this.#token == null ? {} : { "X-Session-Token": this.#token };
+    const key = this.#browserKey();
+    const headers =
+      this.#token != null
+        ? { "X-Session-Token": this.#token }
+        : key == null
+          ? {}
+          : { "X-Browser-Key": key };
     let verdict = UNREACHABLE;
     try {
       const answer = await this.#io.fetch(address.href, {

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from app.events import Event, Position
 from app.filters import EventFilter
-from app.journal.history import Page, Question
+from app.journal.history import Question
 from app.journal.reader import Reader
 from app.journal.record import to_timestamp
 from app.journal.retention import Retention

@@ -275,7 +275,8 @@ async def test_a_page_of_the_application_logs_its_users_in_with_a_ticket_it_make
         made = (await http.get("/ticket", headers={"X-Friend": "yes"})).text
         logged_in = await http.post("/api/login", json={"ticket": made})
         assert logged_in.status_code == 204
-        assert (await http.get("/api/session")).json()["authenticated_by"] == "cookie"
+        key = {"X-Browser-Key": logged_in.headers["X-Browser-Key"]}
+        assert (await http.get("/api/session", headers=key)).json()["authenticated_by"] == "cookie"
 
 
 async def test_a_dependency_of_the_application_goes_before_one_of_the_same_name(

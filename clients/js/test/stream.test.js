@@ -15,6 +15,46 @@ test("a relative url is the page's origin, and cookie login offers the protocol 
   assert.deepEqual(page.socket.protocols, ["events.v1"]);
 });
 
+test("a log-in's browser key goes to the page's own origin alone, and never into the address", () => {
+  const page = new FakePage();
+  page.browserKey = "k3y";
+  page.stream();
+  assert.deepEqual(page.socket.protocols, ["events.v1", "key.k3y"]);
+  assert.ok(!page.socket.address.href.includes("k3y"));
+  page.stream({ token: "s3cret" });
+  assert.deepEqual(page.socket.protocols, ["events.v1", "token.s3cret"]);
+  page.stream({ url: "/prefix/ws" });
+  assert.deepEqual(page.socket.protocols, ["events.v1"]); // the log-in of another gateway
+  page.base = "/prefix/";
+  page.stream({ url: "/prefix/ws" });
+  assert.deepEqual(page.socket.protocols, ["events.v1", "key.k3y"]);
+  page.base = "/";
+  for (const url of ["http://localhost:5174/ws", "wss://localhost:5173/ws", "https://h.example/ws"]) {
+    page.stream({ url });
+    assert.deepEqual(page.socket.protocols, ["events.v1"]);
+  }
+});
+
+test("the question after a refused upgrade carries the browser key as a header", async () => {
+  const page = new FakePage();
+  page.browserKey = "k3y";
+  page.stream();
+  page.socket.onclose({ code: 1006 });
+  assert.deepEqual(page.requests.at(-1).headers, { "X-Browser-Key": "k3y" });
+  assert.ok(!page.requests.at(-1).address.includes("k3y"));
+});
+
+test("a session that the gateway ended is not come back with", () => {
+  const page = new FakePage();
+  const stream = page.stream({ token: "s3cret" });
+  page.connect();
+  page.socket.onclose({ code: 4401 });
+  assert.equal(stream.state.name, "refused");
+  assert.equal(stream.state.reason, "not logged in");
+  assert.match(stream.state.message, /log in again/);
+  assert.equal(page.timers, 0);
+});
+
 test("an absolute url and a token, which is nowhere in the address", () => {
   const page = new FakePage();
   page.stream({ url: "https://events.example.org/live/ws?a=b#c", token: "s3cret" });
