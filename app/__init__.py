@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 def create_app() -> "Litestar":
     """The application with settings from the environment; a bad setting ends it in one line."""
-    from app.errors import SettingsError
-    from app.settings import Settings
+    from .errors import SettingsError
+    from .settings import Settings
 
     try:
         settings = Settings.from_environ(os.environ)
-        from app.main import create_app as build
+        from .main import create_app as build
 
         return build(settings)
     except SettingsError as error:

@@ -16,7 +16,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from app.catalog import event
+from app.catalog.registry import event
 from app.channels.publisher import EventPublisher
 from app.plugin import SightlinePlugin
 from app.settings import Settings

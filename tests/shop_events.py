@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from app.catalog import event
+from app.catalog.registry import event
 
 
 class Item(msgspec.Struct):

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.catalog import Catalog
+from app.catalog.registry import Catalog
 from app.errors import ErrorMessage
 from app.events import Gap
 from app.ws.messages import Connected, ControlMessage, Heartbeat, Notice, Pong, Subscribed

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from app.channels.encoding import encode
 from app.errors import BadRequestError, InvalidDataError, InvalidPatternError
-from app.filters import EventFilter
+from app.channels.filters import EventFilter
 from app.main import create_app
-from app.queries import MAX_SEQUENCE_NUMBER, Query
+from app.ws.queries import MAX_SEQUENCE_NUMBER, Query
 from app.settings import Settings
 from app.ws import messages
 from app.ws.session import Session

@@ -11,8 +11,8 @@ import pytest
 from app import errors
 from app.errors import ErrorMessage, InvalidPatternError
 from app.events import Gap, Position
-from app.filters import MAX_PATTERNS, EventFilter
-from app.queries import Query
+from app.channels.filters import MAX_PATTERNS, EventFilter
+from app.ws.queries import Query
 from app.ws.messages import (
     Connected,
     Heartbeat,

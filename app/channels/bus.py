@@ -12,14 +12,14 @@ from typing import Protocol
 
 import msgspec
 
-from app.catalog import Catalog
-from app.channels.owner import Owner
-from app.channels.queue import EventQueue
-from app.channels.replay import Replay, ReplayStore
-from app.channels.subscription import DirectWriter, QueueBounds, Subscription
-from app.events import Clock, Event, Gap, Position
-from app.filters import EventFilter
-from app.metrics import Counters
+from ..catalog.registry import Catalog
+from ..events import Clock, Event, Gap, Position
+from ..metrics import Counters
+from .filters import EventFilter
+from .owner import Owner
+from .queue import EventQueue
+from .replay import Replay, ReplayStore
+from .subscription import DirectWriter, QueueBounds, Subscription
 
 Contents = tuple[bytes, bytes]  # data and metadata, each an encoded JSON object
 FLUSH_EVENTS = 64  # a turn is flushed early at this many events, or

@@ -8,7 +8,7 @@ from pathlib import Path
 from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-from app.sources.git_command import GitError, git
+from .git_command import GitError, git
 
 GITIGNORE = ".gitignore"
 SILENT_FOLDERS = frozenset({".git", ".sightline"})

@@ -10,9 +10,9 @@ from pathlib import Path
 import structlog
 from watchfiles import Change
 
-from app.sources import Emit
-from app.sources.ignore import GITIGNORE, IgnoreRules, ignore_rules
-from app.sources.watch import FolderWatch, WatchError
+from . import Emit
+from .ignore import GITIGNORE, IgnoreRules, ignore_rules
+from .watch import FolderWatch, WatchError
 
 Signature = tuple[bool, int, int, int]  # is a directory, size, mtime, inode
 Report = tuple[str, dict[str, object]]

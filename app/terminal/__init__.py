@@ -29,7 +29,7 @@ def events() -> None:
 def tail(patterns: tuple[str, ...], as_json: bool, since: int | None) -> None:
     """Show events as they happen: all, or those that match PATTERNS such as 'workflow.*'."""
     with _one_line_errors():
-        from app.terminal import listening
+        from . import listening
 
         listening.tail(patterns, since, as_json)
 
@@ -40,7 +40,7 @@ def tail(patterns: tuple[str, ...], as_json: bool, since: int | None) -> None:
 def record(file: str, patterns: tuple[str, ...]) -> None:
     """Write events to FILE, one a line, until Ctrl-C; `replay` publishes them again."""
     with _one_line_errors():
-        from app.terminal import listening
+        from . import listening
 
         listening.record(file, patterns)
 
@@ -56,7 +56,7 @@ def publish(type: str, fields: tuple[str, ...], data: str | None, metadata: str 
     `TYPE -` reads one object of data a line instead.
     """
     with _one_line_errors():
-        from app.terminal import publishing
+        from . import publishing
 
         publishing.publish(type, fields, data, metadata)
 
@@ -65,7 +65,7 @@ def publish(type: str, fields: tuple[str, ...], data: str | None, metadata: str 
 def types() -> None:
     """List the event types with their fields; [these] may be left out."""
     with _one_line_errors():
-        from app.terminal import lines
+        from . import lines
 
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         click.echo(lines.of_catalog(width))
@@ -80,7 +80,7 @@ def replay(file: str, speed: float | None, rate: float | None) -> None:
     if speed is not None and rate is not None:
         raise click.UsageError("give --speed or --rate, not both")
     with _one_line_errors():
-        from app.terminal import replaying
+        from . import replaying
 
         replaying.replay(file, speed or 1.0, rate)
 
@@ -121,7 +121,7 @@ def _is_told(error: Exception) -> bool:
     """Whether its text is written for the user: the client's errors, ours, and the system's."""
     from sightline_client import SightlineError as ClientError
 
-    from app.errors import SightlineError
+    from ..errors import SightlineError
 
     return isinstance(error, (ClientError, SightlineError, OSError))
 

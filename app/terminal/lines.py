@@ -10,7 +10,7 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 from sightline_client import Event, Gap
 
-from app.catalog import Catalog
+from ..catalog.registry import Catalog
 
 _PLAIN_WORD = re.compile(r"[^\s\"'=\[\]{}]+")
 _COLOURS = (32, 33, 34, 35, 36)  # green to cyan; red is for what went wrong

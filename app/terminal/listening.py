@@ -19,9 +19,9 @@ from sightline_client import Event, Gap
 from sightline_client.address import find
 from sightline_client.sync import Stream, connect
 
-from app.errors import SightlineError
-from app.terminal import deaf_to_ctrl_c, lines, reader_gone
-from app.terminal.own_output import OwnOutput
+from ..errors import SightlineError
+from . import deaf_to_ctrl_c, lines, reader_gone
+from .own_output import OwnOutput
 
 
 class RecordingExistsError(SightlineError):

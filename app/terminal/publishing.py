@@ -14,7 +14,7 @@ from sightline_client import NewEvent, batches
 from sightline_client.errors import InvalidDataError, PublishError
 from sightline_client.sync import Publisher
 
-from app.terminal.recordings import MAX_LINE_BYTES, Recorded, RecordingError, read_data, read_events
+from .recordings import MAX_LINE_BYTES, Recorded, RecordingError, read_data, read_events
 
 STDIN = "standard input"
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from sightline_client import NewEvent
 
-from app.errors import SightlineError
+from ..errors import SightlineError
 
 SHAPE = '{"type":"workflow.started","timestamp":"2026-11-22T21:00:00.123Z","data":{…}}'
 MAX_LINE_BYTES = 4 * 1024 * 1024

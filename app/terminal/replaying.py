@@ -5,8 +5,8 @@ import time
 import click
 from sightline_client.sync import Publisher
 
-from app.terminal.publishing import progress, send
-from app.terminal.recordings import Recorded, read_events, schedule
+from .publishing import progress, send
+from .recordings import Recorded, read_events, schedule
 
 AT_MOST_AT_ONCE = 1000
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.catalog import Catalog
+from app.catalog.registry import Catalog
 from app.channels import owner
 from app.channels import publisher as module
 from app.channels.backend import MemoryBackend
@@ -16,7 +16,7 @@ from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
 from app.errors import UnavailableError, UnknownEventTypeError, WrongLoopError
 from app.events import Event
-from app.filters import EventFilter
+from app.channels.filters import EventFilter
 from app.ws.outlet import DirectOutlet
 from tests.channels.test_subscription import drain
 from tests.support import FakeClock, FakeTransport, brief, make_bus, publish

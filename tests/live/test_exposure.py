@@ -8,7 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import cli, sockets
+from app.cli import run as cli
+
+from app.server import sockets
 from app.settings import Settings
 from tests.live.conftest import TOKEN, receive
 from tests.live.test_faults import running

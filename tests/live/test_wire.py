@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.ws import uvicorn_http
+from app.server import http as uvicorn_http
 from tests.live.attack import (
     CLOSE,
     PING,

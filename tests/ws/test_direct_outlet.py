@@ -6,7 +6,7 @@
 import asyncio
 
 from app.channels.bus import FLUSH_BYTES, FLUSH_EVENTS
-from app.filters import EventFilter
+from app.channels.filters import EventFilter
 from app.ws.outlet import MAX_CONTROL, DirectOutlet
 from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from app.channels.bus import FLUSH_EVENTS
 from app.events import Position
-from app.filters import EventFilter
+from app.channels.filters import EventFilter
 from app.ws.messages import encode
 from app.ws.outlet import DirectOutlet
 from app.ws.session import Session
