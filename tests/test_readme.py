@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from tests.snippets import ROOT, snippets
+from tests.waiting import WATCHDOG_S
 
 FENCES = snippets("README.md", "sh bash console bash json json js python python")
-PATIENCE_S = 20
+PATIENCE_S = WATCHDOG_S
 (
     COMMANDS,
     TERMINAL,
