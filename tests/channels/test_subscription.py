@@ -8,6 +8,7 @@ from app.channels.subscription import Subscription
 from app.events import Event, Gap, Position
 from app.filters import EventFilter
 from tests.support import EPOCH, FakeClock, brief, make_bus, make_event, publish
+from tests.waiting import WATCHDOG_S
 
 SIZE = len(make_event(1).encoded)
 
@@ -197,7 +198,7 @@ async def test_a_consumer_waits_until_something_is_owed() -> None:
 
 @pytest.mark.parametrize(("retained", "limit"), [(1, 0), (5, 5)])
 async def test_a_replay_is_owed_at_once(retained: int, limit: int) -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         await resumed(retained=retained, limit=limit).wait()
 
 
@@ -235,7 +236,7 @@ async def test_iterating_gives_what_is_left_and_ends_when_closed() -> None:
     offer(subscription, "a.x")
     subscription.close()
     subscription.close()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         await consumer
     assert seen == [1]
     assert subscription._bus.subscriptions == 0
@@ -245,7 +246,7 @@ async def test_a_closed_subscription_never_lets_a_consumer_wait() -> None:
     subscription = subscription_to()
     subscription.close()
     assert subscription.take() is None
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         await subscription.wait()
 
 
