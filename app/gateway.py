@@ -248,7 +248,7 @@ def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) ->
         from .channels.nats.backend import JetStreamBackend
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline[nats]'"
+            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline-gateway[nats]'"
         ) from error
 
     def close_all() -> None:
@@ -270,7 +270,7 @@ def _sources(
         from .sources.git import GitSource
         from .sources.workspace import WorkspaceSource
     except ModuleNotFoundError as error:
-        remedy = "pip install 'sightline[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
+        remedy = "pip install 'sightline-gateway[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
         _log.warning("workspace_not_watched", missing=error.name, remedy=remedy)
         return {}
     return {

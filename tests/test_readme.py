@@ -94,7 +94,9 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
 
 
 @contextmanager
-def gateway(folder: Path, app: str = "app:create_app", workspace: str = "") -> Iterator[Gateway]:
+def gateway(
+    folder: Path, app: str = "sightline:create_app", workspace: str = ""
+) -> Iterator[Gateway]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

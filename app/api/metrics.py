@@ -120,7 +120,9 @@ async def metrics(
 ) -> Response[bytes]:
     """Return all counters and gauges."""
     if Collector is object:
-        raise UnavailableError("metrics need prometheus-client: pip install 'sightline[metrics]'")
+        raise UnavailableError(
+            "metrics need prometheus-client: pip install 'sightline-gateway[metrics]'"
+        )
     collectors = CollectorRegistry()
     collectors.register(_Gateway(bus, registry, publisher, backend, journal))
     return Response(generate_latest(collectors), headers={"content-type": CONTENT_TYPE_LATEST})

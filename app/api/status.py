@@ -47,7 +47,7 @@ class CatalogPage(msgspec.Struct):
 @get("/api/health", opt={"open": True})
 async def health() -> HealthStatus:
     """Tell that the gateway is up."""
-    return HealthStatus("healthy", version("sightline"))
+    return HealthStatus("healthy", version("sightline-gateway"))
 
 
 @get("/api/session")

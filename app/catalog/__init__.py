@@ -3,4 +3,4 @@
 from . import types as types
 from .registry import Catalog as Catalog
 from .registry import CatalogEntry as CatalogEntry
-from .registry import event as event
+from .registry import event_type as event_type

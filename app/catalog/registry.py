@@ -35,7 +35,9 @@ _STRUCTS: dict[str, type[msgspec.Struct]] = {}
 _TYPES: dict[type[msgspec.Struct], str] = {}
 
 
-def event(type_: str, *, example: Mapping[str, object]) -> Callable[[_StructType], _StructType]:
+def event_type(
+    type_: str, *, example: Mapping[str, object]
+) -> Callable[[_StructType], _StructType]:
     """Register the decorated struct as the data of `type_`; its docstring is the description."""
 
     def register(struct: _StructType) -> _StructType:

@@ -92,7 +92,7 @@ def to_asyncapi(catalog: Catalog) -> Schema:
         "asyncapi": "3.0.0",
         "info": {
             "title": f"Sightline {SUBPROTOCOL}",
-            "version": version("sightline"),
+            "version": version("sightline-gateway"),
             "description": _DESCRIPTION,
             "license": {"name": "MIT"},
         },

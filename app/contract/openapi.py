@@ -147,7 +147,7 @@ def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) ->
         "openapi": "3.1.0",
         "info": {
             "title": "Sightline",
-            "version": version("sightline"),
+            "version": version("sightline-gateway"),
             "description": _DESCRIPTION,
             "license": {"name": "MIT", "identifier": "MIT"},
         },

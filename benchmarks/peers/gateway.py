@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from app.cli.run import uvicorn_config
+from app.server.serve import uvicorn_config
 from app.main import create_app
 from app.settings import Settings
 from benchmarks.orders import serve_uvicorn

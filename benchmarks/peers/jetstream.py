@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from app.channels.publisher import EventPublisher
-from app.cli.run import uvicorn_config
+from app.server.serve import uvicorn_config
 from app.main import create_app
 from app.settings import Settings
 from benchmarks.events import Fields

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.errors import InvalidPatternError
 from app.channels.filters import MAX_PATTERNS, EventFilter
+from app.errors import InvalidPatternError
 
 
 @pytest.mark.parametrize(

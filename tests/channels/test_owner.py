@@ -13,10 +13,10 @@ from app.channels import owner
 from app.channels import publisher as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import EventBus
+from app.channels.filters import EventFilter
 from app.channels.publisher import EventPublisher
 from app.errors import UnavailableError, UnknownEventTypeError, WrongLoopError
 from app.events import Event
-from app.channels.filters import EventFilter
 from app.ws.outlet import DirectOutlet
 from tests.channels.test_subscription import drain
 from tests.support import FakeClock, FakeTransport, brief, make_bus, publish

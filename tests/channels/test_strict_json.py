@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.channels import encoding
-from app.errors import EventTooLargeError, InvalidDataError
 from app.channels.strict_json import MAX_DEPTH, check_depth, depth, reason
+from app.errors import EventTooLargeError, InvalidDataError
 
 TEXT = st.text(alphabet='[]{}"\\,: a\u00e9\n')
 JSON = st.recursive(

@@ -50,7 +50,7 @@ connect(types=[int])
 
 
 def test_the_generated_classes_are_those_of_the_catalog() -> None:
-    remedy = "python -m app.contract.python_classes > clients/python/sightline_client/events.py"
+    remedy = "python -m app.contract"
     assert (files("sightline_client") / "events.py").read_text() == to_python(), remedy
 
 

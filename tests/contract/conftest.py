@@ -8,10 +8,8 @@ import nats
 import pytest
 
 from app.catalog.registry import Catalog
-from app.channels.nats import domains
-from app.channels.nats import follower
-from app.channels.nats import stream
 from app.channels.backend import ChannelBackend, MemoryBackend
+from app.channels.nats import domains, follower, stream
 from app.channels.nats.backend import JetStreamBackend
 from app.channels.publisher import EventPublisher
 from app.events import Clock

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.ingest.cloudevents import BATCH, ONE, Mapped, is_binary, is_json, parse, parse_binary
 from app.errors import BadRequestError, InvalidDataError
+from app.ingest.cloudevents import BATCH, ONE, Mapped, is_binary, is_json, parse, parse_binary
 
 EVENT = {
     "specversion": "1.0",

@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from app.server import http as uvicorn_http
-
 from app.server import tls as uvicorn_tls
 from app.server.strict import MAX_PIPELINED
 from tests.live.attack import bystander, dial, request, rest

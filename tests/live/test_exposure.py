@@ -8,8 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.cli import run as cli
-
+from app.server import serve as cli
 from app.server import sockets
 from app.settings import Settings
 from tests.live.conftest import TOKEN, receive

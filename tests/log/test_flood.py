@@ -5,12 +5,12 @@ import logging
 import pytest
 import structlog
 
+from app.log import configure
 from app.log import flood as module
 from app.log.flood import FIRST_LINES, MAX_KINDS, WINDOW_S, Flood, tell_left_out
-from app.log import configure
 from app.settings import Settings
-from tests.support import FakeClock
 from tests.log.test_log import read, restored  # noqa: F401 - the fixture
+from tests.support import FakeClock
 from tests.waiting import WATCHDOG_S, ticks
 
 Capture = pytest.CaptureFixture[str]

@@ -6,8 +6,8 @@ import pytest
 
 from app.metrics import Counters
 from app.server import http as module
-from app.server.room import Room, peer_of
 from app.server.http import most_connections
+from app.server.room import Room, peer_of
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ from app.server.websocket import SightlineWebSocketProtocol, fall_back_if_misfit
 
 
 def config() -> uvicorn.Config:
-    made = uvicorn.Config("app:create_app", ws=SightlineWebSocketProtocol, log_config=None)
+    made = uvicorn.Config("sightline:create_app", ws=SightlineWebSocketProtocol, log_config=None)
     made.load()
     return made
 

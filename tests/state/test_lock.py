@@ -17,7 +17,7 @@ from app.state import unusable
 from app.state.lock import LOCK_FILE, FolderLock, only_gateway
 from tests.waiting import WATCHDOG_S
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HOLDER = """
 import os, sys, time
 from pathlib import Path

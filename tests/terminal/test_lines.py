@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from sightline_client import Gap
 from sightline_client.messages import Event, decode
-
-from app.terminal.lines import of_catalog, of_event, of_gap
+from sightline_client.terminal.lines import of_catalog, of_event, of_gap
 
 
 @pytest.fixture(autouse=True)

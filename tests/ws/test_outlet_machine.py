@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from app.channels.bus import FLUSH_EVENTS
-from app.events import Position
 from app.channels.filters import EventFilter
+from app.events import Position
 from app.ws.messages import encode
 from app.ws.outlet import DirectOutlet
 from app.ws.session import Session

@@ -1,35 +1,6 @@
 """The event types: one struct for the `data` of each. Structs, and nothing else."""
 
-from .agents import (
-    AgentMessage as AgentMessage,
-)
-from .agents import (
-    AgentSessionFinished as AgentSessionFinished,
-)
-from .agents import (
-    AgentSessionStarted as AgentSessionStarted,
-)
-from .agents import (
-    AgentToolCalled as AgentToolCalled,
-)
-from .agents import (
-    AgentToolFinished as AgentToolFinished,
-)
-from .agents import (
-    ChatMessageReceived as ChatMessageReceived,
-)
-from .agents import (
-    ChatMessageSent as ChatMessageSent,
-)
-from .agents import (
-    ChatStreamingChunk as ChatStreamingChunk,
-)
-from .agents import (
-    ChatThinkingFinished as ChatThinkingFinished,
-)
-from .agents import (
-    ChatThinkingStarted as ChatThinkingStarted,
-)
+# isort: off  (the order here is the order of the documents)
 from .projects import (
     CeremonyEnded as CeremonyEnded,
 )
@@ -65,6 +36,36 @@ from .projects import (
 )
 from .projects import (
     WorkflowStepCompleted as WorkflowStepCompleted,
+)
+from .agents import (
+    AgentMessage as AgentMessage,
+)
+from .agents import (
+    AgentSessionFinished as AgentSessionFinished,
+)
+from .agents import (
+    AgentSessionStarted as AgentSessionStarted,
+)
+from .agents import (
+    AgentToolCalled as AgentToolCalled,
+)
+from .agents import (
+    AgentToolFinished as AgentToolFinished,
+)
+from .agents import (
+    ChatMessageReceived as ChatMessageReceived,
+)
+from .agents import (
+    ChatMessageSent as ChatMessageSent,
+)
+from .agents import (
+    ChatStreamingChunk as ChatStreamingChunk,
+)
+from .agents import (
+    ChatThinkingFinished as ChatThinkingFinished,
+)
+from .agents import (
+    ChatThinkingStarted as ChatThinkingStarted,
 )
 from .workspace import (
     FileCreated as FileCreated,

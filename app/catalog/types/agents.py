@@ -3,10 +3,10 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ..registry import event
+from ..registry import event_type
 
 
-@event("chat.message_sent", example={"role": "user", "content": "Run the tests."})
+@event_type("chat.message_sent", example={"role": "user", "content": "Run the tests."})
 class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True):
     """A person sent a message to an agent."""
 
@@ -15,7 +15,7 @@ class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True):
     agent_name: str | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "chat.message_received",
     example={"role": "assistant", "content": "All tests pass.", "agent_name": "Ada"},
 )
@@ -27,7 +27,7 @@ class ChatMessageReceived(msgspec.Struct, frozen=True, kw_only=True):
     agent_name: str | UnsetType = UNSET
 
 
-@event("chat.streaming_chunk", example={"chunk": "All tests", "message_id": "msg-7"})
+@event_type("chat.streaming_chunk", example={"chunk": "All tests", "message_id": "msg-7"})
 class ChatStreamingChunk(msgspec.Struct, frozen=True, kw_only=True):
     """A part of an answer that is still being written."""
 
@@ -36,7 +36,7 @@ class ChatStreamingChunk(msgspec.Struct, frozen=True, kw_only=True):
     agent_name: str | UnsetType = UNSET
 
 
-@event("chat.thinking_started", example={"agent_name": "Ada"})
+@event_type("chat.thinking_started", example={"agent_name": "Ada"})
 class ChatThinkingStarted(msgspec.Struct, frozen=True, kw_only=True):
     """An agent began to think about its answer."""
 
@@ -44,7 +44,7 @@ class ChatThinkingStarted(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str | UnsetType = UNSET
 
 
-@event("chat.thinking_finished", example={"agent_name": "Ada", "duration_ms": 830})
+@event_type("chat.thinking_finished", example={"agent_name": "Ada", "duration_ms": 830})
 class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True):
     """An agent finished thinking."""
 
@@ -56,7 +56,7 @@ class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True):
 # --- agent ---
 
 
-@event(
+@event_type(
     "agent.session_started",
     example={"session_id": "s-9", "agent_name": "Ada", "task": "Fix the parser", "model": "small"},
 )
@@ -70,7 +70,7 @@ class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True):
     folder: str | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "agent.tool_called",
     example={
         "session_id": "s-9",
@@ -89,7 +89,7 @@ class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True):
     summary: str | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "agent.tool_finished",
     example={
         "session_id": "s-9",
@@ -114,7 +114,7 @@ class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "agent.message",
     example={"session_id": "s-9", "agent_name": "Ada", "content": "The parser is fixed."},
 )
@@ -127,7 +127,7 @@ class AgentMessage(msgspec.Struct, frozen=True, kw_only=True):
     role: str | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "agent.session_finished",
     example={
         "session_id": "s-9",

@@ -3,10 +3,10 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ..registry import Identifier, event
+from ..registry import Identifier, event_type
 
 
-@event("workflow.started", example={"workflow_id": "wf-42", "workflow_name": "nightly-build"})
+@event_type("workflow.started", example={"workflow_id": "wf-42", "workflow_name": "nightly-build"})
 class WorkflowStarted(msgspec.Struct, frozen=True, kw_only=True):
     """A workflow began to run."""
 
@@ -15,7 +15,7 @@ class WorkflowStarted(msgspec.Struct, frozen=True, kw_only=True):
     project: str | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "workflow.step_completed",
     example={"workflow_id": "wf-42", "step_name": "compile", "step_index": 1, "total_steps": 3},
 )
@@ -29,7 +29,7 @@ class WorkflowStepCompleted(msgspec.Struct, frozen=True, kw_only=True):
     workflow_name: str | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "workflow.finished",
     example={"workflow_id": "wf-42", "status": "success", "duration_ms": 5120},
 )
@@ -41,7 +41,7 @@ class WorkflowFinished(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float
 
 
-@event(
+@event_type(
     "workflow.failed",
     example={"workflow_id": "wf-42", "error": "exit status 2", "step_name": "compile"},
 )
@@ -56,7 +56,7 @@ class WorkflowFailed(msgspec.Struct, frozen=True, kw_only=True):
 # --- chat ---
 
 
-@event("state.epic_created", example={"epic_id": "7", "title": "Live updates"})
+@event_type("state.epic_created", example={"epic_id": "7", "title": "Live updates"})
 class StateEpicCreated(msgspec.Struct, frozen=True, kw_only=True):
     """An epic was created."""
 
@@ -64,7 +64,7 @@ class StateEpicCreated(msgspec.Struct, frozen=True, kw_only=True):
     title: str
 
 
-@event(
+@event_type(
     "state.story_created",
     example={"story_id": "7.1", "title": "Show the event stream", "epic_id": "7"},
 )
@@ -76,7 +76,7 @@ class StateStoryCreated(msgspec.Struct, frozen=True, kw_only=True):
     epic_id: Identifier | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "state.story_transitioned",
     example={"story_id": "7.1", "from_state": "ready", "to_state": "in_progress"},
 )
@@ -93,7 +93,7 @@ class StateStoryTransitioned(msgspec.Struct, frozen=True, kw_only=True):
 # --- git ---
 
 
-@event(
+@event_type(
     "ceremony.started",
     example={"ceremony_id": "c-3", "ceremony_type": "review", "participants": ["Ada", "Linus"]},
 )
@@ -105,7 +105,7 @@ class CeremonyStarted(msgspec.Struct, frozen=True, kw_only=True):
     participants: list[str] | UnsetType = UNSET
 
 
-@event(
+@event_type(
     "ceremony.message",
     example={"ceremony_id": "c-3", "content": "The parser is done.", "agent_name": "Ada"},
 )
@@ -117,7 +117,7 @@ class CeremonyMessage(msgspec.Struct, frozen=True, kw_only=True):
     agent_name: str | UnsetType = UNSET
 
 
-@event("ceremony.ended", example={"ceremony_id": "c-3", "summary": "One story accepted."})
+@event_type("ceremony.ended", example={"ceremony_id": "c-3", "summary": "One story accepted."})
 class CeremonyEnded(msgspec.Struct, frozen=True, kw_only=True):
     """A ceremony ended."""
 
@@ -129,7 +129,7 @@ class CeremonyEnded(msgspec.Struct, frozen=True, kw_only=True):
 # --- kanban ---
 
 
-@event(
+@event_type(
     "kanban.card_moved",
     example={"card_id": "7.1", "from_column": "ready", "to_column": "in_progress"},
 )
@@ -142,7 +142,7 @@ class KanbanCardMoved(msgspec.Struct, frozen=True, kw_only=True):
     position: int | UnsetType = UNSET
 
 
-@event("kanban.card_updated", example={"card_id": "7.1", "title": "Show the live stream"})
+@event_type("kanban.card_updated", example={"card_id": "7.1", "title": "Show the live stream"})
 class KanbanCardUpdated(msgspec.Struct, frozen=True, kw_only=True):
     """The content of a card changed; only the changed fields need to be sent."""
 

@@ -3,10 +3,10 @@
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from ..registry import event
+from ..registry import event_type
 
 
-@event("file.created", example={"path": "src/main.py", "size": 2048, "is_directory": False})
+@event_type("file.created", example={"path": "src/main.py", "size": 2048, "is_directory": False})
 class FileCreated(msgspec.Struct, frozen=True, kw_only=True):
     """A file or a directory was created."""
 
@@ -15,7 +15,7 @@ class FileCreated(msgspec.Struct, frozen=True, kw_only=True):
     is_directory: bool = False
 
 
-@event("file.modified", example={"path": "src/main.py", "size": 2101, "is_directory": False})
+@event_type("file.modified", example={"path": "src/main.py", "size": 2101, "is_directory": False})
 class FileModified(msgspec.Struct, frozen=True, kw_only=True):
     """A file or a directory was modified."""
 
@@ -24,7 +24,7 @@ class FileModified(msgspec.Struct, frozen=True, kw_only=True):
     is_directory: bool = False
 
 
-@event("file.deleted", example={"path": "src/old", "is_directory": True})
+@event_type("file.deleted", example={"path": "src/old", "is_directory": True})
 class FileDeleted(msgspec.Struct, frozen=True, kw_only=True):
     """A file or a directory was deleted."""
 
@@ -36,7 +36,7 @@ class FileDeleted(msgspec.Struct, frozen=True, kw_only=True):
 # --- state ---
 
 
-@event(
+@event_type(
     "git.commit_created",
     example={
         "commit_hash": "9f1c2ab",
@@ -57,7 +57,7 @@ class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True):
 # --- ceremony ---
 
 
-@event("session.mode_changed", example={"mode": "read_only", "previous_mode": "write"})
+@event_type("session.mode_changed", example={"mode": "read_only", "previous_mode": "write"})
 class SessionModeChanged(msgspec.Struct, frozen=True, kw_only=True):
     """A session changed its mode, such as read-only or write."""
 
@@ -67,7 +67,7 @@ class SessionModeChanged(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | UnsetType = UNSET
 
 
-@event("provider.changed", example={"provider": "local", "model": "small"})
+@event_type("provider.changed", example={"provider": "local", "model": "small"})
 class ProviderChanged(msgspec.Struct, frozen=True, kw_only=True):
     """Another model provider is in use from now on."""
 
@@ -76,7 +76,9 @@ class ProviderChanged(msgspec.Struct, frozen=True, kw_only=True):
     previous_provider: str | UnsetType = UNSET
 
 
-@event("system.error", example={"message": "disk full", "code": "ENOSPC", "component": "store"})
+@event_type(
+    "system.error", example={"message": "disk full", "code": "ENOSPC", "component": "store"}
+)
 class SystemErrorReported(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the system reports an error."""
 

@@ -42,7 +42,7 @@ def check_urls(urls: str) -> None:
     web = schemes & {"ws", "wss"}
     if web and find_spec("aiohttp") is None:
         raise SettingsError(
-            f"{PREFIX}NATS_URL: {min(web)}:// needs aiohttp: pip install 'sightline[nats-ws]',"
+            f"{PREFIX}NATS_URL: {min(web)}:// needs aiohttp: pip install 'sightline-gateway[nats-ws]',"
             " or give a nats:// or tls:// address"
         )
     if web and schemes - web:

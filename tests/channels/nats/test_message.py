@@ -5,8 +5,8 @@ import json
 import pytest
 
 from app.channels.nats.message import encode_body, read_message
-from app.events import Clock
 from app.channels.strict_json import MAX_DEPTH
+from app.events import Clock
 from tests.support import make_bus
 
 SUBJECT = "sightline.events.plugin.up"

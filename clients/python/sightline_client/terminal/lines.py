@@ -8,9 +8,9 @@ from functools import partial
 
 import msgspec
 from rich.cells import cell_len, set_cell_size
-from sightline_client import Event, Gap
 
-from ..catalog.registry import Catalog
+from sightline_client import Event, Gap
+from sightline_client.events import DATA_CLASSES
 
 _PLAIN_WORD = re.compile(r"[^\s\"'=\[\]{}]+")
 _COLOURS = (32, 33, 34, 35, 36)  # green to cyan; red is for what went wrong
@@ -49,16 +49,11 @@ def of_gap(gap: Gap, *, colour: bool = False) -> str:
 
 def of_catalog(width: int | None = None) -> str:
     """A line for each event type; in a terminal, `width` columns wide, a paragraph."""
+    entries = [(type_, _names(data), _description(data)) for type_, data in DATA_CLASSES.items()]
     if width is None:
-        return "\n".join(
-            f"{entry.type:<24} {_names(entry.schema):<60} {entry.description}"
-            for entry in Catalog().entries()
-        )
+        return "\n".join(f"{type_:<24} {names:<60} {about}" for type_, names, about in entries)
     fill = partial(textwrap.fill, width=width, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join(
-        f"{entry.type}\n{fill(_names(entry.schema))}\n{fill(entry.description)}"
-        for entry in Catalog().entries()
-    )
+    return "\n".join(f"{type_}\n{fill(names)}\n{fill(about)}" for type_, names, about in entries)
 
 
 def printable(text: str) -> str:
@@ -68,10 +63,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _names(schema: dict[str, object]) -> str:
-    required = msgspec.convert(schema.get("required", []), list[str])
-    names = msgspec.convert(schema["properties"], dict[str, object])
-    return " ".join(name if name in required else f"[{name}]" for name in names)
+def _names(data: type[msgspec.Struct]) -> str:
+    fields = msgspec.structs.fields(data)
+    return " ".join(f.name if f.required else f"[{f.name}]" for f in fields)
+
+
+def _description(data: type[msgspec.Struct]) -> str:
+    return " ".join((data.__doc__ or "").partition(": ")[2].split())
 
 
 def _shown(value: object) -> str:

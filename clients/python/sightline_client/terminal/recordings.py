@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
-from sightline_client import NewEvent
 
-from ..errors import SightlineError
+from sightline_client import NewEvent
+from sightline_client.errors import SightlineError
 
 SHAPE = '{"type":"workflow.started","timestamp":"2026-11-22T21:00:00.123Z","data":{…}}'
 MAX_LINE_BYTES = 4 * 1024 * 1024

@@ -3,6 +3,7 @@
 import time
 
 import click
+
 from sightline_client.sync import Publisher
 
 from .publishing import progress, send

@@ -10,6 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
 from sightline_client import NewEvent, batches
 from sightline_client.errors import InvalidDataError, PublishError
 from sightline_client.sync import Publisher

@@ -15,11 +15,12 @@ from typing import TextIO
 
 import click
 import msgspec
+
 from sightline_client import Event, Gap
 from sightline_client.address import find
+from sightline_client.errors import SightlineError
 from sightline_client.sync import Stream, connect
 
-from ..errors import SightlineError
 from . import deaf_to_ctrl_c, lines, reader_gone
 from .own_output import OwnOutput
 

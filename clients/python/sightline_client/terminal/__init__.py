@@ -96,9 +96,9 @@ def _one_line_errors() -> Iterator[None]:
     except BrokenPipeError:
         reader_gone()
     except ModuleNotFoundError as error:
-        if error.name not in ("sightline_client", "httpx"):
+        if error.name not in ("click", "rich"):
             raise
-        _fail("this needs the Python client: pip install 'sightline[terminal]'")
+        _fail("this needs `pip install 'sightline-client[terminal]'`")
     except Exception as error:
         if isinstance(error, (click.ClickException, click.exceptions.Exit)) or not _is_told(error):
             raise
@@ -119,11 +119,9 @@ def reader_gone() -> NoReturn:
 
 def _is_told(error: Exception) -> bool:
     """Whether its text is written for the user: the client's errors, ours, and the system's."""
-    from sightline_client import SightlineError as ClientError
+    from sightline_client import SightlineError
 
-    from ..errors import SightlineError
-
-    return isinstance(error, (ClientError, SightlineError, OSError))
+    return isinstance(error, (SightlineError, OSError))
 
 
 def _fail(message: str) -> NoReturn:
