@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from .channels.bus import EventBus as EventBus
     from .channels.litestar_backend import SightlineChannelsBackend as SightlineChannelsBackend
     from .channels.publisher import EventPublisher as EventPublisher
-    from .events import Event as Event
-    from .events import Gap as Gap
+    from .events import Event as Event, Gap as Gap
     from .plugin import SightlinePlugin as SightlinePlugin
     from .settings import Settings as Settings
 

@@ -1,6 +1,4 @@
 """The event types that the gateway knows, and the check of what is published."""
 
 from . import types as types
-from .registry import Catalog as Catalog
-from .registry import CatalogEntry as CatalogEntry
-from .registry import event_type as event_type
+from .registry import Catalog as Catalog, CatalogEntry as CatalogEntry, event_type as event_type

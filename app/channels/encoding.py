@@ -7,8 +7,7 @@ from math import isfinite
 import msgspec
 
 from ..errors import EventTooLargeError, InvalidDataError
-from .strict_json import FLATTER, MAX_DEPTH
-from .strict_json import check_depth as check_depth
+from .strict_json import FLATTER, MAX_DEPTH, check_depth as check_depth
 
 Fields = Mapping[str, object]
 _EXACT = frozenset((str, int, bool, type(None)))  # what both encoders write alike

@@ -7,8 +7,7 @@ from ..errors import SubscriptionClosedError
 from ..events import Event, Gap
 from .filters import EventFilter
 from .owner import Owner
-from .queue import EventQueue
-from .queue import QueueBounds as QueueBounds
+from .queue import EventQueue, QueueBounds as QueueBounds
 from .replay import Replay
 
 if TYPE_CHECKING:

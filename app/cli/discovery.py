@@ -7,8 +7,7 @@ gateway, watching that folder. In the checkout, the folder `app` is this very pa
 import os
 from pathlib import Path
 
-from .login import login as login
-from .login import token as token
+from .login import login as login, token as token
 
 PACKAGE = Path(__file__).parents[1]
 _CANONICAL = ("app", "app.py", "application", "application.py")  # where litestar looks by itself

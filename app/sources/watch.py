@@ -11,8 +11,7 @@ from typing import ParamSpec, TypeVar
 # Not the public `watch()`: that generator begins to watch only with its first step, which also
 # waits for a change, and an error ends it. So nobody could tell when looking around is safe, and
 # what happens between an error and the next step would go unseen.
-from watchfiles._rust_notify import RustNotify
-from watchfiles._rust_notify import WatchfilesRustInternalError as WatchError
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError as WatchError
 
 __all__ = ("FolderWatch", "WatchError")
 

@@ -2,6 +2,97 @@
 
 /** The `data` of every event type. Fields beyond those named here pass through unchanged. */
 export interface EventData {
+  /** A person sent a message to an agent. */
+  "chat.message_sent": {
+    role: string;
+    content: string;
+    agent_name?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent answered with a complete message. */
+  "chat.message_received": {
+    role: string;
+    content: string;
+    agent_name?: string;
+    [field: string]: unknown;
+  };
+
+  /** A part of an answer that is still being written. */
+  "chat.streaming_chunk": {
+    chunk: string;
+    message_id?: string;
+    agent_name?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent began to think about its answer. */
+  "chat.thinking_started": {
+    agent_name?: string;
+    message_id?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent finished thinking. */
+  "chat.thinking_finished": {
+    agent_name?: string;
+    message_id?: string;
+    duration_ms?: number;
+    [field: string]: unknown;
+  };
+
+  /** An agent began to work; every later event of this run carries the same `session_id`. */
+  "agent.session_started": {
+    session_id: string;
+    agent_name?: string;
+    task?: string;
+    model?: string;
+    folder?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent called a tool; `summary` is what a person reads, such as the command or the path. */
+  "agent.tool_called": {
+    tool_name: string;
+    session_id?: string;
+    call_id?: string;
+    agent_name?: string;
+    summary?: string;
+    [field: string]: unknown;
+  };
+
+  /** A tool that an agent called is done; `error` says why where `success` is false. */
+  "agent.tool_finished": {
+    tool_name: string;
+    session_id?: string;
+    call_id?: string;
+    agent_name?: string;
+    summary?: string;
+    success?: boolean;
+    error?: string;
+    duration_ms?: number;
+    [field: string]: unknown;
+  };
+
+  /** An agent said something on its way: a thought, a question, a report. */
+  "agent.message": {
+    content: string;
+    session_id?: string;
+    agent_name?: string;
+    role?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent ended its work. */
+  "agent.session_finished": {
+    session_id: string;
+    agent_name?: string;
+    status?: string;
+    summary?: string;
+    duration_ms?: number;
+    [field: string]: unknown;
+  };
+
   /** A workflow began to run. */
   "workflow.started": {
     workflow_id: string;
@@ -100,97 +191,6 @@ export interface EventData {
     title?: string;
     description?: string;
     assignee?: string;
-    [field: string]: unknown;
-  };
-
-  /** A person sent a message to an agent. */
-  "chat.message_sent": {
-    role: string;
-    content: string;
-    agent_name?: string;
-    [field: string]: unknown;
-  };
-
-  /** An agent answered with a complete message. */
-  "chat.message_received": {
-    role: string;
-    content: string;
-    agent_name?: string;
-    [field: string]: unknown;
-  };
-
-  /** A part of an answer that is still being written. */
-  "chat.streaming_chunk": {
-    chunk: string;
-    message_id?: string;
-    agent_name?: string;
-    [field: string]: unknown;
-  };
-
-  /** An agent began to think about its answer. */
-  "chat.thinking_started": {
-    agent_name?: string;
-    message_id?: string;
-    [field: string]: unknown;
-  };
-
-  /** An agent finished thinking. */
-  "chat.thinking_finished": {
-    agent_name?: string;
-    message_id?: string;
-    duration_ms?: number;
-    [field: string]: unknown;
-  };
-
-  /** An agent began to work; every later event of this run carries the same `session_id`. */
-  "agent.session_started": {
-    session_id: string;
-    agent_name?: string;
-    task?: string;
-    model?: string;
-    folder?: string;
-    [field: string]: unknown;
-  };
-
-  /** An agent called a tool; `summary` is what a person reads, such as the command or the path. */
-  "agent.tool_called": {
-    tool_name: string;
-    session_id?: string;
-    call_id?: string;
-    agent_name?: string;
-    summary?: string;
-    [field: string]: unknown;
-  };
-
-  /** A tool that an agent called is done; `error` says why where `success` is false. */
-  "agent.tool_finished": {
-    tool_name: string;
-    session_id?: string;
-    call_id?: string;
-    agent_name?: string;
-    summary?: string;
-    success?: boolean;
-    error?: string;
-    duration_ms?: number;
-    [field: string]: unknown;
-  };
-
-  /** An agent said something on its way: a thought, a question, a report. */
-  "agent.message": {
-    content: string;
-    session_id?: string;
-    agent_name?: string;
-    role?: string;
-    [field: string]: unknown;
-  };
-
-  /** An agent ended its work. */
-  "agent.session_finished": {
-    session_id: string;
-    agent_name?: string;
-    status?: string;
-    summary?: string;
-    duration_ms?: number;
     [field: string]: unknown;
   };
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from app.catalog.registry import Catalog
-from app.channels import owner
-from app.channels import publisher as module
+from app.channels import owner, publisher as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import EventBus
 from app.channels.filters import EventFilter

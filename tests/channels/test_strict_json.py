@@ -4,8 +4,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from app.channels import encoding
 from app.channels.strict_json import MAX_DEPTH, check_depth, depth, reason

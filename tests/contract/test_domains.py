@@ -8,8 +8,7 @@ import nats
 import pytest
 from nats.errors import NoRespondersError
 
-from app.channels.nats import backend as module
-from app.channels.nats import domains
+from app.channels.nats import backend as module, domains
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig
 from tests.nats_server import NatsServer, free_ports

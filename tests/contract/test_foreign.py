@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 from nats.errors import NoRespondersError
 
-from app.channels.nats import backend as module
-from app.channels.nats import client as nats_client
-from app.channels.nats import connection as nats_connection
-from app.channels.nats import remedies
+from app.channels.nats import (
+    backend as module,
+    client as nats_client,
+    connection as nats_connection,
+    remedies,
+)
 from app.channels.nats.stream import ApiError, RefusedError
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig

@@ -12,8 +12,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from app.channels.filters import EventFilter
-from app.channels.nats import backend as module
-from app.channels.nats import follower, stream
+from app.channels.nats import backend as module, follower, stream
 from app.channels.nats.backend import JetStreamBackend
 from app.channels.nats.follower import Follower
 from app.channels.nats.outbox import Outbox

@@ -12,8 +12,7 @@ import pytest
 from litestar.routes import HTTPRoute
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.catalog import registry as module
-from app.catalog import Catalog, event_type
+from app.catalog import Catalog, event_type, registry as module
 from app.contract.asyncapi import to_asyncapi
 from app.contract.openapi import to_openapi
 from app.contract.schemas import to_text

@@ -8,8 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.server import http as uvicorn_http
-from app.server import tls as uvicorn_tls
+from app.server import http as uvicorn_http, tls as uvicorn_tls
 from app.server.strict import MAX_PIPELINED
 from tests.live.attack import bystander, dial, request, rest
 from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive

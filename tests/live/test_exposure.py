@@ -8,8 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.server import serve as cli
-from app.server import sockets
+from app.server import serve as cli, sockets
 from app.settings import Settings
 from tests.live.conftest import TOKEN, receive
 from tests.live.test_faults import running

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.live.test_client import folder as folder
-from tests.live.test_client import name
+from tests.live.test_client import folder as folder, name
 from tests.waiting import WATCHDOG_S, lines_of_file, until
 
 Process = asyncio.subprocess.Process

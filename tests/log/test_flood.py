@@ -5,8 +5,7 @@ import logging
 import pytest
 import structlog
 
-from app.log import configure
-from app.log import flood as module
+from app.log import configure, flood as module
 from app.log.flood import FIRST_LINES, MAX_KINDS, WINDOW_S, Flood, tell_left_out
 from app.settings import Settings
 from tests.log.test_log import read, restored  # noqa: F401 - the fixture

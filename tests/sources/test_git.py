@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app.sources import git as module
-from app.sources import git_command, git_commits
+from app.sources import git as module, git_command, git_commits
 from app.sources.git import GitSource
 from tests.sources.repositories import commit, create, following, git, watching
 from tests.waiting import until

@@ -1,7 +1,6 @@
 import click
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sightline_client import NewEvent
 from sightline_client.terminal.publishing import fields_of
 from sightline_client.terminal.recordings import (

@@ -6,8 +6,7 @@ filter let through is read in order and once, or is named by a gap where it is m
 """
 
 import msgspec
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from app.channels.bus import FLUSH_EVENTS

@@ -6,6 +6,100 @@ Written by `python -m app.contract` from the gateway's catalog; do not edit by h
 import msgspec
 
 
+class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.message_sent`: A person sent a message to an agent."""
+
+    role: str
+    content: str
+    agent_name: str | None = None
+
+
+class ChatMessageReceived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.message_received`: An agent answered with a complete message."""
+
+    role: str
+    content: str
+    agent_name: str | None = None
+
+
+class ChatStreamingChunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.streaming_chunk`: A part of an answer that is still being written."""
+
+    chunk: str
+    message_id: str | None = None
+    agent_name: str | None = None
+
+
+class ChatThinkingStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.thinking_started`: An agent began to think about its answer."""
+
+    agent_name: str | None = None
+    message_id: str | None = None
+
+
+class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`chat.thinking_finished`: An agent finished thinking."""
+
+    agent_name: str | None = None
+    message_id: str | None = None
+    duration_ms: float | None = None
+
+
+class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.session_started`: An agent began to work; every later event of this run carries the
+    same `session_id`."""
+
+    session_id: str
+    agent_name: str | None = None
+    task: str | None = None
+    model: str | None = None
+    folder: str | None = None
+
+
+class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.tool_called`: An agent called a tool; `summary` is what a person reads, such as the
+    command or the path."""
+
+    tool_name: str
+    session_id: str | None = None
+    call_id: str | None = None
+    agent_name: str | None = None
+    summary: str | None = None
+
+
+class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.tool_finished`: A tool that an agent called is done; `error` says why where `success`
+    is false."""
+
+    tool_name: str
+    session_id: str | None = None
+    call_id: str | None = None
+    agent_name: str | None = None
+    summary: str | None = None
+    success: bool | None = None
+    error: str | None = None
+    duration_ms: float | None = None
+
+
+class AgentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.message`: An agent said something on its way: a thought, a question, a report."""
+
+    content: str
+    session_id: str | None = None
+    agent_name: str | None = None
+    role: str | None = None
+
+
+class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.session_finished`: An agent ended its work."""
+
+    session_id: str
+    agent_name: str | None = None
+    status: str | None = None
+    summary: str | None = None
+    duration_ms: float | None = None
+
+
 class WorkflowStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`workflow.started`: A workflow began to run."""
 
@@ -108,100 +202,6 @@ class KanbanCardUpdated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     assignee: str | None = None
 
 
-class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`chat.message_sent`: A person sent a message to an agent."""
-
-    role: str
-    content: str
-    agent_name: str | None = None
-
-
-class ChatMessageReceived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`chat.message_received`: An agent answered with a complete message."""
-
-    role: str
-    content: str
-    agent_name: str | None = None
-
-
-class ChatStreamingChunk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`chat.streaming_chunk`: A part of an answer that is still being written."""
-
-    chunk: str
-    message_id: str | None = None
-    agent_name: str | None = None
-
-
-class ChatThinkingStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`chat.thinking_started`: An agent began to think about its answer."""
-
-    agent_name: str | None = None
-    message_id: str | None = None
-
-
-class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`chat.thinking_finished`: An agent finished thinking."""
-
-    agent_name: str | None = None
-    message_id: str | None = None
-    duration_ms: float | None = None
-
-
-class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.session_started`: An agent began to work; every later event of this run carries the
-    same `session_id`."""
-
-    session_id: str
-    agent_name: str | None = None
-    task: str | None = None
-    model: str | None = None
-    folder: str | None = None
-
-
-class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.tool_called`: An agent called a tool; `summary` is what a person reads, such as the
-    command or the path."""
-
-    tool_name: str
-    session_id: str | None = None
-    call_id: str | None = None
-    agent_name: str | None = None
-    summary: str | None = None
-
-
-class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.tool_finished`: A tool that an agent called is done; `error` says why where `success`
-    is false."""
-
-    tool_name: str
-    session_id: str | None = None
-    call_id: str | None = None
-    agent_name: str | None = None
-    summary: str | None = None
-    success: bool | None = None
-    error: str | None = None
-    duration_ms: float | None = None
-
-
-class AgentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.message`: An agent said something on its way: a thought, a question, a report."""
-
-    content: str
-    session_id: str | None = None
-    agent_name: str | None = None
-    role: str | None = None
-
-
-class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.session_finished`: An agent ended its work."""
-
-    session_id: str
-    agent_name: str | None = None
-    status: str | None = None
-    summary: str | None = None
-    duration_ms: float | None = None
-
-
 class FileCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`file.created`: A file or a directory was created."""
 
@@ -262,7 +262,17 @@ class SystemErrorReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
 
 
 KnownData = (
-    WorkflowStarted
+    ChatMessageSent
+    | ChatMessageReceived
+    | ChatStreamingChunk
+    | ChatThinkingStarted
+    | ChatThinkingFinished
+    | AgentSessionStarted
+    | AgentToolCalled
+    | AgentToolFinished
+    | AgentMessage
+    | AgentSessionFinished
+    | WorkflowStarted
     | WorkflowStepCompleted
     | WorkflowFinished
     | WorkflowFailed
@@ -274,16 +284,6 @@ KnownData = (
     | CeremonyEnded
     | KanbanCardMoved
     | KanbanCardUpdated
-    | ChatMessageSent
-    | ChatMessageReceived
-    | ChatStreamingChunk
-    | ChatThinkingStarted
-    | ChatThinkingFinished
-    | AgentSessionStarted
-    | AgentToolCalled
-    | AgentToolFinished
-    | AgentMessage
-    | AgentSessionFinished
     | FileCreated
     | FileModified
     | FileDeleted
@@ -293,6 +293,16 @@ KnownData = (
     | SystemErrorReported
 )
 DATA_CLASSES: dict[str, type[KnownData]] = {
+    "chat.message_sent": ChatMessageSent,
+    "chat.message_received": ChatMessageReceived,
+    "chat.streaming_chunk": ChatStreamingChunk,
+    "chat.thinking_started": ChatThinkingStarted,
+    "chat.thinking_finished": ChatThinkingFinished,
+    "agent.session_started": AgentSessionStarted,
+    "agent.tool_called": AgentToolCalled,
+    "agent.tool_finished": AgentToolFinished,
+    "agent.message": AgentMessage,
+    "agent.session_finished": AgentSessionFinished,
     "workflow.started": WorkflowStarted,
     "workflow.step_completed": WorkflowStepCompleted,
     "workflow.finished": WorkflowFinished,
@@ -305,16 +315,6 @@ DATA_CLASSES: dict[str, type[KnownData]] = {
     "ceremony.ended": CeremonyEnded,
     "kanban.card_moved": KanbanCardMoved,
     "kanban.card_updated": KanbanCardUpdated,
-    "chat.message_sent": ChatMessageSent,
-    "chat.message_received": ChatMessageReceived,
-    "chat.streaming_chunk": ChatStreamingChunk,
-    "chat.thinking_started": ChatThinkingStarted,
-    "chat.thinking_finished": ChatThinkingFinished,
-    "agent.session_started": AgentSessionStarted,
-    "agent.tool_called": AgentToolCalled,
-    "agent.tool_finished": AgentToolFinished,
-    "agent.message": AgentMessage,
-    "agent.session_finished": AgentSessionFinished,
     "file.created": FileCreated,
     "file.modified": FileModified,
     "file.deleted": FileDeleted,

@@ -1,7 +1,6 @@
 """What a follower makes of two numbers: next, seen already, lost on the way, or gone from the stream."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from app.channels.nats.follower import Order
 
