@@ -81,7 +81,8 @@ def test_json_is_json_and_messages_are_those_of_the_protocol(page: str) -> None:
 @pytest.mark.parametrize("goal", ["run", "test"])
 def test_an_old_python_is_told_with_the_command_that_was_meant(tmp_path: Path, goal: str) -> None:
     (tmp_path / "clients/python").mkdir(parents=True)
-    for name in ("requirements.lock", "pyproject.toml", "clients/python/pyproject.toml"):
+    locks = ("requirements.lock", "requirements-dev.lock")
+    for name in (*locks, "pyproject.toml", "clients/python/pyproject.toml"):
         (tmp_path / name).touch()
     command = ["make", "-f", str(ROOT / "Makefile"), goal, "PYTHON=false"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
