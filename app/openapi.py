@@ -12,19 +12,19 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from app import cloudevents
-from app.api import events, login, metrics, pages, sessions, status, stream, token
+from app.api import events, history, login, metrics, pages, sessions, status, stream, token
 from app.auth.credentials import KEY_HEADER
 from app.catalog import Catalog
 from app.cloudevents import CloudEvent
 from app.errors import ErrorMessage
 from app.generated import print_generated
+from app.queries import NAME
 from app.schemas import (
     ADDRESS,
     COOKIE,
     COOKIE_HELP,
     EPOCH,
     KEY_HELP,
-    NUMBER,
     TOKEN_HEADER,
     TOKEN_HELP,
     TYPES,
@@ -79,9 +79,31 @@ _TOKEN: list[Schema] = [{"sessionToken": []}, {"bearer": []}]
 _LIMIT: Schema = {
     "type": "integer",
     "minimum": 1,
-    "maximum": events.MAX_LIMIT,
-    "default": events.DEFAULT_LIMIT,
+    "maximum": history.MAX_LIMIT,
+    "default": history.DEFAULT_LIMIT,
     "description": "How many events at most.",
+}
+_POSITION: Schema = {
+    "type": "string",
+    "pattern": f"^(?:{NAME.pattern}:)?[0-9]{{1,16}}$",
+    "description": "Exclusive: a position, `epoch:number`, or a number with `epoch` beside it.",
+}
+_TIME: Schema = {
+    "type": "string",
+    "description": "ISO 8601, Unix milliseconds, or an age such as `2h`. Needs a journal.",
+}
+_HISTORY: dict[str, Schema] = {
+    "types": TYPES,
+    "after": _POSITION,
+    "before": _POSITION,
+    "epoch": EPOCH,
+    "order": {"type": "string", "enum": ["asc", "desc"], "description": "Always by position."},
+    "since": _TIME,
+    "until": _TIME,
+    "agent": {"type": "string", "description": "Only events with this `metadata.agent`."},
+    "session_id": {"type": "string", "description": "Only events of this session of an agent."},
+    "q": {"type": "string", "description": "Words, and phrases in quotes, that all occur."},
+    "limit": _LIMIT,
 }
 _KEY: Schema = {
     "type": "string",
@@ -152,7 +174,7 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ErrorMessage,
     events.NewEvent,
     events.Published,
-    events.History,
+    history.History,
     CloudEvent,
     login.Ticket,
     login.NewTicket,
@@ -216,9 +238,9 @@ def _routes(schemas: Schemas) -> list[_Route]:
             },
         ),
         _Route(
-            events.read_events,
-            {200: _json("A page of them.", schemas[events.History])},
-            query={"types": TYPES, "after": NUMBER, "epoch": EPOCH, "limit": _LIMIT},
+            history.read_events,
+            {200: _json("A page of them.", schemas[history.History])},
+            query=_HISTORY,
         ),
         _Route(
             stream.stream_events,

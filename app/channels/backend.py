@@ -19,6 +19,7 @@ class BackendStatus(msgspec.Struct, frozen=True):
     in_flight: int = 0  # publishes that the log has not answered, or that have not come back
     outages: int = 0  # times that the log went away
     unknown: int = 0  # publishes that ended without an answer
+    durable: bool = False  # whether the log survives this process
 
 
 @runtime_checkable

@@ -91,6 +91,7 @@ class JetStreamBackend:
             in_flight=self._outbox.in_flight,
             outages=self._outages,
             unknown=self._outbox.unknown,
+            durable=True,
         )
 
     async def start(self) -> None:

@@ -26,9 +26,10 @@ from app.errors import (
 )
 from app.events import Position
 from app.filters import EventFilter
+from app.journal.journal import Journal
 from app.queries import Query
 from app.settings import Settings
-from app.ws.messages import Connected, Limits, Notice, Pong, encode
+from app.ws.messages import Connected, HistoryStart, Limits, Notice, Pong, encode
 from app.ws.outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
 from app.ws.registry import ConnectionRegistry
 from app.ws.session import Session, TooManyMessagesError
@@ -64,6 +65,12 @@ def limits_of(settings: Settings) -> Limits:
         max_message_bytes=settings.max_message_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
+
+
+def history_start(journal: Journal | None) -> HistoryStart | None:
+    """Where the history begins, for `connected` and `/api/session`."""
+    start = None if journal is None else journal.start
+    return None if start is None else HistoryStart(*start)
 
 
 class Connection:
@@ -165,6 +172,7 @@ async def connection_lifespan(
     backend: NamedDependency[ChannelBackend],
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
+    journal: NamedDependency[Journal | None],
 ) -> AsyncIterator[None]:
     """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
     event_filter, client_id, position = asked(socket.scope)
@@ -199,6 +207,7 @@ async def connection_lifespan(
             resumed=replay.resumed,
             replayed=len(replay.events),
             limits=limits_of(settings),
+            history=history_start(journal),
         )
         outlet.answer(encode(connected))
         if not backend.status.connected:

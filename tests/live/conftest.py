@@ -22,6 +22,7 @@ from app.channels.publisher import EventPublisher
 from app.cli import uvicorn_config
 from app.events import Clock
 from app.main import create_app
+from app.plugin import plugin_of
 from app.settings import Settings
 from app.sockets import BACKLOG, bind
 from app.ws.registry import ConnectionRegistry
@@ -91,6 +92,7 @@ class Gateway:
         self.bus: EventBus = self.app.dependencies["bus"].dependency()
         self.publisher: EventPublisher = self.app.dependencies["publisher"].dependency()
         self.registry: ConnectionRegistry = self.app.dependencies["registry"].dependency()
+        self.journal = plugin_of(self.app).gateway.journal
         (self.socket,) = bind("127.0.0.1", 0)  # asyncio leaves Nagle on for create_server's
         self.port: int = self.socket.getsockname()[1]
         files = {} if tls is None else {"certificate": f"{tls}/cert.pem", "key": f"{tls}/key.pem"}
