@@ -117,18 +117,19 @@ def test_a_writer_that_publishes_while_it_is_written_to_is_told_the_position_bef
 
 
 def test_what_is_published_and_delivered_is_counted_each_way() -> None:
+    commit = "git.commit_created"
     wire = Wire()
-    wire.join("a.*")
-    behind = wire.bus.subscribe("a.*")
-    publish(wire.bus, "a.x", "b.x", "a.y")
-    assert wire.bus.counters.published == {"a": 2, "b": 1}
+    wire.join("git.*")
+    behind = wire.bus.subscribe("git.*")
+    publish(wire.bus, commit, "chat.message_sent", commit)
+    assert wire.bus.counters.published == {"git": 2, "chat": 1}
     assert wire.bus.counters.delivered == 0
     wire.bus._end_turn()
     assert wire.bus.counters.delivered == 3 + 2
     behind.take()
     assert wire.bus.counters.delivered == 3 + 2 + 1
-    publish(wire.bus, "a.x")
-    assert wire.bus.counters.published == {"a": 3, "b": 1}
+    publish(wire.bus, commit)
+    assert wire.bus.counters.published == {"git": 3, "chat": 1}
 
 
 def test_a_turn_is_observed_from_its_first_event_to_its_write() -> None:
