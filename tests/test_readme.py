@@ -71,7 +71,7 @@ class Gateway:
 
 @contextmanager
 def running(command: list[str], folder: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that is ended, and killed should it not answer within PATIENCE_S."""
+    """A process that is ended, and killed if the test hangs."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -81,7 +81,7 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
         text=True,
         start_new_session=True,
     )
-    watchdog = threading.Timer(PATIENCE_S, process.kill)
+    watchdog = threading.Timer(4 * PATIENCE_S, process.kill)
     watchdog.start()
     try:
         yield process

@@ -82,6 +82,7 @@ def test_the_wheels_carry_licence_and_types(wheels: tuple[Path, Path]) -> None:
     assert "sightline_client/py.typed" in zipfile.ZipFile(wheels[1]).namelist()
 
 
+@pytest.mark.slow
 def test_each_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
     wheels: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def mypy(project: Path, program: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_users_program_is_type_checked(project: Path) -> None:
     said = mypy(project, USER)
     assert "error" not in said
