@@ -9,7 +9,9 @@ import asyncio
 import os
 import resource
 import socket
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -21,6 +23,7 @@ from .backlog import Backlog
 from .cycle import GatewayCycle, last_answer
 from .request_bytes import CountingHTTPProtocol
 from .room import Room, peer_of
+from .turnstile import Turnstile
 
 HEAD_TIMEOUT_S = 8.0  # for a whole head, however lively its bytes drip
 BODY_TIMEOUT_S = 8.0  # and the time that its bytes so far take at
@@ -49,13 +52,15 @@ def most_connections(max_clients: int) -> int:
 
 def http_protocol(most: int, counters: Counters) -> type["SightlineHTTPProtocol"]:
     """The protocol class of a server that holds at most so many connections."""
-    return type("HTTPProtocol", (SightlineHTTPProtocol,), {"room": Room(most, counters)})
+    shared = {"room": Room(most, counters), "turnstile": Turnstile()}
+    return type("HTTPProtocol", (SightlineHTTPProtocol,), shared)
 
 
 class SightlineHTTPProtocol(CountingHTTPProtocol):
     """Heads, bodies and responses in bounded time and bytes; who waits without a credential goes first."""
 
     room: Room
+    turnstile: Turnstile
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,16 +82,26 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self.room.keep_within(len(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        _cancel(self._deadline)
-        _cancel(self._unread)
-        self.room.leave(self)
+        self._forget()
         self._leave()
         super().connection_lost(exc)
+        self.pipeline.clear()  # what refers to itself waits for the collector, and a flood does not
+        self.cycle = self._running = None  # type: ignore[assignment]
 
-    def handle_websocket_upgrade(self) -> None:
+    def _forget(self) -> None:
         _cancel(self._deadline)
         _cancel(self._unread)
         self.room.leave(self)
+        self.turnstile.leave(self)
+
+    def handle_websocket_upgrade(self) -> None:
+        self.upgrading = True
+        self.transport.pause_reading()
+        self._admit(self._upgrade)
+
+    def _upgrade(self) -> None:
+        self._forget()
+        self.transport.resume_reading()
         super().handle_websocket_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -95,7 +110,14 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self._known, self._running = self.known, cycle
         if self._unread is None:
             self._watch_reader()
-        super()._start_asgi_task(cycle, app)
+        self._admit(partial(super()._start_asgi_task, cycle, app))
+
+    def _admit(self, start: Callable[[], None]) -> None:
+        """Begin what the client asks for: at once where it has shown a credential before."""
+        if self.known:
+            start()
+        else:
+            self.turnstile.admit(self, start)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or cannot be taken, in the shape of all refusals."""
@@ -122,6 +144,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         """Whether the gateway waits for this client: to send a request or its rest, or to read."""
         return (
             self.refused
+            or self in self.turnstile
             or self._running is None
             or self._running.response_complete
             or self._running.more_body
@@ -132,13 +155,14 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
     def known(self) -> bool:
         """Whether it has shown a good credential: the guard writes so into the scope."""
         if self._running is not None:
-            self._known = self._known or "authenticated_by" in self._running.scope["state"]
+            self._known = self._known or "credential" in self._running.scope["state"]
         return self._known
 
     def make_room(self) -> None:
         """Say why, as far as that can be said at once, and end."""
         if not self.refused:
             self.refuse(503, "unavailable", "too many connections: try again in a moment")
+        self.room.leave(self)
         self.transport.abort()
 
     def begin(self, part: Literal["head", "body"] | None) -> None:
@@ -196,6 +220,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         busy = busy and not (self.part == "head" and self._idle)
         self.refused = True
         _cancel(self._deadline)
+        self.turnstile.leave(self)
         self._leave()
         if self.transport.is_closing():
             return

@@ -21,6 +21,7 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
     part: Literal["head", "body"] | None = None
     received = 0  # bytes of this part
     refused = False  # whatever still comes is not looked at
+    upgrading = False  # and here it must not come yet
     _body_bytes = 0  # those among them that are the body itself
     _unwanted = 0  # and of these, those that came when the answer was out
     _held = b""  # what came behind a request that waits for its turn
@@ -40,7 +41,7 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, piece by piece, as long as it may be parsed."""
-        if self.refused:
+        if self.refused or self.upgrading:
             return
         if self.pipeline or self._held:
             self._held += data
@@ -49,7 +50,9 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
             return
         if self.part is None:
             self.begin("head")
-        while data and not self.refused and self.transport.get_protocol() is self:
+        while (
+            data and not (self.refused or self.upgrading) and self.transport.get_protocol() is self
+        ):
             if self.pipeline:  # the rest is parsed when its turn comes
                 self._held = data
                 return

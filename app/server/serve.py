@@ -33,8 +33,8 @@ from .tls import GatewayConfig
 from .websocket import SightlineWebSocketProtocol, fall_back_if_misfit
 
 DEFAULT_PORT = 3000
-# Handshakes taken in one turn of the loop: a storm of them must not hold up the clients.
-ACCEPTS_PER_TURN = 16
+# Connections taken in one turn of the loop: a storm of them must not hold up the clients.
+ACCEPTS_PER_TURN = 4
 LONGEST_END_S = 10.0  # a further Ctrl-C then waits for nothing
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 FEW_WAITING = 64  # connections beside the clients' that any use of the gateway needs

@@ -14,7 +14,7 @@ from websockets.server import ServerProtocol
 from ..ws.listener import HANDSHAKE_FAULT, HandshakeFault
 
 MAX_HEADER_LINES = 128  # the websockets library takes no more either
-MAX_PIPELINED = 16  # requests that wait for the answer to one in front of them
+MAX_PIPELINED = 8  # requests that wait for the answer to one in front of them
 _SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # the library's debug lines show secrets
 
 
