@@ -137,7 +137,6 @@ class EventBus:
                     else Gap(subscription.position + 1, head, None, "expired")
                 )
         self._store.begin(epoch, head)
-        self._flushed = head
 
     def find(self, number: int) -> Event | None:
         """The event with this number, if it is retained here."""
