@@ -150,7 +150,6 @@ class EventBus:
                     else Gap(subscription.position + 1, head, None, "expired")
                 )
         self._store.begin(epoch, head)
-        self._flushed = head
         if self._follower is not None:
             self._follower.begin(epoch, head)
 
@@ -158,7 +157,6 @@ class EventBus:
         """Go on after number `head` of `epoch`, with these events retained. Before anybody joins."""
         self.owner.require_here()
         self._store.restore(epoch, head, events, self.clock.monotonic())
-        self._flushed = head
 
     def follow(self, follower: Follower) -> None:
         """Hand every later event and epoch to `follower`, from the current head on."""

@@ -347,6 +347,13 @@ def test_a_gateway_may_be_made_in_one_process_and_started_in_its_fork() -> None:
     assert in_forked_child(lambda: asyncio.run(serve())) == "1"
 
 
+def test_a_fork_of_a_gateway_that_has_not_started_is_refused_with_the_reason() -> None:
+    bus = make_bus(FakeClock())
+    said = in_forked_child(bus.subscribe)
+    assert said.startswith("WrongLoopError: process "), said
+    assert f"was forked from {os.getpid()}" in said
+
+
 def test_before_the_start_only_the_thread_that_made_it_publishes() -> None:
     bus = make_bus(FakeClock())
     publisher = EventPublisher(MemoryBackend(bus), Catalog(["plugin"]), bus.clock, 1000)
