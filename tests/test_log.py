@@ -113,18 +113,14 @@ def test_on_a_terminal_the_log_is_pretty_and_elsewhere_it_is_json(
         assert ("\x1b[" in line) is terminal
 
 
-def test_an_applications_own_access_log_shows_no_browser_key(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_an_applications_own_access_log_shows_no_browser_key() -> None:
     join()
+    path = "/api/events/stream?types=*&browser_key=s3cret&other=1"
     for name in ("uvicorn.access", "uvicorn.error"):
-        path = "/api/events/stream?types=*&browser_key=s3cret&other=1"
-        with caplog.at_level("INFO", name):
-            logging.getLogger(name).info('%s - "%s %s" %d', "127.0.0.1:1", "GET", path, 200)
-    assert len(caplog.messages) == 2
-    for line in caplog.messages:
-        assert "types=*&browser_key=[…]&other=1" in line
-        assert "s3cret" not in line
+        arguments = ("127.0.0.1:1", "GET", path, 200)
+        record = logging.LogRecord(name, logging.INFO, "", 1, '%s - "%s %s" %d', arguments, None)
+        assert logging.getLogger(name).filter(record)
+        assert "stream?types=*&browser_key=[…]&other=1" in record.getMessage()
 
 
 def test_a_log_without_colour_is_as_pretty(

@@ -29,7 +29,7 @@ OPERATIONS = {
 }
 
 
-def test_the_document_is_up_to_date() -> None:
+def test_the_openapi_document_is_up_to_date() -> None:
     page = Path(__file__).parent.parent / "docs" / "openapi.json"
     remedy = "run: python -m app.openapi > docs/openapi.json"
     assert page.read_text() == to_text(to_openapi(Catalog())), remedy

@@ -15,6 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.state import unusable
 from app.workers import LOCK_FILE, FolderLock, only_gateway
+from tests.waiting import WATCHDOG_S
 
 ROOT = Path(__file__).parents[1]
 HOLDER = """
@@ -78,7 +79,7 @@ def test_a_killed_gateway_frees_its_folder_though_a_child_that_it_forked_lives_o
         with pytest.raises(SettingsError, match=f"process {holder.pid}"):
             FolderLock(tmp_path).take()
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(WATCHDOG_S)
         with only_gateway(FolderLock(tmp_path)):
             pass
     finally:

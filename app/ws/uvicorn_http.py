@@ -9,6 +9,7 @@ import asyncio
 import os
 import resource
 import socket
+from contextlib import suppress
 from typing import Literal
 
 import structlog
@@ -217,7 +218,8 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self.refused = True
         _cancel(self._deadline)
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # it was reset, which is seen in another turn of the loop
+                self.transport.write_eof()
         self._deadline = self.loop.call_later(LINGER_S, self.transport.close)
 
     @property

@@ -22,7 +22,7 @@ from app.errors import (
 from app.plugin import SightlinePlugin
 from app.settings import Settings
 from tests.support import FakeClock
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 STARTED = {"workflow_id": "w1", "workflow_name": "nightly"}
 COMMIT = {"commit_hash": "9f1c2ab", "message": "m", "author": "Ada", "files_changed": 1}
@@ -53,7 +53,7 @@ async def running(
 ) -> AsyncIterator[Host]:
     host = Host(folder, channels, **settings)
     before = asyncio.all_tasks()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WATCHDOG_S):
         async with host.app.lifespan():
             yield host
     assert host.sightline.bus.subscriptions == 0

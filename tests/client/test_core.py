@@ -15,6 +15,7 @@ from sightline_client.errors import (
     EndedError,
     ProtocolError,
     ReplacedError,
+    UnauthorizedError,
     UnreachableError,
     closed,
     refusal,
@@ -180,6 +181,7 @@ def test_a_credential_that_is_no_longer_good_is_not_shown_again() -> None:
         Core("c").wait_s(closed(4401, "logged out"), 0, 0)
     with pytest.raises(EndedError, match="4401: connect again"):
         Core("c").wait_s(closed(4401, ""), 0, 0)
+    assert isinstance(closed(4401, ""), UnauthorizedError)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tests.live.conftest import GOOD, Gateway, receive
-from tests.waiting import ticks
+from tests.waiting import WATCHDOG_S, ticks
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 LIMIT_S = 0.1  # what a bystander may wait for an event while somebody attacks
@@ -49,7 +49,7 @@ async def dial(
     return raw
 
 
-async def rest(raw: socket.socket, timeout_s: float = 5) -> bytes:
+async def rest(raw: socket.socket, timeout_s: float = WATCHDOG_S) -> bytes:
     """All that still comes, to the end of the connection."""
     data, loop = b"", asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):

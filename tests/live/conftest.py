@@ -26,7 +26,7 @@ from app.settings import Settings
 from app.sockets import BACKLOG, bind
 from app.ws.registry import ConnectionRegistry
 from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 TOKEN = "live-test-token-0123456789"
 UPGRADE = (
@@ -37,21 +37,21 @@ UPGRADE = (
 )
 
 
-async def receive(client: ClientConnection, timeout_s: float = 5) -> dict[str, Any]:
+async def receive(client: ClientConnection, timeout_s: float = WATCHDOG_S) -> dict[str, Any]:
     """The next message."""
     return json.loads(await asyncio.wait_for(client.recv(), timeout_s))
 
 
 async def receive_type(client: ClientConnection, type_: str) -> dict[str, Any]:
     """The next message of this type; others are passed over."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WATCHDOG_S):
         while True:
             message = json.loads(await client.recv())
             if message["type"] == type_:
                 return message
 
 
-async def close_code(client: ClientConnection, timeout_s: float = 5) -> int | None:
+async def close_code(client: ClientConnection, timeout_s: float = WATCHDOG_S) -> int | None:
     """Read to the end of the connection and return its close code."""
     async with asyncio.timeout(timeout_s):
         with suppress(ConnectionClosed):
@@ -105,7 +105,7 @@ class Gateway:
         assert not self.serving.done()
         self.socket.listen(BACKLOG)  # as the command does
 
-    async def stop(self, timeout_s: float = 8) -> float:
+    async def stop(self, timeout_s: float = WATCHDOG_S) -> float:
         """End as SIGTERM does; return the seconds it took."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -158,7 +158,7 @@ class Gateway:
         lines += [name + b": " + value for name, value in ((b"Host", host), *UPGRADE, *headers)]
         await loop.sock_sendall(raw, b"\r\n".join(lines) + b"\r\n\r\n")
         data = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WATCHDOG_S):
             while b"\r\n\r\n" not in data:
                 data += (chunk := await loop.sock_recv(raw, 1024))
                 assert chunk, data
@@ -173,6 +173,13 @@ class Gateway:
         raw, answer = await self.open_raw(*headers, path=path, host=host)
         raw.close()
         return answer
+
+    async def pump(self, expected: Callable[[], int], most: int = 50) -> None:
+        """Publish without end, at most so many events ahead of the number that a client expects."""
+        while True:
+            await until(lambda: self.bus.head - expected() < most)
+            await self.publish()
+            await asyncio.sleep(0)  # the clients' turn
 
     async def publish(self, count: int = 1, content: str = "x") -> None:
         for _ in range(count):

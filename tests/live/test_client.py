@@ -38,7 +38,7 @@ from sightline_client.events import ChatMessageSent, WorkflowStarted
 
 from app.state import write_private
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import ticks, until
+from tests.waiting import WATCHDOG_S, ticks, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -63,7 +63,7 @@ def url(gateway: Gateway) -> str:
 
 
 async def next_item(stream: Stream) -> Event | Gap:
-    return await asyncio.wait_for(anext(stream), 10)
+    return await asyncio.wait_for(anext(stream), WATCHDOG_S)
 
 
 async def numbers(stream: Stream, count: int) -> AsyncIterator[int]:
@@ -330,7 +330,7 @@ async def test_no_gateway_is_waited_for_or_given_up(folder: Path, start: Start) 
     await asyncio.sleep(0)
     later: Gateway = await start()
     name(folder, later)
-    assert await asyncio.wait_for(entering, 10) == later.bus.epoch
+    assert await asyncio.wait_for(entering, WATCHDOG_S) == later.bus.epoch
 
 
 async def _first_connected() -> str:
@@ -386,7 +386,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
             sync.publish_many([NewEvent("chat.message_sent", CHAT)] * 2)
             heard.extend(next(stream) for _ in range(3))
             loop.call_soon_threadsafe(half_done.set)
-            assert restarted.wait(10)
+            assert restarted.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(2))
             heard.append(stream.position)
         with pytest.raises(UnauthorizedError), sync.connect(token="wrong"):
@@ -401,7 +401,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
     name(folder, second)
     await second.publish()
     restarted.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, WATCHDOG_S)
     assert [item.sequence_number for item in heard[:3]] == [1, 2, 3]
     assert heard[3] == Gap(None, None, None, "epoch_changed")
     assert heard[4].sequence_number == 1

@@ -15,10 +15,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.live.conftest import TOKEN, close_code, receive, receive_type
-from tests.waiting import lines_of_file, until
+from tests.waiting import WATCHDOG_S, lines_of_file, until
 
 ROOT = Path(__file__).parents[2]
-FIRST_REPLY_S = 15
+FIRST_REPLY_S = WATCHDOG_S
 
 
 def free_port() -> int:
@@ -49,7 +49,7 @@ class Run:
     async def says(self, *words: str) -> None:
         await until(lambda: all(word in self.said for word in words), FIRST_REPLY_S)
 
-    async def ended(self, timeout_s: float = FIRST_REPLY_S) -> int | None:
+    async def ended(self, timeout_s: float = WATCHDOG_S) -> int | None:
         """The exit status, once all has been said."""
         async with asyncio.timeout(timeout_s):
             await self._reading
@@ -146,7 +146,7 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
 ) -> None:
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
-        await first.says("running on", "/login#")
+        await first.says("running on", "litestar login")
         async with litestar_run(tmp_path, first.port) as second:  # as who starts it twice does
             assert await second.ended() == 3
         (line,) = second.said.splitlines()

@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 
 from tests.live.conftest import TOKEN, close_code, receive
 from tests.live.test_process import ROOT, Run, free_port
+from tests.waiting import WATCHDOG_S
 
 pytestmark = pytest.mark.attack
 
@@ -83,7 +84,7 @@ async def server(command: str, folder: Path, **environ: str) -> AsyncIterator[Ru
 
 async def answers(run: Run, path: str = "/api/health") -> httpx.Response:
     """The first answer of a server that has just been started."""
-    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(20):
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(WATCHDOG_S):
         while True:
             try:
                 return await http.get(f"http://127.0.0.1:{run.port}{path}")

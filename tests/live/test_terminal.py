@@ -16,11 +16,11 @@ import pytest
 from tests.live.conftest import TOKEN, Gateway, Start
 from tests.live.test_client import folder as folder
 from tests.live.test_client import name
-from tests.waiting import lines_of_file, until
+from tests.waiting import WATCHDOG_S, lines_of_file, until
 
 Process = asyncio.subprocess.Process
 PIPE = asyncio.subprocess.PIPE
-PATIENCE_S = 30
+PATIENCE_S = WATCHDOG_S
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ async def listening(gateway: Gateway, process: Process) -> None:
 
 
 async def ended(process: Process) -> int:
-    return await asyncio.wait_for(process.wait(), 10)
+    return await asyncio.wait_for(process.wait(), WATCHDOG_S)
 
 
 def read_to_the_end(terminal: int) -> bytes:

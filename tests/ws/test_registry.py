@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import UnavailableError
 from app.ws.registry import ConnectionRegistry, Place
+from tests.waiting import WATCHDOG_S
 
 
 def test_places_are_taken_until_none_is_left() -> None:
@@ -105,4 +106,4 @@ async def test_the_end_waits_for_the_last_client_but_not_for_ever() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     registry.release(second)
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, WATCHDOG_S)
