@@ -32,7 +32,7 @@ class GitSource:
         try:
             folder = await git(self._workspace, "rev-parse", "--git-common-dir")
             common = _absolute(self._workspace, folder.removesuffix("\n"))
-            async with FolderWatch(common) as watch:
+            async with FolderWatch(common, QUIET_FOLDERS) as watch:
                 self._known |= await self._tips(all_refs=True)
                 self.ready.set()
                 log.info("commits_watched", path=str(common))
