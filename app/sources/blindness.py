@@ -33,17 +33,20 @@ class Blindness:
         else:
             self.reasons[folder] = why
 
-    def is_due(self) -> bool:
-        """Whether to look at all of them again; to be asked when nothing else is to be looked at."""
+    def settle(self) -> None:
+        """Nothing is left to look at: the pause begins."""
         if not self.reasons:
             self._began = self._again_at = None
             self._pause_s = FIRST_PAUSE_S
-            return False
-        now = self._clock()
-        if self._again_at is None:
+        elif self._again_at is None:
+            now = self._clock()
             took_s = 0.0 if self._began is None else now - self._began
             self._again_at = now + max(self._pause_s, BUSY_SHARE * took_s)
-        if now < self._again_at:
+
+    def is_due(self) -> bool:
+        """Whether the pause is over, and all of them are to be looked at again."""
+        now = self._clock()
+        if self._again_at is None or now < self._again_at:
             return False
         self._began, self._again_at = now, None
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)

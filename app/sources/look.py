@@ -82,7 +82,7 @@ class Looker:
         found = Found()
         self.read()
         self._look_at_top(found)
-        if self.idle and self.blindness.is_due():
+        if self.blindness.is_due():
             for folder in self.blindness.reasons:
                 self._mark(folder, None)
         seen = 0
@@ -91,6 +91,8 @@ class Looker:
             if not folder.gone:
                 seen += 1 + self._look_at(folder, names, found)
                 self._settle(found)
+        if self.idle:
+            self.blindness.settle()
         return found.changes
 
     def _mark(self, folder: Folder, name: str | None) -> None:

@@ -46,7 +46,9 @@ def scan(top: Path) -> Scan:
     asked = "".join(f"{path}\0" for path in found)
     inside = git(top, "rev-parse", "--show-toplevel", check=False)
     lent = () if inside else ("--git-dir", empty_repository(), "--work-tree", os.path.realpath(top))
-    answer = git(top, *lent, "check-ignore", "--no-index", "--stdin", "-z", given=asked, check=False)
+    answer = git(
+        top, *lent, "check-ignore", "--no-index", "--stdin", "-z", given=asked, check=False
+    )
     for path in answer.split("\0")[:-1]:
         del found[path]
     return found
