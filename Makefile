@@ -6,45 +6,81 @@ WORKSPACE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak docs lock
+.PHONY: help install run test test-slow test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak docs lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-install: $(STAMP) ## create .venv and install the locked dependencies (once)
+# Each target installs what it needs on first use, from a lock file of its own.
+RUN := $(VENV)/.run
+DEV := $(VENV)/.dev
+BROWSER := $(VENV)/.browser
+BENCH := $(VENV)/.bench
+DOCS := $(VENV)/.docs
 
-$(STAMP): requirements.lock pyproject.toml clients/python/pyproject.toml
+# $(call packages,lock file,megabytes,seconds)
+define packages
+@echo "installing $$(grep -c == $(1)) packages into $(VENV), about $(2) MB; once, about $(3) s"
+@$(BIN)/python -m pip install --quiet --require-hashes -r $(1)
+endef
+
+install: $(DEV) ## create .venv with all that running and testing needs (once)
+
+$(RUN): requirements.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "error: Sightline needs Python 3.11 or newer; '$(PYTHON)' is older or missing (try: make install PYTHON=python3.11)" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e clients/python -e .
+		{ echo "error: Sightline needs Python 3.11 or newer; '$(PYTHON)' is older or missing (try: make $(or $(MAKECMDGOALS),install) PYTHON=python3.11)" >&2; exit 1; }
+	@echo "creating $(VENV); once, about 5 s"
+	@$(PYTHON) -m venv $(VENV)
+	$(call packages,requirements.lock,100,15)
+	@echo "installing Sightline and its Python client from this folder, about 3 s"
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e clients/python -e .
 	@touch $@
 
-run: install ## start the gateway (PORT=3000, WORKSPACE=<dir> to watch a folder)
+$(DEV): requirements-dev.lock $(RUN)
+	$(call packages,requirements-dev.lock,300,30)
+	@touch $@
+
+$(BROWSER): requirements-browser.lock $(DEV)
+	$(call packages,requirements-browser.lock,170,10)
+	@touch $@
+
+$(BENCH): requirements-bench.lock $(DEV)
+	$(call packages,requirements-bench.lock,100,20)
+	@touch $@
+
+$(DOCS): requirements-docs.lock $(DEV)
+	$(call packages,requirements-docs.lock,100,20)
+	@touch $@
+
+run: $(RUN) ## start the gateway (PORT=3000, WORKSPACE=<dir> to watch a folder)
 	@exec env $(if $(WORKSPACE),SIGHTLINE_WORKSPACE='$(WORKSPACE)') $(BIN)/litestar --app app:create_app run --port $(PORT)
 
 PYTEST := $(BIN)/python -m pytest
-# Many tests hold a time limit on real sockets. With RETRY=1, as in CI, what fails is run once more by
-# itself: a busy machine passes then, a broken promise does not.
-AGAIN = $(if $(RETRY),|| { echo "once more by itself: what failed"; $(PYTEST) --last-failed $(1); })
+# More workers than a small machine has cores, as most tests wait for sockets and processes.
+JOBS ?= 4
+PARALLEL := -n $(JOBS) --dist worksteal
+# These hold every branch of the modules that decide what a client gets: see pyproject.toml.
+CORE := tests/channels tests/contract tests/ws
 
-# The modules that decide what a client gets: no branch of theirs goes untested.
-CORE := app/channels/bus.py,app/channels/subscription.py,app/channels/replay.py,app/ws/registry.py,app/ws/session.py
+test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
+	@set -e; began=$$(date +%s); \
+	echo "the core's tests, with full branch coverage of the core: about 20 s"; \
+	$(PYTEST) $(PARALLEL) --cov --cov-report=term-missing:skip-covered $(CORE); \
+	echo "all other tests: about 80 s"; \
+	$(PYTEST) $(PARALLEL) $(CORE:%=--ignore=%); \
+	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
-test: install ## run the tests, and hold full branch coverage of the core
-	$(PYTEST) --cov --cov-report= $(call AGAIN,--cov --cov-append --cov-report=)
-	$(BIN)/python -m coverage report --include=$(CORE) --fail-under=100 --show-missing
+test-slow: $(DEV) ## run the tests that take more than two seconds each (a minute)
+	$(PYTEST) -m slow $(PARALLEL)
 
-test-cluster: install ## run gateways on NATS as processes, and what goes wrong around them
-	$(PYTEST) tests/cluster $(call AGAIN,tests/cluster)
+test-cluster: $(DEV) ## run gateways on NATS as processes, and what goes wrong around them
+	$(PYTEST) -o faulthandler_timeout=600 tests/cluster
 
 # node 20 has its WebSocket behind a flag, which later ones do not need.
-test-js: install ## run the tests of the browser client and the console, where there is a node
+test-js: $(DEV) ## run the tests of the browser client and the console, where there is a node
 	@command -v node >/dev/null && command -v npm >/dev/null || \
 		{ echo "skipped: the tests of clients/js and the console need node 20 or newer, with npm"; exit 0; }; \
 	cd clients/js && \
@@ -52,51 +88,46 @@ test-js: install ## run the tests of the browser client and the console, where t
 	node $$(node --experimental-websocket -e 0 2>&1 && echo --experimental-websocket) --test test/*.test.js \
 		../../tests/console/*.test.js
 
-test-browser: install ## run the console's tests in a real browser: Debian's chromium
-	$(PYTEST) tests/browser $(call AGAIN,tests/browser)
+test-browser: $(BROWSER) ## run the console's tests in a real browser: Debian's chromium
+	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/browser tests/live/test_login_page.py
 
-screenshots: install ## take the pictures in docs/images anew
+screenshots: $(BROWSER) ## take the pictures in docs/images anew
 	$(BIN)/python -m tests.browser.screenshots docs/images
 
-test-attack: install ## run the long attacks: a thousand resumes, ten thousand connections, every benchmark
-	$(PYTEST) -m attack $(call AGAIN,-m attack)
+test-attack: $(DEV) ## run the long attacks: a thousand resumes, ten thousand connections, every benchmark
+	$(PYTEST) -m attack -o faulthandler_timeout=1200
 
-check: install ## formatting, lint, types, then the tests
+check: $(DEV) ## formatting, lint, types, then the tests
 	$(BIN)/black --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@$(MAKE) --no-print-directory test
 
-format: install ## rewrite the sources with black and ruff's safe fixes
+format: $(DEV) ## rewrite the sources with black and ruff's safe fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/black .
 
-bench: $(VENV)/.bench ## measure the gateway beside its peers (20 minutes)
+bench: $(BENCH) ## measure the gateway beside its peers (20 minutes)
 	$(BIN)/python -m benchmarks
 
-$(VENV)/.bench: requirements-bench.lock $(STAMP)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
-	@touch $@
-
-bench-cluster: install ## measure the gateway on NATS JetStream, with one and two gateways (3 minutes)
+bench-cluster: $(DEV) ## measure the gateway on NATS JetStream, with one and two gateways (3 minutes)
 	$(BIN)/python -m benchmarks.cluster
 	$(BIN)/python -m benchmarks.million
 
 MINUTES ?= 10
 
-soak: install ## mixed load with faults for MINUTES=10, and an exact sum for every client
+soak: $(DEV) ## mixed load with faults for MINUTES=10, and an exact sum for every client
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
-docs: $(VENV)/.docs ## build the documentation as a site: open build/site/index.html
+docs: $(DOCS) ## build the documentation as a site: open build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-
-$(VENV)/.docs: requirements-docs.lock $(STAMP)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-docs.lock
-	@touch $@
 
 LOCK := uv pip compile --no-strip-extras --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 
 lock: ## resolve the dependencies of pyproject.toml again (needs uv)
-	$(LOCK) --extra workspace --extra metrics --extra nats --extra dev pyproject.toml -o requirements.lock
-	$(LOCK) --extra bench -c requirements.lock pyproject.toml -o requirements-bench.lock
-	$(LOCK) --extra docs -c requirements.lock pyproject.toml -o requirements-docs.lock
+	$(LOCK) --extra workspace --extra metrics --extra nats --group build \
+		pyproject.toml clients/python/pyproject.toml -o requirements.lock
+	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --group browser -c requirements.lock -c requirements-dev.lock -o requirements-browser.lock
+	$(LOCK) --group bench -c requirements.lock -c requirements-dev.lock -o requirements-bench.lock
+	$(LOCK) --group docs -c requirements.lock -c requirements-dev.lock -o requirements-docs.lock

@@ -20,4 +20,4 @@ def create_app() -> "Litestar":
         return build(settings)
     except SettingsError as error:
         print(f"sightline: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(3) from None  # supervisors of workers take it as: do not try again

@@ -21,7 +21,6 @@ from app.schemas import (
     Event,
     Schema,
     Schemas,
-    ref,
     to_text,
 )
 from app.ws.messages import (
@@ -44,8 +43,8 @@ _ANSWERS: dict[type[msgspec.Struct], type[msgspec.Struct]] = {
 _CONTROL: tuple[type[msgspec.Struct], ...] = (*_TOLD, *_ANSWERS, Subscribed, Pong, ErrorMessage)
 _SUBPROTOCOL: Schema = {
     "type": "string",
-    "description": f"`{SUBPROTOCOL}, token.T` shows the session token T; the gateway answers"
-    f" `{SUBPROTOCOL}`.",
+    "description": f"`{SUBPROTOCOL}, token.T` shows the session token T,"
+    f" `{SUBPROTOCOL}, key.K` the browser key K beside the cookie; the gateway answers `{SUBPROTOCOL}`.",
 }
 _SECURITY: Schema = {
     "sessionToken": {
@@ -82,7 +81,7 @@ _DESCRIPTION = (
 def to_asyncapi(catalog: Catalog) -> Schema:
     """The document of a gateway with this catalog."""
     schemas = Schemas(catalog, _CONTROL)
-    payloads = {entry.type: ref(entry.type) for entry in catalog.entries()}
+    payloads = {entry.type: schemas.of_type(entry.type) for entry in catalog.entries()}
     if catalog.extra_namespaces:
         payloads["other"] = schemas.other_events()
     events: dict[str, Schema] = {

@@ -336,12 +336,12 @@ class StateStoryTransitioned(msgspec.Struct, frozen=True, kw_only=True):
     },
 )
 class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A commit was created; `files_changed` is the list of paths, or their number."""
+    """A commit was created; `files_changed` is the list of paths, their number, or absent if unknown."""
 
     commit_hash: str
     message: str
     author: str
-    files_changed: list[str] | int
+    files_changed: list[str] | int | UnsetType = UNSET
 
 
 # --- ceremony ---
@@ -480,6 +480,15 @@ class Catalog:
     def extra_namespaces(self) -> frozenset[str]:
         """The namespaces in which any well-formed type is accepted."""
         return self._extra_namespaces
+
+    def label_of(self, type_: str) -> str:
+        """The namespace to count a type under; "other" for types that are not in the catalog.
+
+        Who publishes past the catalog, as NATS lets them, makes no label of their own.
+        """
+        namespace = type_.partition(".")[0]
+        is_known = type_ in self._structs or namespace in self._extra_namespaces
+        return namespace if is_known else "other"
 
     @property
     def structs(self) -> Mapping[str, type[msgspec.Struct]]:

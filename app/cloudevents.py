@@ -1,19 +1,25 @@
-"""CloudEvents 1.0 in structured JSON mode, mapped onto the gateway's own events. Pure."""
+"""CloudEvents 1.0 over HTTP, in structured and binary mode, mapped onto the gateway's own events. Pure."""
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
+from urllib.parse import unquote
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.errors import BadRequestError
+from app.strict_json import BODY_DEPTH, check_depth, reason
 
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 _Text = Annotated[str, Meta(min_length=1)]
-_JSON = Annotated[str, Meta(pattern=r"^[a-z]+/([a-z0-9.-]+\+)?json *(;|$)")]
+_JSON_TYPE = r"^[a-z]+/([a-z0-9.-]+\+)?json *(;|$)"
+_JSON = Annotated[str, Meta(pattern=_JSON_TYPE)]
+_HEADER = "ce-"
+_REQUIRED_HEADERS = {b"ce-specversion", b"ce-id", b"ce-source", b"ce-type"}
 _LEFT_OUT = {"specversion", "datacontenttype", "data"}
 _MEANINGS = {  # of attributes whose place in `metadata` is agreed
     "source": "source",
@@ -52,7 +58,9 @@ def parse(body: bytes, content_type: str) -> list[Mapped]:
 
     Raises:
         BadRequestError: malformed; the message names the attribute, as `$.id` or `$[3].id`.
+        InvalidDataError: nested too deep.
     """
+    check_depth("the body", body, BODY_DEPTH)
     try:
         if content_type == ONE:
             attributes = [msgspec.json.decode(body, type=dict[str, object])]
@@ -62,9 +70,65 @@ def parse(body: bytes, content_type: str) -> list[Mapped]:
             events = msgspec.convert(attributes, list[CloudEvent])
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise BadRequestError(
-            f"{str(error)[:200]}: send CloudEvents 1.0 as JSON whose data is an object"
+            f"{reason(error, body)}: send CloudEvents 1.0 as JSON whose data is an object"
         ) from error
     return [_mapped(event, given) for event, given in zip(events, attributes, strict=True)]
+
+
+def is_binary(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a request that is not in structured mode is a CloudEvent: it has one of its headers."""
+    return not _REQUIRED_HEADERS.isdisjoint(name.lower() for name, _ in headers)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a body of this type can be the data in binary mode; the Python SDK sends none."""
+    return not content_type or re.search(_JSON_TYPE, content_type.lower()) is not None
+
+
+def parse_binary(headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Mapped:
+    """The event whose attributes are in `headers` with the prefix `ce-`, and whose data is `body`.
+
+    Raises:
+        BadRequestError: malformed; the message names the attribute, as `$.id`.
+        InvalidDataError: nested too deep.
+    """
+    check_depth("data", body)
+    try:
+        attributes: dict[str, object] = {**_attributes(headers)}
+        if body:
+            attributes["data"] = msgspec.json.decode(body)
+        event = msgspec.convert(attributes, CloudEvent)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise BadRequestError(
+            f"{reason(error, body)}: send each attribute of CloudEvents 1.0 as a header, id as ce-id,"
+            " and a JSON object as the body"
+        ) from error
+    return _mapped(event, attributes)
+
+
+def _attributes(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        header = raw_name.decode("latin-1").lower()
+        name, value = header.removeprefix(_HEADER), _header_text(raw_value)
+        if name == header or name == "datacontenttype":  # that one is Content-Type
+            continue
+        if not re.fullmatch(r"[a-z0-9]+", name) or name == "data":
+            raise BadRequestError(f"{header!r} is no attribute: send names of a-z and 0-9")
+        if found.setdefault(name, value) != value:
+            raise BadRequestError(f"{header} was given twice with different values: send it once")
+    return found
+
+
+def _header_text(value: bytes) -> str:
+    """As the HTTP binding has it: quotes taken off, then percent-decoded as UTF-8."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:  # what `fetch` and `requests` make of é
+        text = value.decode("latin-1")
+    if len(text) >= 2 and text[0] == text[-1] == '"':
+        text = re.sub(r"\\(.)", r"\1", text[1:-1])
+    return unquote(text)
 
 
 def _mapped(event: CloudEvent, attributes: Mapping[str, object]) -> Mapped:

@@ -11,7 +11,11 @@ SightlineError
 │   └── EventTooLargeError   413
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
-└── UnavailableError         503: no place left, or shutting down
+├── UnavailableError         503: no place left, or shutting down
+│   └── JournalUnavailableError  nothing can be stored
+├── NotStartedError          503: the server never ran the lifespan
+├── WrongLoopError           a call from another thread, event loop or process
+└── SubscriptionClosedError  nothing more comes from this subscription
 ```
 """
 
@@ -19,8 +23,10 @@ from typing import ClassVar
 
 import msgspec
 
+CLOSE_TOO_BIG = 1009
 CLOSE_RESTART = 1012
 CLOSE_INTERNAL_ERROR = 1011
+CLOSE_UNAUTHORIZED = 4401
 CLOSE_REPLACED = 4409
 CLOSE_TOO_MANY_MESSAGES = 4429
 
@@ -84,3 +90,28 @@ class ForbiddenError(SightlineError):
 class UnavailableError(SightlineError):
     code = "unavailable"
     status = 503
+
+
+class WrongLoopError(SightlineError):
+    code = "wrong_loop"
+
+
+class SubscriptionClosedError(SightlineError):
+    code = "subscription_closed"
+
+
+class JournalUnavailableError(UnavailableError):
+    code = "journal_unavailable"
+
+
+class NotStartedError(SightlineError):
+    code = "not_started"
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the gateway was not started: this server, or the application that it is mounted in,"
+            " did not run its ASGI lifespan. Serve it with `litestar run` or another server that"
+            " does (uvicorn, hypercorn, granian), or run `async with app.lifespan():` in the"
+            " lifespan of the outer application (docs/embedding.md)"
+        )

@@ -1,15 +1,24 @@
 """What flows through the gateway: `Event`, `Gap`, and the `Position` of a client in the stream."""
 
+import asyncio
 import builtins
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
 Payload = TypeVar("Payload", bound=msgspec.Struct)
-GapReason = Literal["epoch_changed", "expired", "replay_limit", "slow_consumer"]
+GapReason = Literal["epoch_changed", "expired", "not_stored", "replay_limit", "slow_consumer"]
+
+
+class Timer(Protocol):
+    """A call that is due later."""
+
+    def cancel(self) -> None:
+        """Do not make it; twice is fine."""
 
 
 class Clock:
@@ -17,6 +26,10 @@ class Clock:
 
     monotonic = staticmethod(time.monotonic)  # seconds that never jump
     wall = staticmethod(time.time)  # Unix seconds; may jump, so it orders nothing
+
+    def call_later(self, delay_s: float, action: Callable[[], object]) -> Timer:
+        """Call `action` on the running loop once `monotonic` has moved by `delay_s`."""
+        return asyncio.get_running_loop().call_later(delay_s, action)
 
     def timestamp(self) -> str:
         """The wall clock's time as UTC, ISO 8601, exactly three decimals, ending in Z."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from app.api import events, login, pages, status, stream
+from app.api import events, history, login, pages, sessions, status, stream, token
 from app.api.metrics import metrics as metrics_page
 from app.asyncapi import to_asyncapi
 from app.auth.denial import Door, http_refusal, remember
@@ -26,11 +26,14 @@ from app.channels.subscription import QueueBounds
 from app.errors import CLOSE_RESTART, SettingsError
 from app.events import Clock
 from app.flood import tell_left_out
+from app.journal.journal import Journal, JournalStatus
+from app.journal.writer import Bounds
 from app.metrics import Counters, watch_lag
 from app.openapi import to_openapi
 from app.schemas import to_text
 from app.settings import Settings
-from app.workers import only_worker
+from app.sources import check_workspace
+from app.workers import FolderLock, only_gateway
 from app.ws.listener import events_socket
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
 LONGEST_PAUSE_S = 60.0
+MS_OF_A_DAY = 86_400_000
+LAST_GRACE_S = 1.0  # for clients to hear why they are closed, where the server does not wait for it
 _log = structlog.get_logger("sightline.gateway")
 
 
@@ -77,6 +82,7 @@ class Gateway:
         """`state` is that of the routes' application; `console` and `metrics` leave out paths."""
         self.settings = settings
         self.console = console
+        self._clock = clock
         self.counters = Counters()
         catalog = Catalog(settings.extra_namespaces)
         self.replay_store = ReplayStore(
@@ -95,22 +101,27 @@ class Gateway:
             self.counters,
         )
         self.registry = ConnectionRegistry(settings.max_clients)
+        self.journal = self._journal()
         self.backend = _backend(settings, self.bus, self.registry)
-        self.publisher = EventPublisher(self.backend, catalog, clock, settings.max_event_bytes)
+        self.publisher = EventPublisher(
+            self.backend, catalog, clock, settings.max_event_bytes, self.journal
+        )
         site = [pages.console, pages.login_page, pages.static_file]
         left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
         self.started = False
-        self._clock = clock
+        self.lock = FolderLock(settings.state_dir)
         state.begin_drain = self.begin_drain
         state.counters = self.counters
         self.app = Litestar(
             route_handlers=[
                 events_socket,
                 events.publish_events,
-                events.read_events,
+                history.read_events,
                 stream.stream_events,
                 login.make_ticket,
                 login.log_in,
+                *token.ROUTES,
+                *sessions.ROUTES,
                 pages.client_file,
                 status.health,
                 status.session,
@@ -127,6 +138,7 @@ class Gateway:
                 "backend": _given(self.backend),
                 "replay_store": _given(self.replay_store),
                 "registry": _given(self.registry),
+                "journal": _given(self.journal),
                 "settings": _given(settings),
                 "catalog": _given(catalog),
                 "openapi": _lazily(lambda: to_text(to_openapi(catalog, left_out))),
@@ -143,8 +155,8 @@ class Gateway:
         )
         self.app.asgi_handler = Door(self.app.asgi_handler, settings, self.counters)
         paths = {route.path.partition("{")[0] for route in self.app.routes}
-        self._folders = tuple(path for path in paths if path.endswith("/") and path != "/")
-        self._paths = paths.difference(self._folders)
+        self.folders = tuple(path for path in paths if path.endswith("/") and path != "/")
+        self.paths = paths.difference(self.folders)
 
     @property
     def keyring(self) -> Keyring:
@@ -153,7 +165,38 @@ class Gateway:
 
     def owns(self, path: str) -> bool:
         """Whether a normalised path is the gateway's, whatever the method."""
-        return path in self._paths or path.startswith(self._folders)
+        return path in self.paths or path.startswith(self.folders)
+
+    def _journal(self) -> Journal | None:
+        settings = self.settings
+        if settings.journal_path is None:
+            return None
+        age_ms = int(settings.journal_max_age_days * MS_OF_A_DAY)
+        bounds = Bounds(settings.journal_max_bytes, age_ms)
+        leave_out = frozenset(settings.journal_leave_out)
+        clock = self._clock
+
+        def tell(status: JournalStatus) -> None:
+            notice = Notice.of_journal(clock.timestamp(), status.reason)
+            self.registry.tell_all(encode(notice))
+
+        return Journal(settings.journal_path, bounds, clock, leave_out, tell)
+
+    async def _go_on(self) -> None:
+        """Continue the epoch of a clean stop, and have the journal follow the bus."""
+        if self.journal is None:
+            return
+        settings = self.settings
+        mark = await self.journal.open()
+        if mark is not None and settings.nats_url is None:
+            newest = await self.journal.newest(
+                mark.epoch,
+                settings.replay_max_events,
+                settings.replay_max_bytes,
+                settings.replay_window_s,
+            )
+            self.bus.restore(mark.epoch, mark.head, newest)
+        self.bus.follow(self.journal)
 
     def begin_drain(self) -> None:
         """Refuse what is new and tell the clients, at the first sign of the end; twice is fine."""
@@ -165,18 +208,22 @@ class Gateway:
         """From the token file to the last task's end; once only.
 
         Raises:
-            SettingsError: the state folder cannot be written, or a sibling process serves.
+            SettingsError: the state folder cannot be written or has a gateway already, or the
+                workspace is no folder.
         """
         self.started = True
         settings = self.settings
-        self.app.state.keyring = Keyring(settings, self._clock)
-        self.publisher.start(asyncio.get_running_loop())
-        only_one = only_worker(settings.state_dir) if settings.nats_url is None else nullcontext()
-        with only_one:
+        check_workspace(settings.workspace)
+        with only_gateway(self.lock):
+            keyring = self.app.state.keyring = Keyring(settings, self._clock, self.registry.end)
+            self.bus.owner.start(asyncio.get_running_loop())
+            self.publisher.start(asyncio.get_running_loop())
+            await self._go_on()
             await self.backend.start()
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
                 try:
+                    keyring.watch()
                     if settings.workspace is not None:
                         sources = _sources(self.publisher, settings.workspace)
                         owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
@@ -184,8 +231,12 @@ class Gateway:
                 finally:
                     for task in owned:
                         task.cancel()
+                    keyring.close()
                     self.begin_drain()
+                    await self.registry.emptied(LAST_GRACE_S)
                     await self.backend.stop()
+                    if self.journal is not None:
+                        await self.journal.close()
                     tell_left_out()
 
 

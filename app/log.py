@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import os
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -15,13 +16,16 @@ from app.settings import Settings
 
 REDACTED = "[redacted]"
 SECRET_KEYS = frozenset(
-    {"token", "session-token", "x-session-token", "authorization", "cookie", "set-cookie", "ticket"}
+    {
+        *("token", "session-token", "x-session-token", "authorization", "ticket"),
+        *("cookie", "set-cookie", "browser-key", "x-browser-key"),
+    }
 )
 
 # C0, C1, line separators and the marks that reorder text on a screen.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _REQUEST_QUERY = re.compile(r'("(?:WebSocket|[A-Z]+) [^\s"?]*\?)[^\s"]*')
-_REFUSED_START = re.compile(r"app\.errors\.SettingsError: (.*)")  # all its traceback would say
+_KEY_IN_QUERY = re.compile(r"(browser_key=)[^&\s]*")
 _FALSE_ALARM = "ASGI callable returned without completing handshake."
 _HEADER_LINES = ("< %s: %s", "> %s: %s")  # websockets' debug output of every header, the token too
 
@@ -44,6 +48,8 @@ def configure(settings: Settings) -> None:
 def join() -> None:
     """Log by the host application's own set-up: through the standard library, unless it has structlog."""
     logging.getLogger("uvicorn.error").addFilter(_without_noise)
+    for name in ("uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).addFilter(_without_keys)
     if not structlog.is_configured():
         structlog.configure(
             processors=[
@@ -61,6 +67,16 @@ def join() -> None:
 def _without_noise(record: logging.LogRecord) -> bool:
     """Drops uvicorn's one false error and its header dumps."""
     return record.msg != _FALSE_ALARM and record.msg not in _HEADER_LINES
+
+
+def _without_keys(record: logging.LogRecord) -> bool:
+    """Takes browser keys out of the addresses that an application's own access log shows."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            _KEY_IN_QUERY.sub(r"\1[…]", item) if isinstance(item, str) else item
+            for item in record.args
+        )
+    return True
 
 
 def uvicorn_log_config(settings: Settings) -> dict[str, object]:
@@ -112,8 +128,6 @@ class UvicornFilter(logging.Filter):
         if isinstance(record.args, tuple):
             record.args = tuple(map(_without_query, record.args))
         record.msg = _REQUEST_QUERY.sub(r"\1[…]", record.getMessage())
-        if refused := _REFUSED_START.findall(record.msg):
-            record.msg = f"the gateway did not start: {refused[-1]}"
         record.args = ()
         return True
 
@@ -158,7 +172,8 @@ def _name_uvicorn(
 def _renderer(as_console: bool) -> Processor:
     if as_console:
         return structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+            exception_formatter=structlog.dev.plain_traceback,
         )
     return structlog.processors.JSONRenderer()
 

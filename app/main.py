@@ -6,14 +6,36 @@ connection takes it from there and sends it. `Gateway` wires all of these, and `
 brings it into a Litestar application: here into one that is nothing else.
 """
 
+from typing import cast
+
 from litestar import Litestar
+from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
 from app.events import Clock
-from app.plugin import SightlinePlugin
+from app.front import begin, refuse_not_started
+from app.plugin import SightlinePlugin, plugin_of
 from app.settings import Settings
+
+
+class GatewayApp(Litestar):
+    """The gateway alone, which says so on every path where nobody ran its lifespan."""
+
+    async def __call__(
+        self,
+        scope: Scope | LifeSpanScope,
+        receive: Receive | LifeSpanReceive,
+        send: Send | LifeSpanSend,
+    ) -> None:
+        """Serve the lifespan, a request or an upgrade."""
+        if scope["type"] == "lifespan":
+            await begin(self, cast(LifeSpanReceive, receive), cast(LifeSpanSend, send))
+        elif plugin_of(self).running:
+            await super().__call__(scope, receive, send)
+        else:
+            await refuse_not_started(scope, cast(Receive, receive), cast(Send, send))
 
 
 def create_app(settings: Settings, clock: Clock | None = None) -> Litestar:
     """Build the gateway alone. Pure: files, watchers and tasks begin in the lifespan."""
     plugin = SightlinePlugin(settings, alone=True, clock=clock)
-    return Litestar(plugins=[plugin], openapi_config=None, logging_config=None)
+    return GatewayApp(plugins=[plugin], openapi_config=None, logging_config=None)

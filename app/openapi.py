@@ -12,17 +12,19 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from app import cloudevents
-from app.api import events, login, metrics, pages, status, stream
+from app.api import events, history, login, metrics, pages, sessions, status, stream, token
+from app.auth.credentials import KEY_HEADER
 from app.catalog import Catalog
 from app.cloudevents import CloudEvent
 from app.errors import ErrorMessage
 from app.generated import print_generated
+from app.queries import NAME
 from app.schemas import (
     ADDRESS,
     COOKIE,
     COOKIE_HELP,
     EPOCH,
-    NUMBER,
+    KEY_HELP,
     TOKEN_HEADER,
     TOKEN_HELP,
     TYPES,
@@ -66,13 +68,42 @@ _SECURITY: Schema = {
     },
     "bearer": {"type": "http", "scheme": "bearer", "description": TOKEN_HELP},
     "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": COOKIE_HELP},
+    "browserKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": KEY_HEADER,
+        "description": KEY_HELP,
+    },
 }
+_TOKEN: list[Schema] = [{"sessionToken": []}, {"bearer": []}]
 _LIMIT: Schema = {
     "type": "integer",
     "minimum": 1,
-    "maximum": events.MAX_LIMIT,
-    "default": events.DEFAULT_LIMIT,
+    "maximum": history.MAX_LIMIT,
+    "default": history.DEFAULT_LIMIT,
     "description": "How many events at most.",
+}
+_POSITION: Schema = {
+    "type": "string",
+    "pattern": f"^(?:{NAME.pattern}:)?[0-9]{{1,16}}$",
+    "description": "Exclusive: a position, `epoch:number`, or a number with `epoch` beside it.",
+}
+_TIME: Schema = {
+    "type": "string",
+    "description": "ISO 8601, Unix milliseconds, or an age such as `2h`. Needs a journal.",
+}
+_HISTORY: dict[str, Schema] = {
+    "types": TYPES,
+    "after": _POSITION,
+    "before": _POSITION,
+    "epoch": EPOCH,
+    "order": {"type": "string", "enum": ["asc", "desc"], "description": "Always by position."},
+    "since": _TIME,
+    "until": _TIME,
+    "agent": {"type": "string", "description": "Only events with this `metadata.agent`."},
+    "session_id": {"type": "string", "description": "Only events of this session of an agent."},
+    "q": {"type": "string", "description": "Words, and phrases in quotes, that all occur."},
+    "limit": _LIMIT,
 }
 _KEY: Schema = {
     "type": "string",
@@ -85,6 +116,11 @@ _LAST_EVENT_ID: Schema = {
     "description": "`epoch:sequence_number`, which `EventSource` sends by itself: resume there.",
 }
 _TEXT: Schema = {"type": "string"}
+_LOGGED_IN = {
+    "Set-Cookie": "`HttpOnly`, for 12 hours.",
+    KEY_HEADER: "The browser key, which the cookie needs beside it.",
+}
+_LOGGED_OUT = {"Set-Cookie": "Takes the cookie away."}
 _ETAG = {"ETag": "For `If-None-Match`."}
 _IF_NONE_MATCH: Schema = {"type": "string", "description": "The `ETag` of what is at hand."}
 
@@ -101,7 +137,8 @@ class _Route(NamedTuple):
 
 def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) -> Schema:
     """The document of a gateway with this catalog, without the handlers that it does not have."""
-    schemas = Schemas(catalog, _STRUCTS)
+    taken = [route.handler.fn.__name__ for route in _routes(Schemas(catalog, _STRUCTS))]
+    schemas = Schemas(catalog, _STRUCTS, [*taken, *_UNIONS])
     paths: dict[str, Schema] = {}
     for route in (route for route in _routes(schemas) if route.handler not in left_out):
         (path,) = route.handler.paths
@@ -119,7 +156,7 @@ def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) ->
         "servers": [
             {"url": "http://{address}", "variables": {"address": {"default": ADDRESS}}},
         ],
-        "security": [{name: []} for name in _SECURITY],
+        "security": [*_TOKEN, {"cookie": [], "browserKey": []}],
         "paths": paths,
         "components": {
             "schemas": schemas.by_name | _unions(catalog, schemas),
@@ -132,15 +169,19 @@ def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) ->
     }
 
 
+_UNIONS = ("AnyEvent", "AnyNewEvent", "AnyCloudEvent")
 _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     ErrorMessage,
     events.NewEvent,
     events.Published,
-    events.History,
+    history.History,
     CloudEvent,
     login.Ticket,
     login.NewTicket,
-    status.Health,
+    sessions.LoggedInBrowsers,
+    token.Challenge,
+    token.Proof,
+    status.HealthStatus,
     status.SessionStatus,
     status.CatalogPage,
 )
@@ -148,7 +189,7 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
 
 def _unions(catalog: Catalog, schemas: Schemas) -> dict[str, Schema]:
     """An event of any type: as it is read, as it is published, and as a CloudEvent."""
-    types = [ref(name) for name in catalog.structs]
+    types = [schemas.of_type(name) for name in catalog.structs]
     cloud_types = [
         _cloud_type(name, schemas[struct], msgspec.structs.fields(struct))
         for name, struct in catalog.structs.items()
@@ -156,10 +197,11 @@ def _unions(catalog: Catalog, schemas: Schemas) -> dict[str, Schema]:
     if catalog.extra_namespaces:
         types.append(schemas.other_events())
         cloud_types.append(schemas.other_events(before=r"(^|\.)"))
+    any_event, any_new_event, any_cloud_event = _UNIONS
     return {
-        "AnyEvent": {"allOf": [schemas[Event], {"anyOf": types}]},
-        "AnyNewEvent": {"allOf": [schemas[events.NewEvent], {"anyOf": types}]},
-        "AnyCloudEvent": {"allOf": [schemas[CloudEvent], {"anyOf": cloud_types}]},
+        any_event: {"allOf": [schemas[Event], {"anyOf": types}]},
+        any_new_event: {"allOf": [schemas[events.NewEvent], {"anyOf": types}]},
+        any_cloud_event: {"allOf": [schemas[CloudEvent], {"anyOf": cloud_types}]},
     }
 
 
@@ -196,9 +238,9 @@ def _routes(schemas: Schemas) -> list[_Route]:
             },
         ),
         _Route(
-            events.read_events,
-            {200: _json("A page of them.", schemas[events.History])},
-            query={"types": TYPES, "after": NUMBER, "epoch": EPOCH, "limit": _LIMIT},
+            history.read_events,
+            {200: _json("A page of them.", schemas[history.History])},
+            query=_HISTORY,
         ),
         _Route(
             stream.stream_events,
@@ -208,17 +250,33 @@ def _routes(schemas: Schemas) -> list[_Route]:
         ),
         _Route(status.catalog, {200: _json("All types.", schemas[status.CatalogPage])}),
         _Route(status.session, {200: _json("You are in.", schemas[status.SessionStatus])}),
-        _Route(status.health, {200: _json("It is up.", schemas[status.Health])}),
+        _Route(status.health, {200: _json("It is up.", schemas[status.HealthStatus])}),
         _Route(status.openapi_document, {200: _json("OpenAPI 3.1.", {"type": "object"})}),
         _Route(status.asyncapi_document, {200: _json("AsyncAPI 3.0.", {"type": "object"})}),
         _Route(metrics.metrics, {200: _answer("Prometheus' text.", {"text/plain": _TEXT})}),
         _Route(login.make_ticket, {201: _json("The ticket.", schemas[login.NewTicket])}),
         _Route(
             login.log_in,
-            {204: _answer("Logged in.", headers={"Set-Cookie": "`HttpOnly`, for 12 hours."})},
+            {204: _answer("Logged in.", headers=_LOGGED_IN)},
             (401, 413, 415),
             body={_JSON: schemas[login.Ticket]},
         ),
+        _Route(sessions.log_out, {204: _answer("Logged out.", headers=_LOGGED_OUT)}),
+        _Route(sessions.list_sessions, {200: _json("Them.", schemas[sessions.LoggedInBrowsers])}),
+        _Route(sessions.end_sessions, {204: _answer("None is logged in.")}),
+        _Route(
+            sessions.end_session,
+            {204: _answer("It is logged out.")},
+            (404,),
+            {"id": {"type": "string", "description": "The session's `id`."}},
+        ),
+        _Route(
+            token.challenge,
+            {200: _json("The proof.", schemas[token.Proof])},
+            (413,),
+            body={_JSON: schemas[token.Challenge]},
+        ),
+        _Route(token.rotate_token, {204: _answer("The file holds the new token.")}),
         _Route(pages.console, pages_, headers=unless),
         _Route(pages.login_page, pages_, headers=unless),
         _Route(pages.static_file, files_, (404,), {"name": _named("console.js")}, headers=unless),
@@ -256,6 +314,8 @@ def _operation(route: _Route) -> Schema:
     }
     if is_open:
         operation["security"] = []
+    elif handler.opt.get("token_only"):
+        operation["security"] = _TOKEN
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(route.body)}
     return operation

@@ -10,7 +10,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import ImproperlyConfiguredException
 from litestar.plugins import CLIPlugin, InitPlugin, ReceiveRoutePlugin
-from litestar.routes import BaseRoute
+from litestar.routes import ASGIRoute, BaseRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils import normalize_path
 
@@ -22,6 +22,7 @@ from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
 from app.events import Clock
+from app.front import NOT_STARTED, first_at_signals, not_started_routes, redirected, unprefixed
 from app.gateway import Gateway
 from app.settings import Settings
 from app.ws.registry import ConnectionRegistry
@@ -69,6 +70,11 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         return self._gateway
 
     @property
+    def running(self) -> bool:
+        """Whether the application's lifespan is under way."""
+        return self._running
+
+    @property
     def publisher(self) -> EventPublisher:
         """What services publish with."""
         return self.gateway.publisher
@@ -106,6 +112,10 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
             app_config.exception_handlers = {Exception: http_refusal}
         if not self._running:  # the command line may build the application twice
             self._make()
+        if not self.alone:  # reached only where nobody runs the lifespan
+            app_config.route_handlers.extend(
+                not_started_routes(self.gateway.paths, self.gateway.folders)
+            )
         provided: dict[str, Callable[[], object]] = {
             "publisher": lambda: self.publisher,
             "bus": lambda: self.bus,
@@ -124,7 +134,8 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         Raises:
             ImproperlyConfiguredException: which path it is, and how to mend it.
         """
-        if self.gateway.owns(route.path):
+        ours = isinstance(route, ASGIRoute) and NOT_STARTED in route.route_handler.opt
+        if not ours and self.gateway.owns(route.path):
             raise ImproperlyConfiguredException(
                 f"{route.path!r} is a path of the gateway and of this application: move yours, or"
                 " use SightlinePlugin(settings, console=False) to keep '/', '/login' and '/static/'"
@@ -157,12 +168,13 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         gateway, application = self.gateway, app.asgi_handler
         self._running = True
         try:
-            async with gateway.lifespan():
-                app.asgi_handler = self._in_front_of(gateway, application)
-                try:
-                    yield
-                finally:
-                    app.asgi_handler = application
+            with first_at_signals(gateway.begin_drain):
+                async with gateway.lifespan():
+                    app.asgi_handler = self._in_front_of(gateway, application)
+                    try:
+                        yield
+                    finally:
+                        app.asgi_handler = application
         finally:
             self._running = False
 
@@ -171,11 +183,13 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
             application = Door(application, self.settings, gateway.counters)
 
         async def share_out(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope["path"].removeprefix(scope.get("root_path") or "")
-            ours = gateway.owns(normalize_path(path))
-            await (gateway.app if ours else application)(scope, receive, send)
+            below = unprefixed(scope)
+            if gateway.owns(normalize_path(below["path"])):
+                await gateway.app(below, receive, send)
+            else:
+                await application(below if self.alone else scope, receive, send)
 
-        return share_out
+        return redirected(share_out) if gateway.console else share_out
 
 
 def plugin_of(app: Litestar) -> SightlinePlugin:

@@ -59,6 +59,19 @@ class Query:
                 raise BadRequestError(f"epoch without {name}: send both, a position is the pair")
         return None if number is None else Position(number, epoch)
 
+    def any_position(self, name: str) -> Position | None:
+        """A position as one value, `epoch:number`, or as a number with `epoch` beside it."""
+        value = self.get(name)
+        if value is None:
+            if name == "after" and self.get("epoch") is not None and self.get("before") is None:
+                raise BadRequestError("epoch without after: send both, a position is the pair")
+            return None
+        if ":" in value:
+            return parse_position(name, value)
+        number, epoch = self.number(name), self.get("epoch")
+        assert number is not None
+        return Position(number, None if epoch is None else _name("epoch", epoch))
+
     def last_event_id(self) -> Position | None:
         """The position that `EventSource` sends by itself: `Last-Event-ID: epoch:sequence_number`."""
         values = {value for key, value in self._headers if key == b"last-event-id"}
@@ -83,6 +96,14 @@ class Query:
                 f"{name}={value[:80]!r} is not an integer from 0 to {MAX_SEQUENCE_NUMBER}"
             )
         return int(value)
+
+
+def parse_position(name: str, value: str) -> Position:
+    """A position as one value, `epoch:number`."""
+    epoch, _, number = value.rpartition(":")
+    if not NAME.fullmatch(epoch) or not _is_number(number):
+        raise BadRequestError(f"{name}={value[:100]!r} is not a position, epoch:number")
+    return Position(int(number), epoch)
 
 
 def new_client_id() -> str:

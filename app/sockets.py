@@ -1,8 +1,11 @@
 """The sockets that the gateway listens on, and how many it may hold."""
 
 import errno
+import ipaddress
+import os
 import resource
 import socket
+import stat
 from typing import NoReturn
 
 import click
@@ -53,6 +56,44 @@ def bind(host: str, port: int) -> list[socket.socket]:
     if not sockets:
         _fail(_why(failure or OSError("no address"), host, port))
     return sockets
+
+
+def bind_unix(path: str) -> socket.socket:
+    """Listen on a socket file that only this user may connect to, or say why that cannot be.
+
+    A file that a gateway left behind is replaced; one that is in use is not.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        if stat.S_ISSOCK(os.stat(path).st_mode) and not _answers(path):
+            os.unlink(path)
+    except OSError:
+        pass  # there is none, or `bind` says what is wrong with it
+    mask = os.umask(0o177)  # from the first moment: a later chmod leaves a gap
+    try:
+        listener.bind(path)
+    except OSError as error:
+        listener.close()
+        taken = "; another process listens there: choose another path"
+        why = taken if error.errno == errno.EADDRINUSE else ""
+        _fail(f"cannot listen on {path!r}: {error.strerror or error}{why}")
+    finally:
+        os.umask(mask)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) != errno.ECONNREFUSED
+
+
+def open_to_others(sockets: list[socket.socket]) -> list[str]:
+    """The addresses among these that other machines can reach."""
+    addresses = [
+        listener.getsockname()[0] for listener in sockets if listener.family != socket.AF_UNIX
+    ]
+    return [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
 
 
 def url_of(sockets: list[socket.socket], scheme: str) -> str:

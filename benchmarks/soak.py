@@ -131,7 +131,7 @@ async def start(folder: str) -> tuple[Process, int]:
     process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=PIPE)
     assert process.stdout is not None
     async for line in process.stdout:
-        if found := re.search(rb"http://127\.0\.0\.1:(\d+)/login", line):
+        if found := re.search(rb"Serving http://127\.0\.0\.1:(\d+)", line):
             return process, int(found[1])
     raise SystemExit("soak: the gateway did not start; its reason is above")
 

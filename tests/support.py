@@ -20,6 +20,12 @@ class FakeClock(Clock):
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
+        self.timers: list[FakeTimer] = []
+
+    def call_later(self, delay_s: float, action: Callable[[], object]) -> "FakeTimer":
+        timer = FakeTimer(self, self.now + delay_s, action)
+        self.timers.append(timer)
+        return timer
 
     def monotonic(self) -> float:
         return self.now
@@ -29,6 +35,21 @@ class FakeClock(Clock):
 
     def advance(self, seconds: float) -> None:
         self.now += seconds
+        for timer in [timer for timer in self.timers if timer.due <= self.now]:
+            if timer in self.timers:  # one that fires may cancel another
+                timer.cancel()
+                timer.action()
+
+
+class FakeTimer:
+    """A call that the clock's owner brings about."""
+
+    def __init__(self, clock: FakeClock, due: float, action: Callable[[], object]) -> None:
+        self.due, self.action, self._clock = due, action, clock
+
+    def cancel(self) -> None:
+        if self in self._clock.timers:
+            self._clock.timers.remove(self)
 
 
 def make_bus(

@@ -31,7 +31,7 @@ def validator(name: str) -> Draft7Validator:
     return Draft7Validator({**reference, "components": DOCUMENT["components"]})
 
 
-def test_the_document_is_up_to_date() -> None:
+def test_the_asyncapi_document_is_up_to_date() -> None:
     page = ROOT / "docs" / "asyncapi.json"
     remedy = "run: python -m app.asyncapi > docs/asyncapi.json"
     assert page.read_text() == to_text(to_asyncapi(Catalog())), remedy

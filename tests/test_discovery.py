@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from app.state import write_private
+
 
 def litestar(folder: Path, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("LITESTAR_", "SIGHTLINE_"))}
@@ -34,7 +36,7 @@ def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:
 
 def test_the_token_command_prints_the_token_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".sightline").mkdir()
-    (tmp_path / ".sightline" / "session.token").write_text("a-token-of-this-folder")
+    write_private(tmp_path / ".sightline" / "session.token", "a-token-of-this-folder")
     assert litestar(tmp_path, "token").stdout == "a-token-of-this-folder\n"
 
 

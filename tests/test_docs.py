@@ -29,7 +29,7 @@ LOGIN, VITE, TLS = snippets("docs/login.md", "sh js sh")
 START, SAY = snippets("docs/index.md", "sh sh")
 SET_UP, CHECK = snippets("CONTRIBUTING.md", "sh sh")
 # run by clients/js/test/package.test.js, which counts them
-snippets("clients/js/README.md", "js ts ts js")
+snippets("clients/js/README.md", "js js ts ts js")
 
 
 @pytest.fixture
@@ -76,6 +76,17 @@ def test_json_is_json_and_messages_are_those_of_the_protocol(page: str) -> None:
                 assert set(message) == ENVELOPE
             elif "type" in message:
                 msgspec.convert(message, Wire)
+
+
+@pytest.mark.parametrize("goal", ["run", "test"])
+def test_an_old_python_is_told_with_the_command_that_was_meant(tmp_path: Path, goal: str) -> None:
+    (tmp_path / "clients/python").mkdir(parents=True)
+    for name in ("requirements.lock", "pyproject.toml", "clients/python/pyproject.toml"):
+        (tmp_path / name).touch()
+    command = ["make", "-f", str(ROOT / "Makefile"), goal, "PYTHON=false"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 2
+    assert f"(try: make {goal} PYTHON=python3.11)" in done.stderr
 
 
 def test_commands_of_make_are_its_targets() -> None:
@@ -131,9 +142,9 @@ def test_over_https_it_starts_without_a_warning(tmp_path: Path) -> None:
     with running(["bash", "-c", code], tmp_path, PATH=path, SIGHTLINE_WORKSPACE="") as process:
         for line in process.stdout:
             assert "origin_not_allowed" not in line
-            if f"https://127.0.0.1:{port}/login#" in line:
+            if f"Serving https://127.0.0.1:{port}" in line:
                 return
-    raise AssertionError("no link was printed")
+    raise AssertionError("it does not say that it serves")
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")

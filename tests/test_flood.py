@@ -11,7 +11,7 @@ from app.log import configure
 from app.settings import Settings
 from tests.support import FakeClock
 from tests.test_log import read, restored  # noqa: F401 - the fixture
-from tests.waiting import ticks
+from tests.waiting import WATCHDOG_S, ticks
 
 Capture = pytest.CaptureFixture[str]
 
@@ -78,7 +78,7 @@ async def test_the_count_is_told_also_when_nothing_is_logged_any_more(
     read(capsys)
     clock.advance(1)
     told = ""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(WATCHDOG_S):
         async for _ in ticks(0.005):
             if told := capsys.readouterr().err:
                 break

@@ -19,9 +19,10 @@ from tests.snippets import snippets
 from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
 
 # the last one is run in a browser, by tests/live/test_event_source.py
-TELL, TOLD, HOOKS, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
-    "docs/integrations.md", "sh sh json python python python bash bash js"
+TELL, TOLD, HOOKS, TRIED, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
+    "docs/integrations.md", "sh sh json sh python python python bash bash js"
 )
+FOLDER = "/path/to/gateway"
 SECRET = "webhook-secret"
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 
@@ -33,11 +34,13 @@ def server(tmp_path: Path) -> Iterator[Gateway]:
         yield server
 
 
-def run(server: Gateway, *command: str, stdin: str = "", **environ: str) -> str:
+def run(
+    server: Gateway, *command: str, stdin: str = "", cwd: Path | None = None, **environ: str
+) -> str:
     """What the command says on standard error; its end must be a good one."""
     done = subprocess.run(
         command,
-        cwd=server.folder,
+        cwd=cwd or server.folder,
         input=stdin,
         env={**os.environ, **environ},
         capture_output=True,
@@ -67,8 +70,17 @@ def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> Non
     assert event["type"] == "agent.tool_called"
     assert (event["data"]["summary"], event["metadata"]) == ("make test", {"agent": "Ada"})
     assert "400" in run(server, "sh", "tell.sh", "agent.nothing", stdin="{}")
-    (server.folder / ".sightline/gateway.url").write_text("http://127.0.0.1:1")
-    assert "curl" in run(server, "sh", "tell.sh", "agent.message", stdin='{"content":"x"}')
+    (server.folder / "elsewhere").mkdir()
+    shutil.copy(server.folder / "tell.sh", server.folder / "elsewhere")
+    command = ["sh", str(server.folder / "elsewhere/tell.sh"), "agent.message"]
+    lost = subprocess.run(command, input="{}", capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (lost.returncode, "no .sightline in" in lost.stderr) == (1, True)
+    shutil.copytree(server.folder / ".sightline", server.folder / "elsewhere/.sightline")
+    left = server.folder / "elsewhere/.sightline/gateway.url"  # the other one would come back
+    left.write_text("http://127.0.0.1:1")
+    assert "curl" in run(server, *command, stdin='{"content":"x"}')
+    left.unlink()
+    assert "no gateway runs in" in run(server, *command, stdin='{"content":"x"}')
     assert len(events(server)) == 1
 
 
@@ -87,6 +99,7 @@ def test_a_coding_agents_hooks_tell_of_its_session_and_tools(
     }
     hooks = json.loads(HOOKS)["hooks"]
     assert list(hooks) == list(given)
+    elsewhere = tmp_path_factory.mktemp("project")  # where the agent works
     for name, fields in given.items():
         (matcher,) = hooks[name]
         (hook,) = matcher["hooks"]
@@ -94,9 +107,9 @@ def test_a_coding_agents_hooks_tell_of_its_session_and_tools(
         common = {"session_id": "s-9", "cwd": "/", "hook_event_name": name}
         said = run(
             server,
-            *("sh", "-c", hook["command"]),
+            *("sh", "-c", hook["command"].replace(FOLDER, str(server.folder))),
             stdin=json.dumps({**common, **fields}),
-            CLAUDE_PROJECT_DIR=str(server.folder),
+            cwd=elsewhere,
         )
         assert said == ""
     told = events(server)
@@ -108,6 +121,12 @@ def test_a_coding_agents_hooks_tell_of_its_session_and_tools(
     ]
     assert {event["metadata"]["agent"] for event in told} == {"Claude"}
     assert told[1]["data"]["tool_input"] == {"command": "make 'test'"}
+
+
+def test_the_line_to_try_an_agents_hook_by_hand_is_heard(server: Gateway) -> None:
+    run(server, "sh", "-c", TRIED.replace(FOLDER, str(server.folder)))
+    (event,) = events(server)
+    assert event["type"] == "agent.session_started"
 
 
 def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
@@ -129,15 +148,11 @@ def test_a_git_hook_tells_of_a_commit_in_another_repository(
 ) -> None:
     repository = tmp_path_factory.mktemp("repository")
 
-    def git(*arguments: str) -> None:
+    def git(*arguments: str) -> str:
         identity = ["-c", 'user.name=Ada "L" B', "-c", "user.email=ada@example.org"]
-        subprocess.run(
-            ["git", *identity, *arguments],
-            cwd=repository,
-            env={**os.environ, "GATEWAY": str(server.folder)},
-            check=True,
-            capture_output=True,
-        )
+        command = ["git", *identity, *arguments]
+        done = subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True)
+        return done.stderr
 
     git("init", "-q")
     hook = repository / ".git/hooks/post-commit"
@@ -145,11 +160,18 @@ def test_a_git_hook_tells_of_a_commit_in_another_repository(
     hook.chmod(0o755)
     (repository / "a.txt").write_text("a")
     git("add", ".")
-    git("commit", "-qm", 'Say "hello" \\ once\n\nAnd more.')
+    said = git("commit", "-qm", "before it was told where")
+    assert "run git config sightline.gateway /path/to/gateway" in said
+    assert "Traceback" not in said
+    git("config", "sightline.gateway", str(server.folder))
+    name = "b\u2028 \u00e9.txt"
+    (repository / name).write_text("b")
+    git("add", ".")
+    git("commit", "-qm", 'Say "hello" \\ once\u2028now\n\nAnd more.')
     (event,) = events(server)
     data = event["data"]
-    assert (data["message"], data["author"]) == ('Say "hello" \\ once', 'Ada "L" B')
-    assert data["files_changed"] == ["a.txt"]
+    assert (data["message"], data["author"]) == ('Say "hello" \\ once\u2028now', 'Ada "L" B')
+    assert data["files_changed"] == [name]
     assert re.fullmatch(r"[0-9a-f]{40}", data["commit_hash"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from app.log import configure
+from app.log import configure, join
 from app.settings import Settings
 
 Capture = pytest.CaptureFixture[str]
@@ -111,3 +111,26 @@ def test_on_a_terminal_the_log_is_pretty_and_elsewhere_it_is_json(
         line = capsys.readouterr().err
         assert line.startswith("{") is not terminal
         assert ("\x1b[" in line) is terminal
+
+
+def test_an_applications_own_access_log_shows_no_browser_key() -> None:
+    join()
+    path = "/api/events/stream?types=*&browser_key=s3cret&other=1"
+    for name in ("uvicorn.access", "uvicorn.error"):
+        arguments = ("127.0.0.1:1", "GET", path, 200)
+        record = logging.LogRecord(name, logging.INFO, "", 1, '%s - "%s %s" %d', arguments, None)
+        assert logging.getLogger(name).filter(record)
+        assert "stream?types=*&browser_key=[…]&other=1" in record.getMessage()
+
+
+def test_a_log_without_colour_is_as_pretty(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    for asked in ("1", ""):  # empty is as if not set: https://no-color.org
+        monkeypatch.setenv("NO_COLOR", asked)
+        configure(Settings())
+        structlog.get_logger("x").info("started")
+        line = capsys.readouterr().err
+        assert not line.startswith("{")
+        assert ("\x1b[" in line) is (asked == "")

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from tests.snippets import ROOT, snippets
+from tests.waiting import WATCHDOG_S
 
 FENCES = snippets("README.md", "sh bash console bash json json js python python")
-PATIENCE_S = 20
+PATIENCE_S = WATCHDOG_S
 (
     COMMANDS,
     TERMINAL,
@@ -100,7 +101,7 @@ def gateway(folder: Path, app: str = "app:create_app", workspace: str = "") -> I
     command = [sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)]
     environ = {"SIGHTLINE_WORKSPACE": workspace, "PYTHONPATH": str(ROOT)}
     with running(command, folder, **environ) as process:
-        until(process, "running on")
+        until(process, "Serving http")  # then the address stands in its file too
         yield Gateway(folder, port, process)
 
 

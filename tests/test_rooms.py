@@ -9,11 +9,11 @@ import pytest
 APP = Path(__file__).parent.parent / "app"
 FLOORS = {"auth": 1, "channels": 1, "ws": 2, "api": 3, "sources": 3}
 TOP = {
-    *("__init__", "main", "gateway", "plugin", "cli"),
+    *("__init__", "main", "front", "gateway", "plugin", "cli"),
     *("discovery", "terminal", "openapi", "asyncapi"),
 }
 KNOW_LITESTAR = re.compile(
-    r"__init__.py|(main|gateway|plugin|cli|openapi).py|auth/(guards|denial).py"
+    r"__init__.py|(main|front|gateway|plugin|cli|openapi).py|auth/(guards|denial).py"
     r"|channels/litestar_backend.py|ws/listener.py|api/\w+.py"
 )
 KNOW_UVICORN = re.compile(r"cli.py|ws/uvicorn_\w+.py")

@@ -1,13 +1,16 @@
-"""Log in a browser: a ticket, made by whoever is in, becomes a cookie."""
+"""Log in a browser: a ticket, made with the session token, becomes a cookie and a browser key."""
 
 import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app.auth.guards import cookie_name
-from app.auth.tokens import BROWSER_SESSION_LIFETIME_S, TICKET_LIFETIME_S, Keyring
+from app.auth.browsers import LIFETIME_S
+from app.auth.credentials import KEY_HEADER, cookie_name
+from app.auth.guards import cookie_path
+from app.auth.tokens import TICKET_LIFETIME_S, Keyring
 from app.errors import BadRequestError, UnauthorizedError
+from app.strict_json import check_depth
 
 MAX_BODY_BYTES = 4096
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
@@ -25,30 +28,38 @@ class NewTicket(Ticket):
     expires_in_s: int
 
 
-@post("/api/tickets")
+@post("/api/tickets", opt={"token_only": True})
 async def make_ticket(keyring: NamedDependency[Keyring]) -> NewTicket:
-    """Make a ticket for the page `/login#<ticket>`."""
+    """Make a ticket for the page `/login#<ticket>`; only the session token counts here."""
     return NewTicket(keyring.tickets.issue(), TICKET_LIFETIME_S)
 
 
 @post("/api/login", opt={"open": True}, request_max_body_size=MAX_BODY_BYTES)
 async def log_in(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Response[None]:
-    """Trade a ticket for a cookie."""
+    """Trade a ticket for a cookie and, in a header, the browser key that the cookie needs."""
     if request.content_type[0] != "application/json":
         raise HTTPException("send Content-Type: application/json", status_code=415)
+    body = await request.body()
+    check_depth("the body", body)
     try:
-        ticket = msgspec.json.decode(await request.body(), type=Ticket).ticket.encode()
+        ticket = msgspec.json.decode(body, type=Ticket).ticket.encode()
     except (msgspec.MsgspecError, RecursionError, UnicodeError):  # none may quote the ticket
         raise BadRequestError('send {"ticket":"…"}, as JSON') from None
-    session = keyring.log_in(ticket)
-    if session is None:
+    secret = keyring.log_in(ticket, request.headers.get("user-agent", ""))
+    if secret is None:
         raise UnauthorizedError(
             "this link was used before or is over five minutes old: run `litestar login`"
             " in the gateway's folder for another"
         )
-    cookie = f"{cookie_name(request.scope['headers'])}={session}; Path=/; HttpOnly; SameSite=Strict"
-    cookie += f"; Max-Age={BROWSER_SESSION_LIFETIME_S}"
+    headers = {KEY_HEADER: secret.key, "Cache-Control": "no-store"}
+    headers["Set-Cookie"] = login_cookie(request, secret.cookie, LIFETIME_S)
+    return Response(None, status_code=204, headers=headers)
+
+
+def login_cookie(request: HTTPRequest, value: str, max_age_s: int) -> str:
+    """The `Set-Cookie` header; a `max_age_s` of 0 takes the cookie away."""
+    cookie = f"{cookie_name(request.scope['headers'])}={value}; HttpOnly; SameSite=Strict"
+    cookie += f"; Path={cookie_path(request.scope)}; Max-Age={max_age_s}"
     if request.headers.get("origin", "").startswith("https://"):
         cookie += "; Secure"
-    headers = {"Set-Cookie": cookie, "Cache-Control": "no-store"}
-    return Response(None, status_code=204, headers=headers)
+    return cookie

@@ -7,7 +7,7 @@ from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from app.auth.guards import authenticate_scope
+from app.auth.guards import authenticate_scope, has_browser_session
 from app.errors import UnauthorizedError
 
 APP = Path(__file__).parent.parent
@@ -50,14 +50,24 @@ def _listed(request: HTTPRequest, folder: Path, name: FromPath[str]) -> Response
     raise NotFoundException
 
 
-@get("/", opt={"open": True}, sync_to_thread=True)
-def console(request: HTTPRequest) -> Response[bytes]:
-    """The console; to who is not logged in, how to."""
+def _is_logged_in(request: HTTPRequest) -> bool:
+    if has_browser_session(request.scope):
+        return True
     try:
         authenticate_scope(request.scope)
     except UnauthorizedError:
-        return _answer(request, STATIC / "login.html")
-    return _answer(request, STATIC / "index.html")
+        return False
+    return True
+
+
+@get("/", opt={"open": True}, sync_to_thread=True)
+def console(request: HTTPRequest) -> Response[bytes]:
+    """Serve the console, or the login page to a browser that is not logged in.
+
+    A browser that opens an address sends no browser key. The page holds no data: its script fetches
+    them, with the key.
+    """
+    return _answer(request, STATIC / ("index.html" if _is_logged_in(request) else "login.html"))
 
 
 @get("/login", opt={"open": True}, sync_to_thread=True)

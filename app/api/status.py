@@ -7,18 +7,20 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app.auth.guards import AuthenticatedBy
+from app.auth.credentials import AuthenticatedBy
 from app.catalog import Catalog, CatalogEntry
 from app.channels.backend import BackendStatus, ChannelBackend
+from app.errors import BadRequestError
+from app.journal.journal import Journal, JournalStatus
 from app.settings import Settings
-from app.ws.listener import asked, limits_of
-from app.ws.messages import Limits
+from app.ws.listener import asked, fault_of, history_start, limits_of
+from app.ws.messages import HistoryStart, Limits
 from app.ws.registry import ConnectionRegistry
 
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
-class Health(msgspec.Struct):
+class HealthStatus(msgspec.Struct):
     """Alive; open to all, so it says nothing else."""
 
     status: str
@@ -32,6 +34,8 @@ class SessionStatus(msgspec.Struct):
     limits: Limits
     places_taken: int
     backend: BackendStatus
+    journal: JournalStatus | None  # null: this gateway keeps no journal
+    history: HistoryStart | None
 
 
 class CatalogPage(msgspec.Struct):
@@ -41,9 +45,9 @@ class CatalogPage(msgspec.Struct):
 
 
 @get("/api/health", opt={"open": True})
-async def health() -> Health:
+async def health() -> HealthStatus:
     """Tell that the gateway is up."""
-    return Health("healthy", version("sightline"))
+    return HealthStatus("healthy", version("sightline"))
 
 
 @get("/api/session")
@@ -52,10 +56,18 @@ async def session(
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
     backend: NamedDependency[ChannelBackend],
+    journal: NamedDependency[Journal | None],
 ) -> SessionStatus:
     """Tell the caller that its credential is good, and what to expect."""
-    authenticated_by = request.scope["state"]["authenticated_by"]
-    return SessionStatus(authenticated_by, limits_of(settings), registry.taken, backend.status)
+    authenticated_by = request.scope["state"]["credential"].kind
+    return SessionStatus(
+        authenticated_by,
+        limits_of(settings),
+        registry.taken,
+        backend.status,
+        None if journal is None else journal.status,
+        history_start(journal),
+    )
 
 
 @get("/api/catalog")
@@ -82,5 +94,8 @@ async def upgrade_required(
 ) -> None:
     """Refuse a plain GET of the WebSocket path, in the order of an upgrade's refusals."""
     _, client_id, _ = asked(request.scope)
+    fault = fault_of(request.scope)
+    if fault.status == 400:
+        raise BadRequestError(fault.message)
     registry.check(client_id)
-    raise HTTPException("this is a WebSocket: connect with an upgrade", status_code=426)
+    raise HTTPException(fault.message, status_code=fault.status)

@@ -28,6 +28,8 @@ from app.settings import Settings
 
 RETRY_AFTER_S = 5
 OPEN_PATH = "/api/health"
+# Answers are private and are what they say they are; a page may say otherwise of itself.
+PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _SHARED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Session-Token"
 _REMEMBERED = "sightline_refusal"
 _VANISHED = "client disconnected prematurely"  # Litestar's word for a body that breaks off
@@ -99,14 +101,23 @@ def _logged(status: int, error: Exception, scope: Scope) -> None:
         _log.warning("refused", status=status, reason=reason, peer=peer, path=scope["path"])
 
 
-def _counting(send: Send, refusals: Counter[str]) -> Send:
-    async def counted_send(message: Message) -> None:
-        status = message.get("status", 0)  # of an answer's start, here or to an upgrade
-        if isinstance(status, int) and status >= 400:
-            refusals[str(status)] += 1
+def _with(message: Message, headers: list[tuple[bytes, bytes]]) -> Message:
+    """A copy with more headers: the message itself may be sent again, to somebody else."""
+    return {**message, "headers": [*message.get("headers", ()), *headers]}  # type: ignore[misc,return-value]
+
+
+def _marking(send: Send, refusals: Counter[str]) -> Send:
+    """Count refusals, and keep every answer out of caches that does not say how to be kept."""
+
+    async def marked_send(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.http.response.start"):
+            if message["status"] >= 400:
+                refusals[str(message["status"])] += 1
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            message = _with(message, [pair for pair in PRIVATE if pair[0] not in names])
         await send(message)
 
-    return counted_send
+    return marked_send
 
 
 def _sharing(send: Send, origin: bytes) -> Send:
@@ -124,7 +135,7 @@ def _sharing(send: Send, origin: bytes) -> Send:
 
     async def send_shared(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *cors]
+            message = _with(message, cors)
         await send(message)
 
     return send_shared
@@ -140,14 +151,17 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or upgrade."""
-        send = _counting(send, self._counters.refusals)
+        send = _marking(send, self._counters.refusals)
         if scope["path"] != OPEN_PATH:
             try:
                 check_browser_rules(
-                    scope["headers"], self._settings.allowed_hosts, self._settings.allowed_origins
+                    scope["headers"],
+                    self._settings.allowed_hosts,
+                    self._settings.allowed_origins,
+                    scope["scheme"],
                 )
             except ForbiddenError as error:
-                await self._refuse(error, scope, send)
+                await answer(error, scope, send)
                 return
         if scope["type"] == ScopeType.HTTP:
             origin = shared_origin(scope["headers"], self._settings.allowed_origins)
@@ -162,24 +176,24 @@ class Door:
                 error = scope["state"].get(_REMEMBERED, HTTPException(status_code=500))
                 if isinstance(error, HTTPException) and error.status_code < 500:
                     error = NotFoundException()  # the router's word for a path with no WebSocket
-                await self._refuse(error, scope, send)
+                await answer(error, scope, send)
             else:
                 await send(message)
 
         await self._app(scope, receive, send_or_refuse)
 
-    async def _refuse(self, error: Exception, scope: Scope, send: Send) -> None:
-        status, headers, body = refusal(error)
-        _logged(status, error, scope)
-        if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (
-            scope.get("extensions") or {}
-        ):
-            await send({"type": "websocket.close", "code": 1008, "reason": f"refused: {status}"})
-            return
-        kind = (
-            "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"
-        )
-        raw = [(key.encode(), value.encode()) for key, value in headers.items()]
-        raw.append((b"content-length", str(len(body)).encode()))
-        await send({"type": f"{kind}.start", "status": status, "headers": raw})  # type: ignore[misc,arg-type]
-        await send({"type": f"{kind}.body", "body": body, "more_body": False})  # type: ignore[misc,arg-type]
+
+async def answer(error: Exception, scope: Scope, send: Send) -> None:
+    """Refuse a request, or an upgrade as far as the server lets us say why."""
+    status, headers, body = refusal(error)
+    _logged(status, error, scope)
+    if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (
+        scope.get("extensions") or {}
+    ):
+        await send({"type": "websocket.close", "code": 1008, "reason": f"refused: {status}"})
+        return
+    kind = "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"
+    raw = [(key.encode(), value.encode()) for key, value in headers.items()]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": f"{kind}.start", "status": status, "headers": raw})  # type: ignore[misc,arg-type]
+    await send({"type": f"{kind}.body", "body": body, "more_body": False})  # type: ignore[misc,arg-type]

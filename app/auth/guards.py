@@ -1,111 +1,118 @@
 """Who may come in: credentials, Host and Origin. Decisions over headers; the guard is Litestar's shell."""
 
 import re
-from collections.abc import Iterable
-from typing import Literal
+from typing import cast
+from urllib.parse import quote
 
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
+from app.auth.browsers import BrowserSession
+from app.auth.credentials import (
+    KEY_HEADER,
+    KEY_PARAMETER,
+    Credential,
+    Headers,
+    Shown,
+    shown,
+    values_of,
+)
+from app.auth.proof import address_of
 from app.auth.tokens import Keyring
 from app.errors import ForbiddenError, UnauthorizedError
 
-Headers = Iterable[tuple[bytes, bytes]]
-AuthenticatedBy = Literal["token", "cookie"]
 SUBPROTOCOL = "events.v1"
+PREFIX = "sightline_prefix"  # in the scope's state: where the gateway is mounted
 _HOST = re.compile(rb"([^:]+|\[[^]]+\])(?::[0-9]{1,5})?")
 _LOCAL_HOSTS = {b"127.0.0.1", b"localhost", b"[::1]"}
-_PORT = re.compile(rb":([0-9]+)\Z")
 _LOG_IN_AGAIN = "run `litestar login` in the gateway's folder and open the link that it prints"
 
 
-def _all(headers: Headers, name: bytes) -> list[bytes]:
-    return [value for key, value in headers if key.lower() == name]
+def authenticate(
+    headers: Headers, query: bytes, keyring: Keyring, *, changes: bool, address: str | None = None
+) -> Credential:
+    """Return what lets a request in: a good credential, with nothing beside it that contradicts it.
 
-
-def credentials(headers: Headers) -> list[bytes]:
-    """Every token a request carries, one for each time it is sent."""
-    headers = list(headers)
-    found = _all(headers, b"x-session-token")
-    for value in _all(headers, b"authorization"):
-        scheme, _, token = value.partition(b" ")
-        found.append(token.strip() if scheme.lower() == b"bearer" else b"")  # no token is empty
-    for value in _all(headers, b"sec-websocket-protocol"):
-        offered = (item.strip() for item in value.split(b","))
-        found += [item.removeprefix(b"token.") for item in offered if item.startswith(b"token.")]
-    return found
-
-
-def cookie_name(headers: Headers) -> str:
-    """The login cookie's name: browsers share cookies among ports, so it carries the port.
-
-    It is the port that the browser sees, so that tunnels to several gateways live side by side.
-    """
-    port = _PORT.search(b"".join(_all(headers, b"host")))
-    return f"sightline_{port[1].decode() if port else 'default'}"
-
-
-def cookies(headers: Headers) -> list[bytes]:
-    """Every login cookie of this gateway that a request carries."""
-    headers = list(headers)
-    name = cookie_name(headers).encode()
-    pairs = (item.partition(b"=") for line in _all(headers, b"cookie") for item in line.split(b";"))
-    return [value.strip() for key, _, value in pairs if key.strip() == name]
-
-
-def authenticate(headers: Headers, keyring: Keyring, *, changes: bool) -> AuthenticatedBy:
-    """Let in whoever carries a good credential and nothing that contradicts it.
-
-    A cookie is sent by the browser on any page's behalf, so it counts only where no token is
-    sent, and where the browser says that the page is one of ours. `changes` is true for whatever a
-    foreign page could do harm with unseen: an unsafe method, a WebSocket.
+    A cookie is sent by the browser on any page's behalf, and to every port of its host. So it counts
+    only where no token is sent, where the browser says that the page is one of ours, and together
+    with the browser key, which only pages of the origin that logged in can read. `changes` is true
+    for whatever a foreign page could do harm with unseen: an unsafe method, a WebSocket. There the
+    query counts for nothing. `address` is where the connection arrived, see `proof`.
 
     Raises:
         UnauthorizedError: none, a wrong one, more than one `X-Session-Token`, or a cookie that
             does not count here.
     """
     headers = list(headers)
-    if tokens := credentials(headers):
-        matches = keyring.session_token.matches
-        if len(_all(headers, b"x-session-token")) > 1 or not all(map(matches, tokens)):
+    seen = shown(headers, b"" if changes else query)
+    if seen.tokens:
+        doubled = len(values_of(headers, b"x-session-token")) > 1
+        if doubled or not all(keyring.is_token(token, address) for token in seen.tokens):
             raise UnauthorizedError(
                 "the session token is wrong: read .sightline/session.token again,"
                 " a restart may have changed it, and send it once"
             )
-        return "token"
-    if not (found := cookies(headers)):
+        return keyring.token_credential
+    session = _browser_session(headers, seen, keyring, changes=changes)
+    if not seen.keys:
+        raise UnauthorizedError(
+            f"the login cookie counts only with the browser key, as the {KEY_HEADER} header, the"
+            f" subprotocol key.… or, on GET, the parameter {KEY_PARAMETER}: see docs/login.md;"
+            f" to get one, {_LOG_IN_AGAIN}"
+        )
+    if not all(keyring.browser_sessions.fits(session, key) for key in seen.keys):
+        raise UnauthorizedError(f"the browser key is another log-in's: {_LOG_IN_AGAIN}")
+    return keyring.browser_sessions.credential(session)
+
+
+def _browser_session(
+    headers: list[tuple[bytes, bytes]], seen: Shown, keyring: Keyring, *, changes: bool
+) -> BrowserSession:
+    """The session of the cookie, where a cookie counts; by itself it opens nothing."""
+    if not seen.cookies:
         raise UnauthorizedError(
             "no session token: send it as the X-Session-Token header; it is in"
             f" .sightline/session.token of the gateway's folder. In a browser, {_LOG_IN_AGAIN}"
         )
-    if changes and not _all(headers, b"origin"):  # one that is not allowed was refused before
+    if changes and not values_of(headers, b"origin"):  # one that is not allowed was refused before
         raise UnauthorizedError(
             "the login cookie counts here only with an Origin header, which browsers send:"
             " outside of one, send the session token as the X-Session-Token header"
         )
-    sites = _all(headers, b"sec-fetch-site")
+    sites = values_of(headers, b"sec-fetch-site")
     if not changes and not {*sites} <= {b"same-origin", b"none"}:
         raise UnauthorizedError(
             "the login cookie does not count for a page of another origin: send the session token"
             " as the X-Session-Token header"
         )
-    if not all(map(keyring.browser_sessions.admits, found)):
+    first, *others = map(keyring.browser_sessions.find, seen.cookies)
+    if first is None or any(other is not first for other in others):
         raise UnauthorizedError(f"this browser is logged in no more: {_LOG_IN_AGAIN}")
-    return "cookie"
+    return first
+
+
+def cookie_path(scope: Scope) -> str:
+    """The path that the login cookie is for: where the gateway is mounted."""
+    return quote(scope["state"].get(PREFIX, "")) or "/"
 
 
 def check_browser_rules(
-    headers: Headers, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
+    headers: Headers,
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
+    scheme: str = "http",
 ) -> None:
     """Refuse a rebound domain and a foreign page. Forwarded headers count for nothing.
+
+    `scheme` is what the request came by: over TLS, a page that was loaded without it is foreign.
 
     Raises:
         ForbiddenError: `Host` or `Origin` is not one of ours; the message names the setting.
     """
     headers = list(headers)
-    hosts = _all(headers, b"host")
+    hosts = values_of(headers, b"host")
     host = hosts[0].lower() if len(hosts) == 1 else b""
     named = _HOST.fullmatch(host)
     ours = _LOCAL_HOSTS | {name.lower().encode() for name in allowed_hosts}
@@ -114,8 +121,9 @@ def check_browser_rules(
             f"Host {_shown(hosts)} does not name this gateway: use 127.0.0.1 or localhost,"
             " or add the name to SIGHTLINE_ALLOWED_HOSTS"
         )
-    origins = _all(headers, b"origin")
-    own = {b"http://" + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
+    origins = values_of(headers, b"origin")
+    before = b"https://" if scheme in ("https", "wss") else b"http://"
+    own = {before + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
     allowed = own | {origin.encode() for origin in allowed_origins}
     if origins and (len(origins) > 1 or origins[0] not in allowed):
         raise ForbiddenError(
@@ -125,7 +133,7 @@ def check_browser_rules(
 
 def shared_origin(headers: Headers, allowed_origins: tuple[str, ...]) -> bytes | None:
     """The configured origin that a request comes from: its page may read the answer (CORS)."""
-    origins = _all(headers, b"origin")
+    origins = values_of(headers, b"origin")
     configured = {origin.encode() for origin in allowed_origins}
     return origins[0] if len(origins) == 1 and origins[0] in configured else None
 
@@ -140,11 +148,52 @@ def is_preflight(scope: Scope) -> bool:
     return _method(scope) == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
 
 
-def authenticate_scope(scope: Scope) -> AuthenticatedBy:
+def authenticate_scope(scope: Scope) -> Credential:
     """`authenticate` for one request or upgrade; raises as that does."""
+    return authenticate(
+        _headers(scope),
+        scope["query_string"],
+        _keyring(scope),
+        changes=not _is_safe(scope),
+        address=arrived_at(scope),
+    )
+
+
+def has_browser_session(scope: Scope) -> bool:
+    """Whether a page may be shown to its browser: to one that opens an address, without a key."""
+    headers = list(_headers(scope))
+    try:
+        _browser_session(headers, shown(headers), _keyring(scope), changes=False)
+    except UnauthorizedError:
+        return False
+    return True
+
+
+def arrived_at(scope: Scope) -> str | None:
+    """The address of this end of the connection; None where it is no TCP connection."""
+    host, port = scope.get("server") or ("", None)
+    try:
+        return None if port is None else address_of(host, port)
+    except ValueError:  # a name: not from a socket
+        return None
+
+
+def _keyring(scope: Scope) -> Keyring:
     keyring: Keyring = scope["litestar_app"].state.keyring
-    safe = _method(scope) in ("GET", "HEAD") and scope["path"] != "/ws"
-    return authenticate(scope["headers"], keyring, changes=not safe)
+    return keyring
+
+
+def _headers(scope: Scope) -> Headers:
+    """The headers; some servers hand on the subprotocols of an upgrade in the scope alone."""
+    headers = scope["headers"]
+    offered = cast(list[str], scope.get("subprotocols") or [])
+    if not offered or values_of(headers, b"sec-websocket-protocol"):
+        return headers
+    return [*headers, (b"sec-websocket-protocol", ",".join(offered).encode("latin-1", "replace"))]
+
+
+def _is_safe(scope: Scope) -> bool:
+    return _method(scope) in ("GET", "HEAD") and scope["path"] != "/ws"
 
 
 def _method(scope: Scope) -> str | None:
@@ -152,7 +201,14 @@ def _method(scope: Scope) -> str | None:
     return scope["method"] if scope["type"] == ScopeType.HTTP else None
 
 
-def require_credential(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
+async def require_credential(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
     """Litestar guard of every route that is not open. An exception becomes a 401, see `denial`."""
-    if not handler.opt.get("open") and not is_preflight(connection.scope):
-        connection.scope["state"]["authenticated_by"] = authenticate_scope(connection.scope)
+    if handler.opt.get("open") or is_preflight(connection.scope):
+        return
+    credential = authenticate_scope(connection.scope)
+    if handler.opt.get("token_only") and credential.kind != "token":
+        raise UnauthorizedError(
+            "a log-in of a browser does not count here: send the session token as the"
+            " X-Session-Token header"
+        )
+    connection.scope["state"]["credential"] = credential

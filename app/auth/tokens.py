@@ -4,20 +4,29 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-import msgspec
 import structlog
 
-from app.errors import SettingsError
-from app.events import Clock
+from app.auth.browsers import BrowserSessions, LogIn
+from app.auth.credentials import Credential
+from app.auth.proof import proof, run_token
+from app.events import Clock, Timer
 from app.settings import Settings, is_session_token
-from app.state import BROWSERS_FILE, TOKEN_FILE, make_folder, read_private, write_private
+from app.state import (
+    BROWSERS_FILE,
+    TOKEN_FILE,
+    NotOursError,
+    make_folder,
+    read_kept,
+    redirect_file,
+    unusable,
+    write_private,
+)
 
 TICKET_LIFETIME_S = 300
 MAX_TICKETS = 100
-BROWSER_SESSION_LIFETIME_S = 12 * 60 * 60
-MAX_BROWSER_SESSIONS = 100
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("sightline.login")
 
@@ -54,30 +63,24 @@ def session_token(settings: Settings) -> SessionToken:
         value = settings.session_token or _kept(path) or secrets.token_urlsafe(32)
         write_private(path, value)
     except OSError as error:
-        raise SettingsError(
-            f"SIGHTLINE_STATE_DIR: cannot keep the session token in {str(path)!r}"
-            f" ({error.strerror}); give a folder this user may write"
-        ) from None
+        raise unusable(path, error) from None
     return SessionToken(value)
 
 
 def _kept(path: Path) -> str | None:
-    text = read_private(path)
+    try:
+        text = read_kept(path)
+    except NotOursError as error:
+        _log.warning("token_not_believed", why=error.strerror)
+        return None
     return text if text is not None and is_session_token(text) else None
 
 
-class _KeptPasses(msgspec.Struct):
-    """The monotonic clock counts from the machine's boot: its readings mean nothing in another."""
-
-    boot_id: str
-    issued_at: dict[str, float]
-
-
 class Passes:
-    """Random values that let their holder in for a while: a bounded number, the oldest goes first.
+    """Random values that let their holder in once: a bounded number, the oldest goes first.
 
-    Only fingerprints are held, so neither memory nor a file gives a value away, and finding one
-    takes the same time for every wrong value.
+    Only fingerprints are held, so memory gives no value away, and finding one takes the same time
+    for every wrong value.
     """
 
     def __init__(
@@ -97,53 +100,129 @@ class Passes:
         self._issued_at[self._digest(value.encode())] = self._clock.monotonic()
         return value
 
-    def admits(self, value: bytes) -> bool:
-        """Whether `value`, any bytes at all, was issued and has not expired."""
-        return self._is_young(self._issued_at.get(self._digest(value)))
-
     def spend(self, value: bytes) -> bool:
-        """As `admits`, once: no `await` in here, so of two who race one gets in."""
-        return self._is_young(self._issued_at.pop(self._digest(value), None))
+        """Whether `value`, any bytes at all, was issued, is not expired and was not spent before.
 
-    def _is_young(self, issued_at: float | None) -> bool:
+        No `await` in here, so of two that race one gets in.
+        """
+        issued_at = self._issued_at.pop(self._digest(value), None)
         return issued_at is not None and 0 <= self._clock.monotonic() - issued_at < self._lifetime_s
 
-    def keep(self, path: Path, boot_id: str) -> None:
-        """Write the fingerprints down, so that who is in stays in over a restart."""
-        kept = _KeptPasses(boot_id, self._issued_at)
-        write_private(path, msgspec.json.encode(kept).decode())
-
-    def take_back(self, path: Path, boot_id: str) -> None:
-        """Read what `keep` wrote; anything else, or an earlier boot's, counts as nothing."""
-        try:
-            kept = msgspec.json.decode(read_private(path) or "", type=_KeptPasses)
-        except (OSError, msgspec.MsgspecError):
-            return
-        if boot_id and kept.boot_id == boot_id:
-            self._issued_at = dict(list(kept.issued_at.items())[-self._most :])
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._issued_at.clear()
 
 
 class Keyring:
-    """Everything that opens the gateway's door."""
+    """Everything that lets somebody in, and the ending of it."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        on_end: Callable[[Credential], None] = lambda credential: None,
+    ) -> None:
+        """`on_end` closes the connections that an ended credential opened."""
         self.session_token = session_token(settings)
-        digest = self.session_token.digest
-        self.tickets = Passes(digest, clock, TICKET_LIFETIME_S, MAX_TICKETS)
-        self.browser_sessions = Passes(
-            digest, clock, BROWSER_SESSION_LIFETIME_S, MAX_BROWSER_SESSIONS
+        self.token_credential = Credential("token")
+        self.tickets = Passes(
+            partial(self._digest, "ticket"), clock, TICKET_LIFETIME_S, MAX_TICKETS
         )
+        self.browser_sessions = BrowserSessions(self._digest, clock, on_end)
+        self.run = secrets.token_urlsafe(16)  # names this run of the gateway to clients
+        self._settings = settings
+        self._clock = clock
+        self._on_end = on_end
         self._kept_in = settings.state_dir / BROWSERS_FILE
         self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.is_file() else ""
         self.browser_sessions.take_back(self._kept_in, self._boot_id)
+        self._watching = False
+        self._timer: Timer | None = None
 
-    def log_in(self, ticket: bytes) -> str | None:
+    def is_token(self, candidate: bytes, address: str | None) -> bool:
+        """Whether `candidate` is the session token, or its stand-in at `address` in this run."""
+        if self.session_token.matches(candidate):
+            return True
+        if address is None:
+            return False
+        stand_in = run_token(self.session_token.reveal(), self.run, address)
+        return hmac.compare_digest(stand_in.encode(), candidate)
+
+    def prove(self, nonce: str, address: str) -> str:
+        """Answer a client's challenge; see `app.auth.proof`."""
+        return proof(self.session_token.reveal(), nonce, self.run, address)
+
+    def log_in(self, ticket: bytes, user_agent: str = "") -> LogIn | None:
         """Trade a ticket for a browser session; None for a spent, old or unknown one."""
         if not self.tickets.spend(ticket):
             return None
-        session = self.browser_sessions.issue()
+        redirect_file(self._settings.state_dir, ticket.decode()).unlink(missing_ok=True)
+        secret = self.browser_sessions.begin(user_agent)
+        self._keep()
+        return secret
+
+    def end_session(self, id_: str) -> bool:
+        """Log one browser out and close what it opened; False where there is no such session."""
+        ended = self.browser_sessions.end(id_)
+        self._keep()
+        return ended
+
+    def end_sessions(self) -> None:
+        """Log every browser out and close what they opened."""
+        self.browser_sessions.end_all()
+        self._keep()
+
+    def rotate(self) -> None:
+        """Replace the session token, in the file too. All that came in by the old one ends.
+
+        Raises:
+            OSError: the file cannot be written; then nothing has changed.
+        """
+        value = secrets.token_urlsafe(32)
+        write_private(self._settings.state_dir / TOKEN_FILE, value)
+        self.session_token = SessionToken(value)
+        ended, self.token_credential = self.token_credential, Credential("token")
+        ended.ended = True
+        self._on_end(ended)
+        self.tickets.clear()  # whoever had the old token may have made them
+        self.end_sessions()
+        if self._settings.session_token is not None:
+            _log.warning(
+                "token_comes_back",
+                setting="SIGHTLINE_SESSION_TOKEN",
+                remedy="change it, or the next start brings the old token back",
+            )
+
+    def watch(self) -> None:
+        """Begin to end sessions when they expire, by one timer for the next that does."""
+        self._watching = True
+        self._expire()
+
+    def close(self) -> None:
+        """Stop the timer."""
+        self._watching = False
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _digest(self, purpose: str, value: bytes) -> str:
+        """A fingerprint for one purpose; worth nothing once the session token has changed."""
+        return self.session_token.digest(purpose.encode() + b"\n" + value)
+
+    def _keep(self) -> None:
         try:
             self.browser_sessions.keep(self._kept_in, self._boot_id)
         except OSError as error:  # a full disk keeps nobody out
             _log.warning("browser_session_not_kept", error=error.strerror)
-        return session
+        self._set_timer()
+
+    def _expire(self) -> None:
+        self.browser_sessions.expire()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        left_s = self.browser_sessions.next_end_s()
+        if self._watching and left_s is not None:
+            self._timer = self._clock.call_later(left_s, self._expire)

@@ -19,6 +19,7 @@ class BackendStatus(msgspec.Struct, frozen=True):
     in_flight: int = 0  # publishes that the log has not answered, or that have not come back
     outages: int = 0  # times that the log went away
     unknown: int = 0  # publishes that ended without an answer
+    durable: bool = False  # whether the log survives this process
 
 
 @runtime_checkable
@@ -43,6 +44,9 @@ class ChannelBackend(Protocol):
         Order of calls is order of numbers. The same idempotency `key` twice is one event, where
         the log can tell. The future raises `UnavailableError` when the event was not published,
         or may have been.
+
+        Raises:
+            WrongLoopError: called from another thread, event loop or process; nothing was done.
         """
 
     async def catch_up(self, position: Position) -> None:

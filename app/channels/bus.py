@@ -6,11 +6,15 @@ is gathered for one turn of the event loop and written once, as one run of bytes
 
 import secrets
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from typing import Protocol
 
 import msgspec
 
 from app.catalog import Catalog
+from app.channels.owner import Owner
+from app.channels.queue import EventQueue
 from app.channels.replay import Replay, ReplayStore
 from app.channels.subscription import DirectWriter, QueueBounds, Subscription
 from app.events import Clock, Event, Gap, Position
@@ -52,7 +56,7 @@ class _Group:
 
     def __init__(self, event_filter: EventFilter) -> None:
         self.filter = event_filter
-        self.queued: dict[Subscription, None] = {}
+        self.queued: dict[Subscription, EventQueue] = {}
         self.direct: dict[Subscription, DirectWriter] = {}
         self.turn: list[bytes] = []  # frames that `direct` are owed at the next flush
 
@@ -63,6 +67,16 @@ class _Route(msgspec.Struct, frozen=True):
     namespace: str
     prefix: bytes
     groups: tuple[_Group, ...]
+
+
+class Follower(Protocol):
+    """A consumer that gets everything and is never dropped, such as the journal."""
+
+    def begin(self, epoch: str, head: int) -> None:
+        """What comes next follows number `head` of `epoch`."""
+
+    def offer(self, event: Event) -> None:
+        """Take an event. Never waits and never raises."""
 
 
 class EventBus:
@@ -81,6 +95,7 @@ class EventBus:
         """`call_soon` runs a function once the loop's turn is over; `bounds` are each queue's."""
         self.clock = clock
         self.counters = counters
+        self.owner = Owner()
         self._published = counters.published
         self._store = replay_store
         self._catalog = catalog
@@ -89,6 +104,8 @@ class EventBus:
         self._replay_limit = replay_limit
         self._groups: dict[EventFilter, _Group] = {}
         self._routes: dict[str, _Route] = {}  # forgotten when a group comes; one that went is empty
+        self._follower: Follower | None = None
+        self._follow: Callable[[Event], None] | None = None  # its `offer`: saves a look-up an event
         # One turn. Invariant: all in it is older than what any queue will get next, so leaving,
         # another filter, going direct and falling behind flush it first. Who joins is behind.
         self._dirty: list[_Group] = []  # the groups whose `turn` is not empty
@@ -123,16 +140,31 @@ class EventBus:
         as numbers are given again. Direct consumers, which belong to
         connections that name another epoch, must have been closed.
         """
+        self.owner.require_here()
         changed = epoch != self.epoch or head < self.head
         for group in self._groups.values():
-            for subscription in group.queued:
-                subscription.interrupt(
+            for subscription, queue in group.queued.items():
+                queue.interrupt(
                     Gap(None, None, None, "epoch_changed")
                     if changed
                     else Gap(subscription.position + 1, head, None, "expired")
                 )
         self._store.begin(epoch, head)
         self._flushed = head
+        if self._follower is not None:
+            self._follower.begin(epoch, head)
+
+    def restore(self, epoch: str, head: int, events: Sequence[Event]) -> None:
+        """Go on after number `head` of `epoch`, with these events retained. Before anybody joins."""
+        self.owner.require_here()
+        self._store.restore(epoch, head, events, self.clock.monotonic())
+        self._flushed = head
+
+    def follow(self, follower: Follower) -> None:
+        """Hand every later event and epoch to `follower`, from the current head on."""
+        self.owner.require_here()
+        follower.begin(self.epoch, self.head)
+        self._follower, self._follow = follower, follower.offer
 
     def find(self, number: int) -> Event | None:
         """The event with this number, if it is retained here."""
@@ -149,7 +181,12 @@ class EventBus:
         """Keep and offer an event that has been checked and numbered: head + 1. Never waits.
 
         `accepted_at` is the monotonic time it was accepted at, where that is not now.
+
+        Raises:
+            WrongLoopError: called from another thread or process; nothing was kept.
         """
+        if get_ident() != self.owner.thread:
+            self.owner.require_here()
         route = self._routes.get(type_) or self._route(type_)
         data, metadata = contents
         encoded = _EVENT % (route.prefix, timestamp.encode(), number, data, metadata)
@@ -159,6 +196,8 @@ class EventBus:
             type_, timestamp, number, now if accepted_at is None else accepted_at, encoded
         )
         self._store.append(event)
+        if self._follow is not None:
+            self._follow(event)
         self._published[route.namespace] += 1
         for group in route.groups:
             if group.direct:
@@ -166,10 +205,12 @@ class EventBus:
                     if not self._dirty:
                         self._begin_turn(now)
                     self._dirty.append(group)
-                group.turn += (frame_header(size), encoded)
+                usual = 126 <= size < 65536  # saves a call
+                header = _header(_FIN_TEXT, 126, size) if usual else frame_header(size)
+                group.turn += (header, encoded)
             if group.queued:
-                for subscription in group.queued:
-                    subscription.offer(event)
+                for queue in group.queued.values():
+                    queue.put_nowait(event)
         self._turn_bytes += size
         if self._turn_bytes >= FLUSH_BYTES or number - self._flushed >= FLUSH_EVENTS:
             self.flush()
@@ -178,8 +219,8 @@ class EventBus:
     def _begin_turn(self, now: float) -> None:
         self._turn_began = now
         if not self._flush_is_due:
-            self._flush_is_due = True
             self._call_soon(self._end_turn)
+            self._flush_is_due = True  # only now: without the call nobody would end the turn
 
     def _end_turn(self) -> None:
         self._flush_is_due = False
@@ -190,6 +231,8 @@ class EventBus:
 
         Safe against being re-entered by a write: each group's turn is empty before it is written.
         """
+        if get_ident() != self.owner.thread:
+            self.owner.require_here()
         self._turn_bytes, self._flushed = 0, self.head
         dirty, self._dirty = self._dirty, []
         if not dirty:
@@ -210,7 +253,7 @@ class EventBus:
             self._routes.clear()
         groups = tuple(group for group in self._groups.values() if group.filter.matches(type_))
         prefix = b'{"type":"%s","timestamp":"' % type_.encode()  # both need no escaping
-        namespace = type_.partition(".")[0]
+        namespace = self._catalog.label_of(type_)
         self._published.setdefault(namespace, 0)
         route = self._routes[type_] = _Route(namespace, prefix, groups)
         return route
@@ -221,6 +264,7 @@ class EventBus:
         Raises:
             InvalidPatternError: a pattern is malformed.
             UnknownEventTypeError: a struct is not in the catalog.
+            WrongLoopError: called from another thread, event loop or process.
         """
         patterns = [t if isinstance(t, str) else self._catalog.type_of(t) for t in types]
         return self.join(EventFilter(patterns or ("*",)))[0]
@@ -235,6 +279,7 @@ class EventBus:
 
         Snapshot and join are one synchronous step, so no event falls or doubles at the seam.
         """
+        self.owner.require_here()
         replay = NO_REPLAY
         if position is not None:
             replay = self._store.resume(
@@ -247,8 +292,8 @@ class EventBus:
             self.counters.replayed += len(replay.events)
             for gap in replay.gaps:
                 self.counters.dropped[gap.reason] += gap.dropped or 0
-        subscription = Subscription(self, event_filter, self._bounds, replay, on_gap)
-        self._group(event_filter).queued[subscription] = None
+        subscription = Subscription(self, self.owner, event_filter, self._bounds, replay, on_gap)
+        self._group(event_filter).queued[subscription] = subscription.queue
         return subscription, replay
 
     def go_direct(self, subscription: Subscription, writer: DirectWriter) -> None:
@@ -263,7 +308,7 @@ class EventBus:
         self.flush()
         group = self._groups[subscription.filter]
         if group.direct.pop(subscription, None) is not None:
-            group.queued[subscription] = None
+            group.queued[subscription] = subscription.queue
 
     def refilter(self, subscription: Subscription, event_filter: EventFilter) -> None:
         """Move the subscription to another filter, direct or queued as it is."""
@@ -271,7 +316,7 @@ class EventBus:
         subscription.filter = event_filter
         group = self._group(event_filter)
         if writer is None:
-            group.queued[subscription] = None
+            group.queued[subscription] = subscription.queue
         else:
             group.direct[subscription] = writer
 

@@ -6,7 +6,9 @@ from math import isfinite
 
 import msgspec
 
-from app.errors import InvalidDataError
+from app.errors import EventTooLargeError, InvalidDataError
+from app.strict_json import FLATTER, MAX_DEPTH
+from app.strict_json import check_depth as check_depth
 
 Fields = Mapping[str, object]
 _EXACT = frozenset((str, int, bool, type(None)))  # what both encoders write alike
@@ -18,12 +20,15 @@ _encode_strictly = json.JSONEncoder(
 ).encode
 
 
-def encode(name: str, value: Fields | msgspec.Struct) -> tuple[bytes, dict[str, object]]:
+def encode(
+    name: str, value: Fields | msgspec.Struct, max_bytes: int | None = None
+) -> tuple[bytes, dict[str, object]]:
     """Encode `value`: the bytes, and the fields that a reader of these bytes sees.
 
     Raises:
-        InvalidDataError: not an object, or it holds NaN, bytes, a lone surrogate or a cycle; the
-            message begins with `name`.
+        InvalidDataError: not an object, nested over 256 deep, or it holds NaN, bytes, a lone surrogate
+            or a cycle; the message begins with `name`.
+        EventTooLargeError: over `max_bytes`, which nested data is measured by before it is read.
     """
     try:
         plain: object = value if type(value) is dict else _plain(value)
@@ -33,12 +38,27 @@ def encode(name: str, value: Fields | msgspec.Struct) -> tuple[bytes, dict[str, 
         if not isinstance(plain, Mapping):
             raise TypeError(f"expected an object, got {type(plain).__name__}")
         encoded = _encode_strictly(dict(plain)).encode()
+        if max_bytes is not None and len(encoded) > max_bytes:
+            raise EventTooLargeError(too_large(name, len(encoded), max_bytes))
+        check_depth(name, encoded)
         return encoded, _decode(encoded)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+    except RecursionError as error:
+        raise InvalidDataError(
+            f"{name} cannot be encoded as JSON: it is nested over {MAX_DEPTH} deep: {FLATTER}"
+        ) from error
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise InvalidDataError(
             f"{name} cannot be encoded as JSON: {str(error)[:200]};"
             " use strings, finite numbers, booleans, None, lists and dicts"
         ) from error
+
+
+def too_large(name: str, size: int, max_bytes: int) -> str:
+    """What to say of an event, or a part of one, that is over the bound."""
+    return (
+        f"{name} has {size} bytes, over the {max_bytes} allowed:"
+        " send a reference instead, or raise SIGHTLINE_MAX_EVENT_BYTES"
+    )
 
 
 def _is_flat(fields: dict[str, object]) -> bool:

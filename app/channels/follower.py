@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from app.channels.bus import Contents, EventBus
-from app.channels.message import read_message
+from app.channels.message import ROOT, read_message
 from app.channels.stream import StreamInfo, request, seconds
 from app.events import Event
 
@@ -90,10 +90,13 @@ class Follower:
         begin: Callable[[str, int], None],
         seen: Callable[[Event], None],
         caught_up: Callable[[], None],
+        max_event_bytes: int | None = None,
     ) -> None:
         """`begin` is called where the stream goes on elsewhere, `seen` with each new event,
-        `caught_up` once all is read that was there at the beginning.
+        `caught_up` once all is read that was there at the beginning. A message with more than
+        `max_event_bytes` is no event.
         """
+        self._max_event_bytes = max_event_bytes
         self.lag = 0
         self._client = client
         self._stream = stream
@@ -185,7 +188,8 @@ class Follower:
         if self._ended.done():
             return
         try:
-            if message.headers and message.headers.get("Status") == "100":
+            # Never by a header: those of a stored message are anybody's to write.
+            if not message.subject.startswith(ROOT):
                 await self._on_control(message)
             else:
                 self._take(message)
@@ -221,7 +225,9 @@ class Follower:
         self.lag = int(tokens[8])
         stored_at = int(tokens[7]) / _NS
         try:
-            type_, timestamp, contents = read_message(message.subject, message.data)
+            type_, timestamp, contents = read_message(
+                message.subject, message.data, self._max_event_bytes
+            )
         except ValueError as error:
             _log.error("foreign_message", sequence_number=number, error=str(error))
             type_, timestamp, contents = _in_its_place(number, stored_at, error)

@@ -14,12 +14,23 @@ from collections.abc import Callable, Coroutine
 import structlog
 from nats.aio.client import Client
 
-from app.channels import stream
+from app.channels import remedies, stream
 from app.channels.backend import BackendStatus
 from app.channels.bus import Contents, EventBus
+from app.channels.domains import look_first
 from app.channels.follower import Follower
 from app.channels.horizon import Horizon
-from app.channels.nats_connection import RETRY_S, TROUBLE, Lost, connection, first_to_end
+from app.channels.message import BODY_MARGIN_BYTES
+from app.channels.nats_client import check_urls
+from app.channels.nats_connection import (
+    CLOSE_WAIT_S,
+    RETRY_S,
+    TROUBLE,
+    Lost,
+    connection,
+    end,
+    first_to_end,
+)
 from app.channels.outbox import Outbox
 from app.channels.sender import Sender
 from app.errors import SettingsError, UnavailableError
@@ -29,7 +40,6 @@ from app.settings import PREFIX, Settings
 START_WAIT_S = 15.0  # a gateway and its NATS may be started at the same moment
 STOP_WAIT_S = 2.0  # for publishes that NATS has not answered yet
 TICK_S = 0.1  # how exactly deadlines of publishes are kept
-BODY_MARGIN_BYTES = 1024  # what a message holds beside data and metadata
 _log = structlog.get_logger("sightline.jetstream")
 
 
@@ -45,7 +55,11 @@ class JetStreamBackend:
     ) -> None:
         """`on_restart` must close what names another place in the stream; `on_state` hears whether
         NATS is there each time that it changes.
+
+        Raises:
+            SettingsError: the URL asks for a package that is not installed.
         """
+        check_urls(settings.nats_url or "")
         self._bus = bus
         self._settings = settings
         self._wanted = stream.wanted(settings)
@@ -64,6 +78,7 @@ class JetStreamBackend:
         self._trouble: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
+        self._is_first_look = True
 
     @property
     def status(self) -> BackendStatus:
@@ -76,6 +91,7 @@ class JetStreamBackend:
             in_flight=self._outbox.in_flight,
             outages=self._outages,
             unknown=self._outbox.unknown,
+            durable=True,
         )
 
     async def start(self) -> None:
@@ -99,7 +115,9 @@ class JetStreamBackend:
                     f"the replay log is not filled after {START_WAIT_S:g} s, {lag} events to go:"
                     f" lower {PREFIX}REPLAY_WINDOW_S or {PREFIX}REPLAY_MAX_EVENTS"
                 ) from None
-            raise SettingsError(_cannot_be_used(self._trouble)) from None
+            raise SettingsError(
+                remedies.cannot_be_used(self._trouble, self._settings.nats_domain)
+            ) from None
         except BaseException:
             await self.stop()
             raise
@@ -113,15 +131,13 @@ class JetStreamBackend:
             await asyncio.sleep(TICK_S / 4)
         self._stopped = True
         self._outbox.close("the gateway is shutting down")
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(self._tasks, 2 * CLOSE_WAIT_S)  # longer than a connection takes to close
 
     def submit(
         self, type_: str, timestamp: str, contents: Contents, key: str | None = None
     ) -> Future[Event]:
         """Put an event behind all others; the future resolves when it is stored and fanned out."""
+        self._bus.owner.require_here()
         if self._stopped:
             raise UnavailableError("the gateway has ended: nothing can be published")
         future = self._outbox.add(self._bus.clock.monotonic(), type_, timestamp, contents, key)
@@ -144,10 +160,11 @@ class JetStreamBackend:
             self._sender.wake()
 
     async def _stay_connected(self) -> None:
-        assert self._settings.nats_url is not None
+        settings = self._settings
+        assert settings.nats_url is not None
         while True:
             try:
-                async with connection(self._settings.nats_url) as (client, lost):
+                async with connection(settings.nats_url, settings.nats_domain) as (client, lost):
                     await self._use(client, lost)
             except SettingsError as error:
                 if self._started is not None and not self._started.done():
@@ -184,11 +201,20 @@ class JetStreamBackend:
                 f" raise its `max_payload` or lower {PREFIX}MAX_EVENT_BYTES"
             )
         while True:
-            found = await stream.look(client, self._wanted)
+            look = look_first if self._is_first_look else stream.look
+            found = await look(client, self._wanted)
+            self._is_first_look = False
+            self._sender.domain = found.domain
             if found.epoch != self._bus.epoch:
                 stream.check(found, self._wanted)
             self._follower = Follower(
-                client, found, self._bus, self._begin, self._seen, self._caught_up
+                client,
+                found,
+                self._bus,
+                self._begin,
+                self._seen,
+                self._caught_up,
+                settings.max_event_bytes,
             )
             why = await self._follower.run(settings.replay_window_s, settings.replay_max_events)
             _log.warning("follower_begins_again", why=why, head=self._bus.head)
@@ -226,25 +252,8 @@ class JetStreamBackend:
             _log.info("nats_is_there", epoch=self._bus.epoch, head=self._bus.head)
         else:
             self._outages += 1
-            _log.warning("nats_is_away", why=_said(self._trouble), head=self._bus.head)
+            _log.warning("nats_is_away", why=remedies.said(self._trouble), head=self._bus.head)
         try:
             self._on_state(connected)
         except Exception as error:  # following must go on
             _log.error("state_not_told", error_type=type(error).__name__, exc_info=error)
-
-
-def _said(trouble: BaseException | None) -> str:
-    if trouble is None:
-        return "no answer"
-    return str(trouble) or type(trouble).__name__
-
-
-def _cannot_be_used(trouble: BaseException | None) -> str:
-    remedy = f"start it with JetStream (`-js`), or correct {PREFIX}NATS_URL"
-    if isinstance(trouble, stream.RefusedError):
-        remedy = (
-            f"correct {PREFIX}NATS_REPLICAS, {PREFIX}NATS_MAX_AGE_S or {PREFIX}NATS_MAX_BYTES,"
-            " or give NATS the servers and the room that they ask for; where subjects overlap, use"
-            " an account of its own"
-        )
-    return f"NATS cannot be used ({_said(trouble)}): {remedy}"

@@ -20,6 +20,7 @@ from app.channels.subscription import Subscription
 from app.errors import InvalidDataError, SightlineError
 from app.events import Gap
 from app.filters import EventFilter
+from app.strict_json import check_depth, reason
 
 _log = structlog.get_logger("sightline.channels")
 _decode = msgspec.json.Decoder(dict[str, object]).decode
@@ -144,11 +145,12 @@ class SightlineChannelsBackend(ChannelsBackend):
 
 
 def _fields(data: bytes, channels: tuple[str, ...]) -> dict[str, object]:
+    check_depth("what was published", data)
     try:
         return _decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise InvalidDataError(
-            f"what was published to {', '.join(channels)!r} is not a JSON object: {str(error)[:200]};"
+            f"what was published to {', '.join(channels)!r} is not a JSON object: {reason(error, data)};"
             " publish the event's data, as a dict"
         ) from error
 

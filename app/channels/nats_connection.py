@@ -5,7 +5,7 @@ server. Whoever holds a connection begins another one instead, and knows what is
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -13,11 +13,13 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from app.channels import stream
+from app.channels.nats_client import StreamClient
 from app.errors import UnavailableError
 
 PING_INTERVAL_S = 10
 RETRY_S = 0.25
 CLOSE_WAIT_S = 1.0
+CANCEL_AGAIN_S = 0.1
 TROUBLE = (NatsError, OSError, TimeoutError, UnavailableError)  # what a log that is away raises
 _log = structlog.get_logger("sightline.nats")
 
@@ -42,13 +44,13 @@ class Lost:
 
 
 @asynccontextmanager
-async def connection(urls: str) -> AsyncIterator[tuple[Client, Lost]]:
+async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tuple[Client, Lost]]:
     """Connect to one of `urls`, separated by commas; closed at once when the block ends.
 
     Raises:
         nats.errors.Error, OSError: it cannot be reached now, or refuses.
     """
-    client, lost = Client(), Lost()
+    client, lost = StreamClient(domain), Lost()
     reason = "NATS does not answer"
 
     async def on_error(error: Exception) -> None:
@@ -91,14 +93,26 @@ async def _close(client: Client) -> None:
             await client.close()
 
 
+async def end(tasks: Collection[asyncio.Task[None]], again_s: float) -> None:
+    """Cancel the tasks until they have ended, every `again_s` seconds.
+
+    Once is not enough: on Python 3.11 `asyncio.wait_for`, which nats-py uses, swallows a
+    cancellation that comes together with the answer.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=again_s)
+
+
 async def first_to_end(*works: Coroutine[None, None, None]) -> None:
     """Run all until one ends; cancel and await the others, and raise what it raised."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
+        await end(tasks, CANCEL_AGAIN_S)
         await asyncio.gather(*tasks, return_exceptions=True)  # read: asyncio need not complain
     for task in done:
         task.result()

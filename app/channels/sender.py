@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
+import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -13,16 +14,20 @@ from app.channels.bus import EventBus
 from app.channels.message import read_event, subject_of
 from app.channels.nats_connection import TROUBLE
 from app.channels.outbox import Outbox, Publish
+from app.channels.stream import ApiError
 
 _UNAVAILABLE = 503  # nothing was stored now, as while a leader is elected or a disk is full
 
 
 class _Ack(msgspec.Struct):
+    stream: str = ""
+    domain: str = ""
     seq: int = 0
     duplicate: bool = False
-    error: stream.ApiError | None = None
+    error: ApiError | None = None
 
 
+_log = structlog.get_logger("sightline.sender")
 _decode_ack = msgspec.json.Decoder(_Ack).decode
 
 
@@ -37,6 +42,8 @@ class Sender:
         self._outbox = outbox
         self._stream_name = stream_name
         self._doubt = doubt
+        self.domain = ""
+        """The JetStream domain of the stream, as it names itself; set once the stream is found."""
         self._inbox = ""  # the same over reconnects: an answer may come late
         self._something_to_do = asyncio.Event()
         # Numbers that are gone from the replay log: bounded, as their publishes are in the outbox.
@@ -66,6 +73,9 @@ class Sender:
         nobody = message.headers and message.headers.get("Status") == str(_UNAVAILABLE)
         # What cannot be read leaves the publish in flight, to end by its deadline.
         ack = None if nobody else _decode_ack(message.data)
+        if ack is not None and not self._is_of_our_stream(ack):
+            _log.error("foreign_stream_answers", stream=ack.stream, domain=ack.domain)
+            return
         publish = self._outbox.answered(order)
         self.wake()
         if publish is None:
@@ -78,6 +88,11 @@ class Sender:
             publish.fail(f"NATS refused it: {ack.error.description}; it was not published")
         else:
             self._stored(publish, ack.seq, ack.duplicate)
+
+    def _is_of_our_stream(self, ack: _Ack) -> bool:
+        if ack.stream not in ("", self._stream_name):
+            return False
+        return ack.error is not None or ack.domain == self.domain
 
     def _stored(self, publish: Publish, number: int, duplicate: bool) -> None:
         """Resolve the publish now if the follower was faster than the answer."""

@@ -7,13 +7,14 @@ import msgspec
 from nats.aio.client import Client
 
 from app.channels.message import SUBJECTS
+from app.channels.nats_client import StreamClient
 from app.errors import SettingsError, UnavailableError
 from app.settings import PREFIX, Settings
 
 REQUEST_TIMEOUT_S = 2.0
 DUPLICATE_WINDOW_S = 120  # how long the stream remembers idempotency keys
 _NS = 1_000_000_000
-_NOT_FOUND, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058  # JetStream's own error numbers
+NOT_FOUND, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058  # JetStream's own error numbers
 
 
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +57,7 @@ class StreamInfo(msgspec.Struct, frozen=True):
     created: str
     state: StreamState
     ts: str
+    domain: str = ""
 
     @property
     def epoch(self) -> str:
@@ -127,7 +129,8 @@ async def request(client: Client, operation: str, body: bytes = b"") -> bytes:
         RefusedError: JetStream answered with an error.
         nats.errors.Error: it did not answer.
     """
-    answer = await client.request(f"$JS.API.{operation}", body, timeout=REQUEST_TIMEOUT_S)
+    api = client.api if isinstance(client, StreamClient) else "$JS.API"
+    answer = await client.request(f"{api}.{operation}", body, timeout=REQUEST_TIMEOUT_S)
     refusal = msgspec.json.decode(answer.data, type=_Refusal)
     if refusal.error is not None:
         raise RefusedError(refusal.error)
@@ -143,16 +146,14 @@ async def look(client: Client, asked: StreamConfig) -> StreamInfo:
     try:
         answer = await request(client, f"STREAM.INFO.{asked.name}")
     except RefusedError as refused:
-        if refused.error.err_code != _NOT_FOUND:
+        if refused.error.err_code != NOT_FOUND:
             raise
         try:
-            answer = await request(
-                client, f"STREAM.CREATE.{asked.name}", msgspec.json.encode(asked)
-            )
+            await request(client, f"STREAM.CREATE.{asked.name}", msgspec.json.encode(asked))
         except RefusedError as race:
             if race.error.err_code != _NAME_IN_USE:
                 raise
-            answer = await request(client, f"STREAM.INFO.{asked.name}")
+        answer = await request(client, f"STREAM.INFO.{asked.name}")
     return msgspec.json.decode(answer, type=StreamInfo)
 
 

@@ -1,5 +1,18 @@
 """Producers of real events. All they know of the gateway is the publisher's `emit`."""
 
 from collections.abc import Callable
+from pathlib import Path
+
+from app.errors import SettingsError
 
 Emit = Callable[[str, dict[str, object], dict[str, object]], None]
+
+
+def check_workspace(workspace: Path | None) -> None:
+    """Raise `SettingsError` where there is no folder to watch: a gateway would start and stay silent."""
+    if workspace is not None and not workspace.is_dir():
+        what = "is not a folder" if workspace.exists() else "does not exist"
+        raise SettingsError(
+            f"SIGHTLINE_WORKSPACE: {str(workspace)!r} {what}; give the folder to watch,"
+            " or nothing to watch none"
+        )

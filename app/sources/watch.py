@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
+import structlog
+
 from app.sources.hints import Watches, open_watches
 from app.sources.look import Looker
 from app.sources.tree import Change, Rules, Tree
-
-__all__ = ("FolderWatch", "TreeWatch", "WatchError")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,10 +21,7 @@ MakeRules = Callable[[Path], Awaitable[Rules]]
 
 LOOK_S = 2.0  # how often to look whether the folder is still the same one
 GATHER_TURNS, GATHER_S = 8, 0.025  # hints that come this close together are looked at together
-
-
-class WatchError(Exception):
-    """A folder cannot be watched."""
+log = structlog.get_logger("sightline.watch")
 
 
 class TreeWatch:
@@ -157,6 +154,7 @@ class FolderWatch:
         """Of the folders in `quiet`, at the top, nothing is told."""
         self._folder = folder
         self._quiet = quiet
+        self._sight: dict[str, int] = {}
 
     async def __aenter__(self) -> "FolderWatch":
         self._watch = await TreeWatch(self._folder, self._rules).__aenter__()
@@ -173,7 +171,11 @@ class FolderWatch:
     async def _rules(self, folder: Path) -> Rules:
         return _Named(self._quiet)
 
-    async def changes(self) -> set[tuple[str, str]]:
-        """The next changes, each with what happened; empty after two quiet seconds."""
-        found = await self._watch.changes()
-        return {(change.kind, os.path.join(self._folder, change.path)) for change in found}
+    async def changes(self) -> set[str]:
+        """The paths of the next changes; empty after two quiet seconds."""
+        changes = await self._watch.changes()
+        sight = self._watch.sight()
+        if sight != self._sight:
+            self._sight = sight
+            log.warning("folder_partly_blind", path=str(self._folder), **sight)
+        return {os.path.join(self._folder, change.path) for change in changes}

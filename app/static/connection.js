@@ -1,6 +1,7 @@
 /** The state of the connection in words: never "Live" unless the stream says so. */
 
 import { setText } from "./dom.js";
+import { logOut } from "./login-key.js";
 
 const WHY = {
   "not logged in": "not logged in: run litestar login in the gateway's folder and open its link",
@@ -30,11 +31,14 @@ export function describe({ name, reason, message }, leftS = 0) {
 
 /** Shows the state, counts down to the next try, and tells screen readers of each change once. */
 export class Connection {
-  constructor({ pill, text, button, announcer }, reconnect) {
+  constructor({ pill, text, button, announcer, logOutButton }, reconnect) {
     Object.assign(this, { pill, text, button, announcer });
     this._retryAt = 0;
     this._state = { name: "connecting" };
     button.addEventListener("click", reconnect);
+    logOutButton?.addEventListener("click", () => {
+      logOut().catch(() => setText(announcer, "Not logged out: the gateway does not answer"));
+    });
   }
 
   show(state) {

@@ -5,19 +5,28 @@
  * it; `Feed` keeps it; `View` filters it and folds it into rows; `VirtualList` draws those in sight.
  */
 
-import { EventStream } from "/client/sightline.js";
+import { EventStream } from "../client/sightline.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { fileName, toCsv, toJson } from "./export.js";
 import { Feed } from "./feed.js";
 import { drawChart, drawCommit, drawWorkflows } from "./glance.js";
 import { retained } from "./history.js";
+import { parse } from "./json.js";
 import { listenToKeys } from "./keys.js";
+import { Notices } from "./notices.js";
 import { Overview } from "./overview.js";
 import { Panel } from "./panel.js";
+import { Problems } from "./problems.js";
+import { count } from "./sentences.js";
 
 const byId = (id) => document.getElementById(id);
 
+const problems = new Problems((number) => {
+  byId("problems").hidden = false;
+  byId("problems").textContent = `${count(number, "problem")} while showing events`;
+});
+const notices = new Notices(byId("notices"), byId("announcer"));
 const overview = new Overview(Date.now());
 const controls = new Controls(
   {
@@ -31,7 +40,7 @@ const controls = new Controls(
   { onFilter: (filter) => panel.setFilter(filter), onOrder: (newestFirst) => panel.setOrder(newestFirst) },
 );
 const panel = new Panel(
-  new Feed(),
+  new Feed({ problems }),
   {
     scroller: byId("scroller"),
     canvas: byId("feed"),
@@ -48,6 +57,7 @@ const panel = new Panel(
     newestFirst: controls.newestFirst,
     onEntry: (entry) => controls.learn(entry),
     onClear: () => controls.clear(),
+    problems,
   },
 );
 
@@ -57,6 +67,7 @@ const connection = new Connection(
     text: byId("state-text"),
     button: byId("reconnect"),
     announcer: byId("announcer"),
+    logOutButton: byId("log-out"),
   },
   () => stream.reconnect(),
 );
@@ -64,7 +75,14 @@ const connection = new Connection(
 let held = []; // what is live, until what was retained before it is on show
 let opened = false;
 
-const stream = new EventStream({ url: "/ws", batch: true, onEvents: take, onState: heed });
+const stream = new EventStream({
+  url: "ws",
+  batch: true,
+  parse, // JSON.parse would round large numbers
+  onEvents: take,
+  onState: heed,
+  onNotice: (notice) => notices.show(notice),
+});
 
 function take(items) {
   if (held) held.push(...items);
@@ -72,11 +90,12 @@ function take(items) {
 }
 
 function show(items) {
-  for (const item of items) overview.observe(item);
+  for (const item of items) problems.guard("counting an event", () => overview.observe(item));
   panel.take(items);
 }
 
 function heed(state) {
+  if (state.name === "connecting") notices.clear(); // what still holds comes again with the connection
   connection.show(state);
   if (state.name !== "live" || opened) return;
   opened = true;
@@ -88,24 +107,29 @@ async function begin() {
   try {
     show(await retained(stream.position));
   } catch (error) {
-    console.error("what happened before this page opened could not be loaded", error);
+    problems.report("loading what happened before this page opened", error);
   }
   const live = held;
   held = null;
   show(live);
+  byId("feed").setAttribute("aria-busy", "false");
 }
 
 function glance() {
   const now = Date.now();
-  drawChart(byId("chart"), byId("pace"), overview, now);
-  drawCommit(byId("commit"), overview.commit, now);
-  drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows);
-  controls.count(overview.totals);
-  connection.tick();
+  const parts = [
+    () => drawChart(byId("chart"), byId("pace"), overview, now),
+    () => drawCommit(byId("commit"), overview.commit, now),
+    () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows),
+    () => controls.count(overview.totals),
+    () => panel.tick(),
+    () => connection.tick(),
+  ];
+  for (const part of parts) problems.guard("drawing the head of the page", part);
 }
 
 function save(extension, type, write) {
-  const url = URL.createObjectURL(new Blob([write(panel.view.entries())], { type }));
+  const url = URL.createObjectURL(new Blob([write(panel.view.entries(), problems)], { type }));
   const link = document.createElement("a");
   link.href = url;
   link.download = fileName(extension, new Date());

@@ -36,6 +36,7 @@ export function setText(node, text) {
 /** A `Date` or timestamp as the reader's own clock says it: `14:02:11.123`. */
 export function clock(time) {
   const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return "--:--:--.---";
   const two = (number) => String(number).padStart(2, "0");
   const ms = String(date.getMilliseconds()).padStart(3, "0");
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${ms}`;

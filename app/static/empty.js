@@ -4,10 +4,10 @@ import { element } from "./dom.js";
 
 const EXAMPLE = '{"type":"chat.message_sent","data":{"role":"user","content":"Hello, Sightline"}}';
 
-/** A command that publishes one event to the gateway at `origin`, run in the gateway's folder. */
-export function firstEvent(origin) {
+/** A command that publishes one event to the gateway at `base`, run in the gateway's folder. */
+export function firstEvent(base) {
   return [
-    `curl -sS ${origin}/api/events \\`,
+    `curl -sS ${base}api/events \\`,
     '  -H "X-Session-Token: $(cat .sightline/session.token)" \\',
     '  -H "Content-Type: application/json" \\',
     `  -d '${EXAMPLE}'`,
@@ -30,7 +30,7 @@ function filtered(onClear) {
 }
 
 function first() {
-  const command = firstEvent(location.origin);
+  const command = firstEvent(new URL(".", location.href).href);
   const copy = element("button", { type: "button" }, "Copy");
   copy.addEventListener("click", async () => {
     await navigator.clipboard.writeText(command).then(

@@ -2,20 +2,35 @@
  * What the console remembers: the newest events and gaps as plain objects, in order.
  *
  * An entry is `{kind: "event", index, event, namespace, who, what, failure, time, haystack, size,
- * message}` or `{kind: "gap", index, gap, haystack, size}`. `index` counts up for the life of the page (sequence
+ * message}` or `{kind: "gap", index, gap, what, haystack, size}`; an item that cannot be read is `{kind:
+ * "broken", index, item, what, haystack, size}`. `index` counts up for the life of the page (sequence
  * numbers begin again when the gateway restarts); `time` is milliseconds, `size` characters.
  */
 
-import { gapOf, isFailure, whatOf, whoOf } from "./sentences.js";
+import { keyOf, text } from "./fields.js";
+import { stringify } from "./json.js";
+import { Problems } from "./problems.js";
+import { gapOf, isFailure, SOMEONE, whatOf, whoOf } from "./sentences.js";
+import { unisolated, visible } from "./visible.js";
 
 export const MOST_ENTRIES = 20_000;
 export const MOST_CHARACTERS = 32_000_000; // about 64 MB: events may be 256 KiB each
 const MOST_MESSAGE_CHARACTERS = 200_000;
-const SILENCE_MS = 10_000; // chunks without a message_id: after this, another message begins
+const SILENCE_MS = 10_000; // without a chunk: nobody is writing any more
 const MOST_NAMES = 1000;
+const LONGEST_NAME = 600;
+const UNKNOWN_SIZE = 1000;
 
 export class Feed {
-  constructor({ mostEntries = MOST_ENTRIES, mostCharacters = MOST_CHARACTERS } = {}) {
+  /** `now` is the clock that silence is measured by, in milliseconds. */
+  constructor({
+    mostEntries = MOST_ENTRIES,
+    mostCharacters = MOST_CHARACTERS,
+    problems = new Problems(),
+    now = () => performance.now(),
+  } = {}) {
+    this._problems = problems;
+    this._now = now;
     this.foldedAway = 0;
     this.characters = 0;
     this.mostEntries = mostEntries;
@@ -24,6 +39,7 @@ export class Feed {
     this._start = 0;
     this._next = 0;
     this._messages = new Map(); // open chat messages by id or agent
+    this._writing = new Set(); // open ones that had a chunk in the last ten seconds
     this._workflows = new Map(); // names by id
   }
 
@@ -41,9 +57,14 @@ export class Feed {
     return this._entries.slice(this._start);
   }
 
-  /** Take in one event or gap; returns its entry. Call `trim` after a batch. */
+  /** Take in one event or gap, whatever is in it; returns its entry. Call `trim` after a batch. */
   add(item) {
-    const entry = item.type === "gap" ? this._gap(item) : this._event(item);
+    const index = this._next++;
+    const entry = this._problems.guard(
+      "reading an event",
+      () => (item.type === "gap" ? this._gap(item, index) : this._event(item, index)),
+      (error) => broken(item, index, error),
+    );
     this._entries.push(entry);
     this.characters += entry.size;
     return entry;
@@ -71,22 +92,34 @@ export class Feed {
     return gone;
   }
 
-  _gap(gap) {
-    if (gap.reason === "epoch_changed") this._messages.clear();
-    const what = gapOf(gap);
-    return { kind: "gap", index: this._next++, gap, what, haystack: what, size: what.length };
+  /** The messages that fell silent: of these nobody is writing any more, whether or not an end came. */
+  settle() {
+    const now = this._now();
+    const silent = [...this._writing].filter((message) => now - message.heard > SILENCE_MS);
+    for (const message of silent) {
+      message.silent = true;
+      this._writing.delete(message);
+    }
+    return silent;
   }
 
-  _event(event) {
+  _gap(gap, index) {
+    if (gap.reason === "epoch_changed") this._messages.clear();
+    const what = gapOf(gap);
+    return { kind: "gap", index, gap, what, haystack: what, size: what.length };
+  }
+
+  _event(event, index) {
     const namespace = event.type.slice(0, event.type.indexOf("."));
     if (namespace === "workflow") this._learn(event.data);
     const who = whoOf(event);
-    const what = whatOf(event, (id) => this._workflows.get(id));
-    const body = JSON.stringify([event.data, event.metadata]);
-    const haystack = `${who} ${what} ${event.type} #${event.sequence_number} ${body}`.toLowerCase();
+    const what = whatOf(event, (id) => this._workflows.get(keyOf(id)));
+    const body = stringify([event.data, event.metadata]);
+    const said = `${who} ${unisolated(what)} ${event.type} #${event.sequence_number}`;
+    const haystack = `${said} ${visible(body)}`.toLowerCase();
     const entry = {
       kind: "event",
-      index: this._next++,
+      index,
       event,
       namespace,
       who,
@@ -103,47 +136,81 @@ export class Feed {
   }
 
   _learn({ workflow_id: id, workflow_name: name }) {
-    if (typeof name !== "string") return;
-    remember(this._workflows, id, name);
+    if (typeof name === "string") remember(this._workflows, keyOf(id), name.slice(0, LONGEST_NAME));
   }
 
   /** Chunks of one chat message share a `Message`; the complete answer that ends it joins them. */
   _grow(entry) {
     const { type, data } = entry.event;
     const named = data.message_id != null;
-    const key = named ? `id ${data.message_id}` : `by ${entry.who}`;
+    const key = named ? `id ${keyOf(data.message_id)}` : `by ${entry.who}`;
     let message = this._messages.get(key);
     if (type === "chat.streaming_chunk") {
-      if (!message || (!named && entry.time - message.time > SILENCE_MS)) {
+      if (!message || (!named && (message.silent || entry.time - message.time > SILENCE_MS))) {
         message = new Message(key, entry.who);
         remember(this._messages, key, message);
       }
-      message.grow(entry);
+      message.grow(entry, this._now());
+      this._writing.add(message);
     } else if (type === "chat.message_received") {
-      const whole = String(data.content).trim();
-      message ??= [...this._messages.values()].find(
-        (open) => open.who === entry.who && open.text.trim() === whole,
-      );
+      message ??= this._endedBy(entry);
       if (!message) return;
       message.end(entry);
-      this._messages.delete(message.key);
+      this._writing.delete(message);
+      if (this._messages.get(message.key) === message) this._messages.delete(message.key);
     }
+  }
+
+  /**
+   * The open message that an answer ends although it does not name it: one that says the same, of the same
+   * agent or of none, or else what that agent was writing without an id.
+   */
+  _endedBy({ who, event: { data } }) {
+    const whole = typeof data.content === "string" ? data.content.trim() : "";
+    const open = [...this._messages.values()].reverse();
+    const same = open.filter((message) => whole && message.text.trim() === whole);
+    return (
+      same.find((message) => message.who === who) ??
+      this._messages.get(`by ${who}`) ??
+      same.find((message) => message.who === SOMEONE || who === SOMEONE)
+    );
+  }
+}
+
+/** The entry of an item that could not be read. */
+function broken(item, index, error) {
+  const what = `An event could not be shown: ${unisolated(text(error?.message) || "unknown error")}`;
+  return { kind: "broken", index, item, what, haystack: what, size: sizeOf(item) };
+}
+
+function sizeOf(item) {
+  try {
+    return 2 * stringify(item).length;
+  } catch {
+    return UNKNOWN_SIZE;
   }
 }
 
 /** A chat message that comes in chunks; `entries` are those of its events that are still kept. */
 class Message {
   constructor(key, who) {
-    Object.assign(this, { key, who, text: "", haystack: "", entries: [], done: false, time: 0 });
+    Object.assign(this, { key, who, text: "", haystack: "", entries: [], done: false, silent: false, time: 0, heard: 0 });
   }
 
-  grow(entry) {
+  /** Whether more is expected. */
+  get isWriting() {
+    return !this.done && !this.silent;
+  }
+
+  grow(entry, now) {
     const { chunk } = entry.event.data;
+    this.silent = false;
+    this.heard = now;
     this.text += typeof chunk === "string" ? chunk : "";
-    this.haystack += typeof chunk === "string" ? chunk.toLowerCase() : "";
+    this.haystack += typeof chunk === "string" ? visible(chunk).toLowerCase() : "";
     if (this.text.length > MOST_MESSAGE_CHARACTERS) {
       this.text = `…${this.text.slice(-MOST_MESSAGE_CHARACTERS / 2)}`;
-      this.haystack = this.text.toLowerCase();
+      this.haystack = visible(this.text).toLowerCase();
     }
     this._join(entry);
   }
@@ -151,7 +218,7 @@ class Message {
   end(entry) {
     const { content } = entry.event.data;
     if (typeof content === "string") this.text = content;
-    this.haystack += `\n${this.text.toLowerCase()}`; // what was found stays found
+    this.haystack += `\n${visible(this.text).toLowerCase()}`; // what was found stays found
     this.done = true;
     this._join(entry);
   }

@@ -1,5 +1,8 @@
 /** Which events are shown: parsed from the page's address, written back to it, and matched. */
 
+import { stringify } from "./json.js";
+import { visible } from "./visible.js";
+
 export const NO_FILTER = Object.freeze({ namespaces: Object.freeze([]), type: "", who: "", text: "" });
 
 /** The filter in an address's fragment, such as `#ns=git,file&who=Ada&q=parser`. */
@@ -29,12 +32,17 @@ export function isEmpty(filter) {
   return formatFilter(filter) === "";
 }
 
-/** The filter as a predicate over feed entries; a gap always passes: it is about the stream. */
+/** What to look for in a haystack: the search text as entries are searched, in lower case and visible. */
+export function needleOf(search) {
+  return visible(search.trim()).toLowerCase();
+}
+
+/** The filter as a predicate over feed entries; a gap always passes, and so does what cannot be shown. */
 export function matcher({ namespaces, type, who, text }) {
   const wanted = new Set(namespaces);
-  const needle = text.trim().toLowerCase();
+  const needle = needleOf(text);
   return (entry) =>
-    entry.kind === "gap" ||
+    entry.kind !== "event" ||
     ((wanted.size === 0 || wanted.has(entry.namespace)) &&
       (!type || entry.event.type === type) &&
       (!who || entry.who === who) &&
@@ -42,18 +50,21 @@ export function matcher({ namespaces, type, who, text }) {
       (!needle || entry.haystack.includes(needle) || entry.message?.haystack.includes(needle) === true));
 }
 
+/** Where the search text stands that the row of `entry` does not show: "data", "metadata", "type", or "". */
+export function hiddenPlace(entry, search) {
+  const needle = needleOf(search);
+  const shown = (text) => text.toLowerCase().includes(needle);
+  if (!needle || !entry.haystack.includes(needle)) return "";
+  if (shown(entry.event.type)) return "type";
+  if (shown(visible(stringify(entry.event.data)))) return "data";
+  return shown(visible(stringify(entry.event.metadata))) ? "metadata" : "data";
+}
+
 /** Where `text` contains the search text: `[plain, hit, plain, hit, …, plain]`. */
 export function split(text, search) {
-  const needle = search.trim().toLowerCase();
-  const lower = text.toLowerCase();
-  // Lower-casing changes the length of a few letters; then positions would be wrong.
-  if (!needle || lower.length !== text.length) return [text];
-  const parts = [];
-  let from = 0;
-  for (let at = lower.indexOf(needle); at !== -1; at = lower.indexOf(needle, from)) {
-    parts.push(text.slice(from, at), text.slice(at, at + needle.length));
-    from = at + needle.length;
-  }
-  parts.push(text.slice(from));
-  return parts;
+  const needle = visible(search.trim());
+  if (!needle) return [text];
+  // Not by lower-casing both: that changes the length of some letters, and so the positions after them.
+  const hit = new RegExp(`(${needle.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")})`, "giu");
+  return text.split(hit);
 }

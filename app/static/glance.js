@@ -1,11 +1,14 @@
 /** The head of the page: draws what `Overview` knows. */
 
 import { clock, drawing, element, setText } from "./dom.js";
+import { text } from "./fields.js";
 import { count } from "./sentences.js";
+import { unisolated, visible } from "./visible.js";
 
 const WIDTH = 300; // units of the drawing, scaled to the page
 const HEIGHT = 56;
 const GAP = 3;
+const LONGEST_TITLE = 2000;
 
 /** Events a minute, a bar a minute, by namespace. */
 export function drawChart(chart, caption, overview, now) {
@@ -48,10 +51,18 @@ export function drawCommit(place, commit, now) {
     return;
   }
   const { commit_hash: hash, message, author } = commit.data;
-  const [subject] = String(message).split("\n", 1);
+  const whole = typeof message === "string" ? message : text(message);
+  const [subject] = whole.split("\n", 1);
   place.replaceChildren(
-    element("p", { class: "subject", title: String(message) }, subject),
-    element("p", { class: "by" }, element("code", {}, String(hash).slice(0, 7)), ` ${author}, ${ago(now - Date.parse(commit.timestamp))}`),
+    element("p", { class: "subject", title: visible(whole.slice(0, LONGEST_TITLE)) }, unisolated(text(subject))),
+    element(
+      "p",
+      { class: "by" },
+      element("code", {}, unisolated(text(hash)).slice(0, 7)),
+      " ",
+      element("bdi", {}, unisolated(text(author, 60))),
+      `, ${ago(now - Date.parse(commit.timestamp))}`,
+    ),
   );
 }
 
@@ -66,9 +77,9 @@ export function drawWorkflows(place, title, workflows) {
     return;
   }
   const items = running.slice(0, SHOWN_WORKFLOWS).map(({ id, name, step, steps, stepName, uncertain }) => {
-    const label = name || String(id);
+    const label = name || id;
     const progress = steps ? `${step} of ${steps}` : "started";
-    const bar = element("progress", { max: steps || 1, value: step, "aria-label": `${label}: ${progress}` });
+    const bar = element("progress", { max: Math.max(steps, 1), value: Math.max(step, 0), "aria-label": `${label}: ${progress}` });
     const doubt = "Events were lost since it last moved: it may have ended";
     return element(
       "div",
@@ -85,6 +96,7 @@ export function drawWorkflows(place, title, workflows) {
 }
 
 function ago(ms) {
+  if (!Number.isFinite(ms)) return "at an unknown time";
   const minutes = Math.round(ms / 60_000);
   if (ms < 10_000) return "just now";
   if (minutes < 1) return "less than a minute ago";

@@ -1,5 +1,8 @@
 /** What happened shortly before the page opened: the gateway retains it for half a minute. */
 
+import { parse } from "./json.js";
+import { keyHeaders } from "./login-key.js";
+
 const PAGE = 1000;
 
 /**
@@ -10,9 +13,9 @@ export async function retained({ epoch, sequence_number: upTo }) {
   const events = [];
   for (let after = null; ; ) {
     const query = new URLSearchParams({ limit: PAGE, ...(after !== null && { after, epoch }) });
-    const answer = await fetch(`/api/events?${query}`, { cache: "no-store" });
+    const answer = await fetch(`api/events?${query}`, { cache: "no-store", headers: keyHeaders() });
     if (!answer.ok) throw new Error(`GET /api/events answered ${answer.status}`);
-    const page = await answer.json();
+    const page = parse(await answer.text());
     if (page.epoch !== epoch) return [];
     events.push(...page.events.filter((event) => event.sequence_number <= upTo));
     if (page.next >= upTo || page.next === after) return events;

@@ -1,5 +1,8 @@
 /** What the head of the page tells at a glance: the pace by namespace, the last commit, the workflows. */
 
+import { keyOf, numberOf, text } from "./fields.js";
+import { unisolated } from "./visible.js";
+
 const MINUTE_MS = 60_000;
 export const MINUTES = 15;
 const MOST_WORKFLOWS = 50;
@@ -16,14 +19,15 @@ export class Overview {
     this._newest = 0;
   }
 
-  /** Take in an event or a gap. */
-  observe(item) {
+  /** Take in an event or a gap. A time that cannot be, far ahead of `now`, counts as now. */
+  observe(item, now = Date.now()) {
     if (item.type === "gap") {
       // What finished in the gap went unseen: say so rather than show it running for ever.
       for (const workflow of this.workflows.values()) workflow.uncertain = true;
       return;
     }
-    const time = Date.parse(item.timestamp) || 0;
+    const said = Date.parse(item.timestamp);
+    const time = said <= now + MINUTES * MINUTE_MS ? said : now;
     this.since = Math.min(this.since, time);
     this._count(item.type.slice(0, item.type.indexOf(".")), Math.floor(time / MINUTE_MS));
     if (item.type === "git.commit_created") this.commit = item;
@@ -69,18 +73,20 @@ export class Overview {
   }
 
   _follow({ type, data }) {
-    const known = this.workflows.get(data.workflow_id);
-    this.workflows.delete(data.workflow_id);
+    const id = keyOf(data.workflow_id);
+    const known = this.workflows.get(id);
+    this.workflows.delete(id);
     if (ENDS.has(type)) return;
-    const workflow = known ?? { id: data.workflow_id, name: "", step: 0, steps: 0, stepName: "" };
-    if (typeof data.workflow_name === "string") workflow.name = data.workflow_name;
+    const said = (field) => unisolated(text(field));
+    const workflow = known ?? { id: said(data.workflow_id) || text(id), name: "", step: 0, steps: 0, stepName: "" };
+    workflow.name = said(data.workflow_name) || workflow.name;
     if (type === "workflow.step_completed") {
-      workflow.step = Number(data.step_index) || 0;
-      workflow.steps = Number(data.total_steps) || 0;
-      workflow.stepName = String(data.step_name ?? "");
+      workflow.step = numberOf(data.step_index);
+      workflow.steps = numberOf(data.total_steps);
+      workflow.stepName = said(data.step_name);
     }
     workflow.uncertain = false;
-    this.workflows.set(data.workflow_id, workflow);
+    this.workflows.set(id, workflow);
     if (this.workflows.size > MOST_WORKFLOWS) this.workflows.delete(this.workflows.keys().next().value);
   }
 }

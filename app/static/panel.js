@@ -8,16 +8,18 @@
 import { setText } from "./dom.js";
 import { drawEmpty } from "./empty.js";
 import { VirtualList } from "./list.js";
-import { makeRow, refreshRow } from "./row.js";
+import { makeRow, refreshBroken, refreshRow } from "./row.js";
+import { Problems } from "./problems.js";
 import { count } from "./sentences.js";
 import { View } from "./view.js";
 
 const WORK_MS = 8; // of a frame; what is left waits for the next one, so that none takes long
+const MOST_UNDRAWN = 1000;
 const WORK_STEP = 50; // entries between two looks at the clock
 
 export class Panel {
-  constructor(feed, elements, { filter, newestFirst, onEntry, onClear }) {
-    Object.assign(this, elements, { feed, onEntry, onClear });
+  constructor(feed, elements, { filter, newestFirst, onEntry, onClear, problems = new Problems() }) {
+    Object.assign(this, elements, { feed, onEntry, onClear, problems });
     this.view = new View(filter);
     this.paused = null; // or why: "user", "scroll" (away from the newest), "reading" (a row)
     this.waiting = 0; // events that came meanwhile and fit the filter
@@ -27,13 +29,9 @@ export class Panel {
     this._frame = 0;
     this.list = new VirtualList(this.scroller, this.canvas, this.lead, {
       make: makeRow,
-      refresh: (article, row) =>
-        refreshRow(article, row, {
-          open: this.list.open.has(row.key),
-          selected: row.key === this.selected,
-          search: this.view.filter.text,
-        }),
+      refresh: (article, row) => this._refresh(article, row),
     });
+    this._undrawn = new Set(); // keys of rows that could not be drawn: each counts once
     this.list.newestFirst = newestFirst;
     this.scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
     this.canvas.addEventListener("click", (click) => this._clicked(click));
@@ -67,7 +65,8 @@ export class Panel {
   /** Follow the newest event again. */
   resume() {
     this.paused = null;
-    this.view = View.of(this.feed.entries(), this.view.filter);
+    this.view = new View(this.view.filter);
+    for (const entry of this.feed.entries()) this._show(entry);
     this.draw();
   }
 
@@ -81,7 +80,7 @@ export class Panel {
     this.view = new View(filter);
     this.waiting = 0;
     for (const entry of this.feed.entries()) {
-      if (entry.index < until) this.view.push(entry);
+      if (entry.index < until) this._show(entry);
       else if (this.view.matches(entry)) this.waiting += 1;
     }
     this.list.reset();
@@ -133,6 +132,14 @@ export class Panel {
     }
   }
 
+  /** Once a second: say of messages that fell silent that nobody is writing them any more. */
+  tick() {
+    const silent = this.feed.settle();
+    if (!silent.length) return;
+    if (!this.paused) this.view.settle(silent);
+    this.draw();
+  }
+
   draw() {
     const { view, feed } = this;
     this.lead.hidden = feed.foldedAway === 0;
@@ -156,8 +163,8 @@ export class Panel {
     while (done < this._left.length && (done % WORK_STEP || performance.now() < until)) {
       const entry = this.feed.add(this._left[done]);
       done += 1;
-      if (entry.kind === "event") this.onEntry(entry);
-      if (!this.paused) this.view.push(entry);
+      if (entry.kind === "event") this.problems.guard("offering a filter", () => this.onEntry(entry));
+      if (!this.paused) this._show(entry);
       else if (this.view.matches(entry)) this.waiting += 1;
     }
     this._left = this._left.slice(done);
@@ -165,6 +172,27 @@ export class Panel {
     if (!this.paused) this.view.evict(gone);
     if (this._left.length) this._frame = requestAnimationFrame(() => this._work());
     this.draw();
+  }
+
+  _show(entry) {
+    this.problems.guard(
+      "placing an event",
+      () => this.view.push(entry),
+      (error) => this.view.pushBroken(entry, error),
+    );
+  }
+
+  _refresh(article, row) {
+    const open = this.list.open.has(row.key);
+    const selected = row.key === this.selected;
+    try {
+      refreshRow(article, row, { open, selected, search: this.view.filter.text });
+    } catch (error) {
+      if (!this._undrawn.has(row.key)) this.problems.report("drawing an event", error);
+      this._undrawn.add(row.key);
+      if (this._undrawn.size > MOST_UNDRAWN) this._undrawn.clear();
+      refreshBroken(article, row, error);
+    }
   }
 
   _row(key) {

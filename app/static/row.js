@@ -1,11 +1,16 @@
 /** One row of the feed as elements: its line, and when open all that it stands for. */
 
 import { clock, element, marked } from "./dom.js";
+import { cut, text as textOf } from "./fields.js";
+import { hiddenPlace, needleOf } from "./filters.js";
+import { stringify } from "./json.js";
 import { burstOf } from "./sentences.js";
+import { unisolated, visible } from "./visible.js";
 
 const MOST_LISTED = 200; // of a folded row's events; the export has them all
 const LONGEST_TAIL = 140; // characters of a message that is still being written
 const LONGEST_COLOURED = 20_000; // characters of JSON
+const LONGEST_SHOWN = 500_000; // of JSON that is mostly indentation; copies and exports are whole
 
 /** What the row says: `{who, what}`. */
 export function sentenceOf(row) {
@@ -14,12 +19,13 @@ export function sentenceOf(row) {
     return { who: entry.who, what: burstOf(entries.map(({ event }) => event)) };
   }
   if (kind === "message") {
-    const { text, done } = entry.message;
-    const line = text.slice(0, 2000).replace(/\s+/g, " ").trim();
+    const { text, done, silent } = entry.message;
+    const line = visible(cut(text, 2000).replace(/\s+/g, " ").trim());
     if (done) return { who: entry.who, what: `answered: “${line}”` };
+    if (silent) return { who: entry.who, what: `wrote, without an end: “${line}` };
     const tail = text.slice(-LONGEST_TAIL * 2).replace(/\s+/g, " ").trimStart();
-    const shown = tail.length > LONGEST_TAIL ? `…${tail.slice(-LONGEST_TAIL)}` : tail;
-    return { who: entry.who, what: `is writing: “${shown}` };
+    const end = tail.slice(-LONGEST_TAIL).replace(/^[\udc00-\udfff]/, "");
+    return { who: entry.who, what: `is writing: “${tail.length > LONGEST_TAIL ? "…" : ""}${visible(end)}` };
   }
   return { who: entry.who ?? "", what: entry.what };
 }
@@ -42,9 +48,9 @@ export function refreshRow(article, row, { open, selected, search }) {
   article.classList.toggle("open", open);
   article.tabIndex = selected ? 0 : -1;
   article.setAttribute("aria-current", selected);
-  if (row.kind === "gap") {
-    article.replaceChildren(element("div", { class: "line gap", "data-testid": "gap" }, entry.what));
-    if (open) article.append(element("div", { class: "detail" }, json("gap", entry.gap, "")));
+  if (row.kind === "gap" || row.kind === "broken") {
+    article.replaceChildren(element("div", { class: `line ${row.kind}`, "data-testid": row.kind }, entry.what));
+    if (open) article.append(element("div", { class: "detail" }, json("as it came", entry.gap ?? entry.item, "")));
     return;
   }
   article.dataset.ns = entry.namespace;
@@ -55,8 +61,8 @@ export function refreshRow(article, row, { open, selected, search }) {
     line = element(
       "div",
       { class: "line" },
-      element("time", { datetime: entry.event.timestamp, title: entry.event.timestamp }),
-      element("span", { class: "ns", title: entry.event.type }, entry.namespace),
+      element("time"),
+      element("span", { class: "ns", title: textOf(entry.event.type) }, visible(entry.namespace)),
       element("span", { class: "who" }),
       element("span", { class: "what" }),
       element("span", { class: "badge" }),
@@ -65,18 +71,41 @@ export function refreshRow(article, row, { open, selected, search }) {
     article.append(line);
   }
   const [time, , whoCell, whatCell, badge, seq] = line.children;
-  const [seconds, ms] = clock(entry.event.timestamp).split(".");
+  // A message stands where its newest part is, anything else where it began.
+  const { timestamp } = (row.kind === "message" ? row.entries.at(-1) : entry).event;
+  const [seconds, ms] = clock(timestamp).split(".");
+  time.setAttribute("datetime", textOf(timestamp));
+  time.setAttribute("title", textOf(timestamp));
   time.replaceChildren(seconds, element("span", { class: "ms" }, `.${ms}`));
   whoCell.replaceChildren(...marked(who, search));
   whatCell.replaceChildren(...marked(what, search));
-  badge.textContent = row.entries.length > 1 ? `${row.entries.length.toLocaleString("en")} events` : "";
-  seq.textContent = numbers(row.entries);
+  const events = row.entries.length > 1 ? `${row.entries.length.toLocaleString("en")} events` : "";
+  const hint = hintOf(row, `${who}\n${what}\n${numbers(row.entries)}`, search);
+  badge.replaceChildren(...(hint ? [element("mark", { "data-testid": "hint" }, hint), " "] : []), events);
+  seq.replaceChildren(...marked(numbers(row.entries), search));
   if (!open) line.nextElementSibling?.remove();
   else if (!line.nextElementSibling) article.append(detail(row, search));
 }
 
+/** What stands in place of a row that cannot be drawn. */
+export function refreshBroken(article, row, error) {
+  const number = textOf(row.entry.event?.sequence_number);
+  const what = `Event${number && ` #${number}`} could not be drawn: ${textOf(error?.message)}`;
+  article.dataset.kind = "broken";
+  article.replaceChildren(element("div", { class: "line broken", "data-testid": "broken" }, what));
+}
+
+/** A row that has been found says so: by a mark in what it shows, or else by where the words stand. */
+function hintOf(row, shown, search) {
+  const needle = needleOf(search);
+  if (!needle || shown.toLowerCase().includes(needle)) return "";
+  if (row.entries.length > 1) return "found inside";
+  const place = hiddenPlace(row.entry, search);
+  return place && `in the ${place}`;
+}
+
 function numbers(entries) {
-  const [from, to] = [entries[0], entries.at(-1)].map(({ event }) => event.sequence_number);
+  const [from, to] = [entries[0], entries.at(-1)].map(({ event }) => textOf(event.sequence_number));
   return from === to ? `#${from}` : `#${from}–${to}`;
 }
 
@@ -84,7 +113,7 @@ function detail(row, search) {
   const { entry, entries, kind } = row;
   const parts = [];
   if (kind === "message") {
-    parts.push(element("p", { class: "prose", "data-testid": "message" }, ...marked(entry.message.text, search)));
+    parts.push(element("p", { class: "prose", "data-testid": "message" }, ...marked(visible(entry.message.text), search)));
   }
   if (kind === "event" || kind === "commit" || entries.length === 1) parts.push(whole(entry.event, search));
   const members = kind === "commit" ? entries.filter((other) => other !== entry) : entries;
@@ -97,7 +126,9 @@ function whole(event, search) {
   const facts = element(
     "p",
     { class: "facts" },
-    ...[event.type, event.timestamp, `#${event.sequence_number}`].map((fact) => element("span", {}, fact)),
+    ...[event.type, textOf(event.timestamp), `#${textOf(event.sequence_number)}`].map((fact) =>
+      element("span", {}, ...marked(visible(fact), search)),
+    ),
     element("button", { type: "button", onclick: ({ target }) => copy(event, target) }, "Copy JSON"),
   );
   return element(
@@ -111,7 +142,7 @@ function whole(event, search) {
 
 async function copy(event, button) {
   try {
-    await navigator.clipboard.writeText(JSON.stringify(event, null, 2));
+    await navigator.clipboard.writeText(stringify(event, 2));
     button.textContent = "Copied";
   } catch {
     button.textContent = "The browser refused";
@@ -138,14 +169,18 @@ function memberList(entries, search) {
 
 function member(entry, search) {
   const { event } = entry;
+  const { chunk } = event.data;
+  const what = typeof chunk === "string" ? visible(chunk) : unisolated(entry.what);
+  const hint = hintOf({ entry, entries: [entry] }, `${what}\n#${textOf(event.sequence_number)}`, search);
   const item = element(
     "details",
     {},
     element(
       "summary",
       {},
-      element("span", { class: "what" }, ...marked(event.data.chunk ?? entry.what, search)),
-      element("span", { class: "seq" }, `#${event.sequence_number}`),
+      element("span", { class: "what" }, ...marked(what, search)),
+      ...(hint ? [element("mark", {}, hint)] : []),
+      element("span", { class: "seq" }, ...marked(`#${textOf(event.sequence_number)}`, search)),
     ),
   );
   item.addEventListener("toggle", () => item.append(whole(event, search)), { once: true });
@@ -155,7 +190,8 @@ function member(entry, search) {
 const TOKENS = /("(?:\\.|[^"\\])*")(\s*:)?|\b(?:true|false|null|-?\d[\d.eE+-]*)\b/g;
 
 function json(label, value, search) {
-  const text = JSON.stringify(value ?? {}, null, 2);
+  const whole = visible(stringify(value ?? {}, 2));
+  const text = whole.length > LONGEST_SHOWN ? `${cut(whole, LONGEST_SHOWN)}\n… cut here: copy or save the event for the rest` : whole;
   const code = element("code", {});
   let from = 0;
   if (text.length <= LONGEST_COLOURED) {
@@ -166,6 +202,6 @@ function json(label, value, search) {
       from = index + body.length;
     }
   }
-  code.append(text.slice(from));
+  code.append(...marked(text.slice(from), search));
   return element("section", { class: "json", "aria-label": label }, element("h3", {}, label), element("pre", {}, code));
 }

@@ -5,16 +5,10 @@
  * out is plain text.
  */
 
-export const SOMEONE = "Someone";
-const LONGEST = 300; // characters of one field; the whole of it is in the opened row
+import { text } from "./fields.js";
+import { unisolated } from "./visible.js";
 
-/** A field as one line of text; empty for what is no text and no number. */
-function text(value, longest = LONGEST) {
-  if (Number.isFinite(value) || typeof value === "boolean") return String(value);
-  if (typeof value !== "string") return "";
-  const line = value.slice(0, longest * 2).replace(/\s+/g, " ").trim();
-  return line.length > longest ? `${line.slice(0, longest)}…` : line;
-}
+export const SOMEONE = "Someone";
 
 const words = (value) => text(value).replaceAll("_", " ");
 const first = (...values) => values.map((value) => text(value)).find(Boolean) ?? "";
@@ -93,7 +87,7 @@ const SENTENCES = {
     const files = Array.isArray(d.files_changed) ? d.files_changed.length : d.files_changed;
     const changed = Number.isFinite(files) ? ` (${count(files, "file")})` : "";
     const [subject] = typeof d.message === "string" ? d.message.split("\n", 1) : [];
-    return `committed ${text(d.commit_hash).slice(0, 7)} ${text(subject)}${changed}`;
+    return `committed ${unisolated(text(d.commit_hash)).slice(0, 7)} ${text(subject)}${changed}`;
   },
 
   "ceremony.started": (d) =>
@@ -135,24 +129,24 @@ const SENTENCES = {
 /** A type that is not in the catalog: its name in words, and the most telling fields. */
 function generic(type, d) {
   const telling = first(d.title, d.name, d.message, d.summary, d.content, d.status, d.path);
-  const fields = Object.entries(d)
-    .filter(([, value]) => text(value))
+  const fields = Object.keys(d)
+    .filter((key) => text(d[key]))
     .slice(0, 3)
-    .map(([key, value]) => `${key} ${text(value, 60)}`);
+    .map((key) => `${text(key, 60)} ${text(d[key], 60)}`);
   const said = telling || fields.join(", ");
   return `${words(type.slice(type.indexOf(".") + 1))}${said && `: ${said}`}`;
 }
 
 /** Who did it: the agent, the author or the source that the event names. */
 export function whoOf({ type, data, metadata }) {
-  const agent = text(metadata?.agent, 60);
+  const name = (...values) => unisolated(values.map((value) => text(value, 60)).find(Boolean) ?? "");
+  const agent = name(metadata?.agent);
   if (agent) return agent;
   if (type === "chat.message_sent") {
-    const role = text(data.role, 60); // its agent_name is whom the message is for
+    const role = name(data.role); // its agent_name is whom the message is for
     return role ? role[0].toUpperCase() + role.slice(1) : SOMEONE;
   }
-  const named = first(data.author, data.agent_name, data.agent);
-  return named.slice(0, 60) || first(metadata?.source, data.component).slice(0, 60) || SOMEONE;
+  return name(data.author, data.agent_name, data.agent, metadata?.source, data.component) || SOMEONE;
 }
 
 /** What was done; `workflowName(id)` knows names that the event itself leaves out. */
@@ -180,7 +174,7 @@ export function burstOf(events) {
     const verb = type.slice("file.".length);
     verbs.set(verb, (verbs.get(verb) ?? 0) + 1);
   }
-  const folder = commonFolder(events.map(({ data }) => String(data.path ?? "")));
+  const folder = commonFolder(events.map(({ data }) => (typeof data.path === "string" ? data.path : "")));
   const place = folder && ` in ${text(folder)}`;
   if (verbs.size === 1) return `${[...verbs.keys()][0]} ${count(events.length, "file")}${place}`;
   const parts = [...verbs].map(([verb, number]) => `${number.toLocaleString("en")} ${verb}`);
@@ -202,16 +196,15 @@ const REASONS = {
   expired: "it was away for longer than the gateway keeps events",
   replay_limit: "more was missed than the gateway replays",
   epoch_changed: "the gateway restarted and its numbers began again",
+  undecodable: "this page could not read what the gateway sent",
 };
 
 /** What a gap means: how much was lost, where, and why. */
 export function gapOf(gap) {
-  const why = REASONS[gap.reason] ?? text(gap.reason);
-  if (gap.from_sequence_number == null) return `Some events may be lost: ${why}`;
-  const range =
-    gap.from_sequence_number === gap.to_sequence_number
-      ? `#${gap.from_sequence_number}`
-      : `#${gap.from_sequence_number} to #${gap.to_sequence_number ?? "?"}`;
+  const why = Object.hasOwn(REASONS, text(gap.reason)) ? REASONS[gap.reason] : text(gap.reason);
+  const [from, to] = [text(gap.from_sequence_number), text(gap.to_sequence_number)];
   const lost = typeof gap.dropped === "number" ? count(gap.dropped, "event") : "Events";
+  if (!from) return gap.dropped ? `${lost} lost: ${why}` : `Some events may be lost: ${why}`;
+  const range = from === to ? `#${from}` : `#${from} to #${to || "?"}`;
   return `${lost} lost, ${range}: ${why}`;
 }

@@ -1,17 +1,23 @@
 /**
  * The rows on show: the entries that pass the filter, with what belongs together folded into one.
  *
- * A row is `{key, kind, entry, entries, version}`: `kind` is "event", "gap", "burst" (file events
- * in quick succession), "commit" (with the file events around it) or "message" (chunks of one chat
- * message); `entry` is the one that the row speaks for; `version` goes up when it changes.
+ * A row is `{key, kind, entry, entries, version, at}`: `kind` is "event", "gap", "broken" (an item that
+ * cannot be shown), "burst" (file events in quick succession), "commit" (with the file events around it)
+ * or "message" (chunks of one chat message); `entry` is the one that the row speaks for; `version` goes up
+ * when it changes. Rows stand in the order of `at`, the index of the event that they stand at: a message's
+ * last one, of others the first one. Messages that are being written come behind all of these.
  */
 
+import { keyOf, text } from "./fields.js";
 import { matcher, NO_FILTER } from "./filters.js";
 
 const BURST_PAUSE_MS = 1000; // a longer pause between two file events ends a burst
 const BURST_MS = 10_000; // and so does a longer burst,
 const MOST_IN_BURST = 1000; // or a bigger one
 const COMMIT_MS = 3000; // file events this shortly before a commit are taken to be its own
+const MOST_LOOKED_AT = 50; // rows before a commit
+const SHOWN_AS_BROKEN = "An event could not be placed";
+const MOST_PINNED = 3; // messages that are being written, at the newest end
 
 export class View {
   constructor(filter = NO_FILTER) {
@@ -20,6 +26,7 @@ export class View {
     this.filter = filter;
     this._matches = matcher(filter);
     this._messages = new Map(); // the row of each message
+    this._pinned = []; // the last of the rows: messages that are being written
     this._burst = null; // {row, time}: what the next file event may join
   }
 
@@ -38,12 +45,19 @@ export class View {
   push(entry) {
     entry.row = undefined;
     if (!this._matches(entry)) return false;
-    if (entry.message) this._message(entry);
-    else if (entry.kind === "gap") this._append("gap", entry);
+    if (entry.kind !== "event") this._append(entry.kind, entry);
+    else if (entry.message) this._message(entry);
     else if (entry.namespace === "file") this._file(entry);
     else if (entry.event.type === "git.commit_created") this._commit(entry);
     else this._append("event", entry);
     return true;
+  }
+
+  /** Take in an entry that broke something on its way here. */
+  pushBroken(entry, error) {
+    const what = `${SHOWN_AS_BROKEN}: ${text(error?.message)}`;
+    Object.assign(entry, { kind: "broken", item: entry.event ?? entry.gap, what });
+    if (!entry.row) this._append("broken", entry);
   }
 
   /** Take out the oldest entries, as the feed folded them away. */
@@ -58,9 +72,19 @@ export class View {
       if (row.entries.length > 0) {
         if (row.entry === entry) [row.entry] = row.entries;
       } else {
-        this.rows.splice(this.rows.indexOf(row), 1); // among the first: the search is short
+        this._remove(row); // among the first: the search is short
         this._messages.delete(entry.message);
       }
+    }
+  }
+
+  /** Messages fell silent: their rows go to where their last chunk was. */
+  settle(messages) {
+    for (const message of messages) {
+      const row = this._messages.get(message);
+      if (!row) continue;
+      row.version += 1;
+      this._unpin(row);
     }
   }
 
@@ -70,8 +94,9 @@ export class View {
   }
 
   _append(kind, entry) {
-    const row = { key: `${kind[0]}${entry.index}`, kind, entry, entries: [], version: 0 };
-    this.rows.push(row);
+    const row = { key: `${kind[0]}${entry.index}`, kind, entry, entries: [], version: 0, at: entry.index };
+    if (this._pinned.length) this.rows.splice(this.rows.length - this._pinned.length, 0, row);
+    else this.rows.push(row); // the common case, and several times as fast
     this._join(row, entry);
     return row;
   }
@@ -83,17 +108,53 @@ export class View {
     this.shown += 1;
   }
 
+  _remove(row) {
+    this.rows.splice(this.rows.indexOf(row), 1);
+    if (this._pinned.includes(row)) this._pinned = this._pinned.filter((other) => other !== row);
+  }
+
   _message(entry) {
-    const row = this._messages.get(entry.message);
+    const { message } = entry;
+    let row = this._messages.get(message);
     if (row) {
       this._join(row, entry);
-      return;
+    } else {
+      // A message may begin to match as it grows: then all that came of it before is shown too.
+      const known = message.entries.filter((e) => e.index <= entry.index && this._matches(e));
+      row = this._append("message", known[0]);
+      for (const other of known.slice(1)) this._join(row, other);
+      this._messages.set(message, row);
     }
-    // A message may begin to match as it grows: then all that came of it before is shown too.
-    const known = entry.message.entries.filter((e) => e.index <= entry.index && this._matches(e));
-    const made = this._append("message", known[0]);
-    for (const other of known.slice(1)) this._join(made, other);
-    this._messages.set(entry.message, made);
+    row.at = entry.index;
+    if (message.isWriting || entry !== message.entries.at(-1)) this._pin(row);
+    else this._unpin(row);
+  }
+
+  /**
+   * Keep the row of a message that grows at the newest end, where one sees it grow. Pinned rows keep their
+   * order, or those of two agents would change places at each chunk; of many only the last few are pinned.
+   */
+  _pin(row) {
+    if (this._pinned.includes(row)) return;
+    this.rows.splice(this.rows.lastIndexOf(row), 1);
+    this.rows.push(row);
+    this._pinned.push(row);
+    if (this._pinned.length <= MOST_PINNED) return;
+    this._unpin(this._pinned.reduce((oldest, other) => (other.at < oldest.at ? other : oldest)));
+  }
+
+  /** Put a message's row where its last event was: the other rows stand in the order of `at`. */
+  _unpin(row) {
+    this.rows.splice(this.rows.lastIndexOf(row), 1);
+    this._pinned = this._pinned.filter((other) => other !== row);
+    let low = 0;
+    let high = this.rows.length - this._pinned.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.rows[middle].at < row.at) low = middle + 1;
+      else high = middle;
+    }
+    this.rows.splice(low, 0, row);
   }
 
   _file(entry) {
@@ -114,33 +175,71 @@ export class View {
       row.entries.length < MOST_IN_BURST &&
       entry.time - time <= BURST_PAUSE_MS &&
       entry.time - row.entries[0].time <= BURST_MS &&
-      (row.kind === "commit" || row.entry.who === entry.who)
+      (row.kind === "commit" ? this._owns(row, [entry]) : row.entry.who === entry.who)
     );
   }
 
   _commit(entry) {
-    const burst = this._burst;
     const row = this._append("commit", entry);
-    if (burst && entry.time - burst.time <= COMMIT_MS) this._takeFiles(burst.row, row);
+    const own = [];
+    for (const from of this._recentFileRows(entry)) {
+      const kept = from.kind === "commit" ? from.entries.indexOf(from.entry) + 1 : 0;
+      own.push(...from.entries.slice(kept).filter((file) => isOwn(row.entry, file)));
+    }
+    if (own.length && this._owns(row, own)) this._move(own, row);
     this._burst = { row, time: entry.time };
   }
 
+  /** The newest rows before a commit whose last file event was shortly before it. */
+  _recentFileRows(commit) {
+    const found = [];
+    const newest = this.rows.length - this._pinned.length - 2; // the last one is the commit's own row
+    for (let i = newest; i >= 0 && i > newest - MOST_LOOKED_AT; i -= 1) {
+      const row = this.rows[i];
+      const last = row.entries.at(-1);
+      if (Math.abs(commit.time - last.time) > COMMIT_MS) break;
+      if (last.namespace === "file") found.push(row);
+    }
+    return found;
+  }
+
   /** Files between two commits belong to the later one, whoever had them for the moment. */
-  _takeFiles(from, row) {
-    const kept = from.kind === "commit" ? from.entries.indexOf(from.entry) + 1 : 0;
-    const files = from.entries.slice(kept);
-    if (!files.length || !touches(row.entry.event.data.files_changed, files)) return;
-    from.entries.length = kept;
-    from.version += 1;
-    if (kept === 0) this.rows.splice(this.rows.lastIndexOf(from), 1);
+  _move(files, row) {
+    const sources = new Set(files.map((file) => file.row));
+    const moved = new Set(files);
+    for (const from of sources) {
+      from.entries = from.entries.filter((entry) => !moved.has(entry));
+      from.version += 1;
+      if (from.kind === "burst" && from.entries.length === 1) from.kind = "event";
+      if (from.entries.length === 0) this._remove(from);
+      else if (!from.entries.includes(from.entry)) [from.entry] = from.entries;
+    }
     for (const file of files) file.row = row;
-    row.entries.unshift(...files);
+    row.entries.unshift(...files.sort((a, b) => a.index - b.index));
+  }
+
+  /**
+   * Whether all of `files` are of the commit, with those that its row has. A commit that only counts its files
+   * cannot say which they are: more than it counted are not its own alone, and stay where they are.
+   */
+  _owns(row, files) {
+    if (!files.every((file) => isOwn(row.entry, file))) return false;
+    const changed = row.entry.event.data.files_changed;
+    if (!Number.isFinite(changed)) return true;
+    const inRow = row.entries.filter((entry) => entry.namespace === "file");
+    const paths = new Set([...inRow, ...files].filter(isFile).map(({ event }) => keyOf(event.data.path)));
+    return paths.size <= changed;
   }
 }
 
-/** Whether a commit can be about these file events; where it only counts its files, it can. */
-function touches(changed, entries) {
-  if (!Array.isArray(changed)) return true;
-  const paths = new Set(changed);
-  return entries.some(({ event }) => paths.has(event.data.path));
+const isFile = ({ event }) => event.data.is_directory !== true;
+
+/** Whether a commit can be about a file event: not if another agent did it, nor if its path is not listed. */
+function isOwn(commit, file) {
+  const { data, metadata } = commit.event;
+  const agent = text(file.event.metadata?.agent);
+  if (agent && ![metadata?.agent, data.agent_name, data.author].some((name) => text(name) === agent)) return false;
+  if (!Array.isArray(data.files_changed) || !isFile(file)) return true;
+  commit.paths ??= new Set(data.files_changed);
+  return commit.paths.has(file.event.data.path);
 }

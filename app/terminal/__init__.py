@@ -5,6 +5,8 @@ import, or is an extra, waits for the command that needs it.
 """
 
 import os
+import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +67,8 @@ def types() -> None:
     with _one_line_errors():
         from app.terminal import lines
 
-        click.echo(lines.of_catalog())
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        click.echo(lines.of_catalog(width))
 
 
 @events.command()
@@ -88,6 +91,7 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        deaf_to_ctrl_c()
         raise SystemExit(CTRL_C) from None
     except BrokenPipeError:
         reader_gone()
@@ -99,6 +103,11 @@ def _one_line_errors() -> Iterator[None]:
         if isinstance(error, (click.ClickException, click.exceptions.Exit)) or not _is_told(error):
             raise
         _fail(str(error))
+
+
+def deaf_to_ctrl_c() -> None:
+    """The end has begun: a further Ctrl-C would only break into it, with a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def reader_gone() -> NoReturn:

@@ -2,9 +2,12 @@
 
 import json
 import re
+import textwrap
 from datetime import datetime
+from functools import partial
 
 import msgspec
+from rich.cells import cell_len, set_cell_size
 from sightline_client import Event, Gap
 
 from app.catalog import Catalog
@@ -15,14 +18,15 @@ _DIM, _RED, _BOLD = 2, 31, 1
 
 
 def of_event(event: Event, *, colour: bool = False, width: int | None = None) -> str:
-    """One line: local time, number, type, fields. `width` in characters cuts the fields."""
+    """One line: local time, number, type, fields. `width` in columns cuts the fields."""
     moment = datetime.fromisoformat(event.timestamp).astimezone()
     time = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
     number = f"#{event.sequence_number}"
     fields = " ".join(f"{printable(key)}={_shown(value)}" for key, value in event.fields.items())
     if width is not None:
         room = max(width - len(f"{time} {number} {event.type} "), 10)
-        fields = fields if len(fields) <= room else fields[: room - 1] + "…"
+        if cell_len(fields) > room:  # an ideograph takes two columns
+            fields = set_cell_size(fields, room - 1).rstrip() + "…"
     if not colour:
         return f"{time} {number} {event.type} {fields}".rstrip()
     red = _RED if event.type.endswith((".failed", ".error")) else None
@@ -43,10 +47,16 @@ def of_gap(gap: Gap, *, colour: bool = False) -> str:
     return _painted(text, _RED) if colour else text
 
 
-def of_catalog() -> str:
-    """A line for each event type."""
+def of_catalog(width: int | None = None) -> str:
+    """A line for each event type; in a terminal, `width` columns wide, a paragraph."""
+    if width is None:
+        return "\n".join(
+            f"{entry.type:<24} {_names(entry.schema):<60} {entry.description}"
+            for entry in Catalog().entries()
+        )
+    fill = partial(textwrap.fill, width=width, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(
-        f"{entry.type:<24} {_names(entry.schema):<60} {entry.description}"
+        f"{entry.type}\n{fill(_names(entry.schema))}\n{fill(entry.description)}"
         for entry in Catalog().entries()
     )
 

@@ -9,16 +9,19 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 import click
 import msgspec
 from sightline_client import Event, Gap
-from sightline_client.sync import connect
+from sightline_client.address import find
+from sightline_client.sync import Stream, connect
 
 from app.errors import SightlineError
-from app.terminal import lines, reader_gone
+from app.terminal import deaf_to_ctrl_c, lines, reader_gone
+from app.terminal.own_output import OwnOutput
 
 
 class RecordingExistsError(SightlineError):
@@ -30,9 +33,17 @@ def tail(patterns: tuple[str, ...], since: int | None, as_json: bool) -> None:
     _tell_of_reconnects()
     _end_with_the_pipe()
     show = _as_json if as_json else _line_printer()
+    place = find().url
+    own = OwnOutput.of(sys.stdout.fileno())
     with connect(types=patterns or None, since=since) as stream:
-        for item in stream:
-            print(show(item), flush=True)
+        _say_connected(place, stream, since)
+        try:
+            for item in stream:
+                if not own.leaves_out(item):
+                    print(show(item), flush=True)
+        finally:
+            if own.left_out:
+                click.echo(f"sightline: {own.summary.removeprefix(', ')}", err=True)
 
 
 def record(path: str, patterns: tuple[str, ...]) -> None:
@@ -44,10 +55,15 @@ def record(path: str, patterns: tuple[str, ...]) -> None:
     _tell_of_reconnects()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     events = gaps = 0
+    place = find().url
+    own = OwnOutput(Path(path))
     with connect(types=patterns or None) as stream, _new_file(path) as file:
-        click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
+        _say_connected(place, stream)
         try:
+            click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
             for item in stream:
+                if own.leaves_out(item):
+                    continue
                 if isinstance(item, Gap):
                     gaps += 1
                     click.echo(lines.of_gap(item), err=True)
@@ -55,10 +71,23 @@ def record(path: str, patterns: tuple[str, ...]) -> None:
                     file.write(item.raw + "\n")
                     events += 1
         except KeyboardInterrupt:
-            pass
+            deaf_to_ctrl_c()
         finally:
             lost = f", with {gaps} gaps" if gaps else ""
-            click.echo(f"recorded {events:,} events{lost}", err=True)
+            click.echo(f"recorded {events:,} events{lost}{own.summary}", err=True)
+
+
+def _say_connected(place: str, stream: Stream, since: int | None = None) -> None:
+    """An empty screen then means that nothing happens."""
+    connected = stream.connected
+    if connected is None:
+        return
+    start = connected.sequence_number if since is None else since
+    what = "every event" if "*" in connected.types else ", ".join(connected.types) or "nothing"
+    click.echo(
+        f"connected to {place}, listening for {lines.printable(what)} behind event #{start}",
+        err=True,
+    )
 
 
 def _new_file(path: str) -> TextIO:
@@ -74,7 +103,7 @@ def _as_json(item: Event | Gap) -> str:
 
 def _line_printer() -> Callable[[Event | Gap], str]:
     terminal = sys.stdout.isatty()
-    colour = terminal and "NO_COLOR" not in os.environ
+    colour = terminal and not os.environ.get("NO_COLOR")
 
     def show(item: Event | Gap) -> str:
         if isinstance(item, Gap):

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import cast
 
+import msgspec
 import structlog
 from litestar import WebSocket
 from litestar.di import NamedDependency
@@ -16,19 +18,41 @@ from app.auth.guards import SUBPROTOCOL
 from app.channels.backend import ChannelBackend
 from app.channels.bus import EventBus
 from app.channels.subscription import Subscription
-from app.errors import CLOSE_INTERNAL_ERROR, CLOSE_REPLACED, CLOSE_TOO_MANY_MESSAGES
+from app.errors import (
+    CLOSE_INTERNAL_ERROR,
+    CLOSE_RESTART,
+    CLOSE_TOO_BIG,
+    CLOSE_TOO_MANY_MESSAGES,
+)
 from app.events import Position
 from app.filters import EventFilter
+from app.journal.journal import Journal
 from app.queries import Query
 from app.settings import Settings
-from app.ws.messages import Connected, Limits, Notice, Pong, encode
+from app.ws.messages import Connected, HistoryStart, Limits, Notice, Pong, encode
 from app.ws.outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
 from app.ws.registry import ConnectionRegistry
 from app.ws.session import Session, TooManyMessagesError
 
 Socket = WebSocket[object, object, object]  # type: ignore[type-var]
+HANDSHAKE_FAULT = "sightline.handshake_fault"  # scope extension: why an upgrade became a plain GET
 GONE = (OSError, WebSocketDisconnect)  # how sending tells that the client has left
+CLOSE_GRACE_S = 1.0  # for a client of a server that cancels us, to read why
+RESTARTS = "the gateway restarts: connect again"
 _log = structlog.get_logger("sightline.ws")
+
+
+class HandshakeFault(msgspec.Struct):
+    """Why an upgrade was no WebSocket handshake: the server puts it into the scope, where it looked."""
+
+    message: str = "this is a WebSocket: connect with an upgrade"
+    status: int = 426  # or 400
+
+
+def fault_of(scope: Scope) -> HandshakeFault:
+    """What is wrong with a request of the WebSocket path that is not an upgrade."""
+    extensions = cast(dict[str, HandshakeFault], scope.get("extensions") or {})
+    return extensions.get(HANDSHAKE_FAULT, HandshakeFault())
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -43,14 +67,29 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
+def history_start(journal: Journal | None) -> HistoryStart | None:
+    """Where the history begins, for `connected` and `/api/session`."""
+    start = None if journal is None else journal.start
+    return None if start is None else HistoryStart(*start)
+
+
 class Connection:
     """One accepted socket: its session, its outlet, and the closing of it."""
 
-    __slots__ = ("_closing", "_outlet", "_session", "_socket", "_subscription", "closed_as")
+    __slots__ = (
+        *("_closing", "_max_message_bytes", "_outlet", "_session", "_socket", "_subscription"),
+        "closed_as",
+    )
 
     def __init__(
-        self, socket: Socket, subscription: Subscription, session: Session, outlet: Outlet
+        self,
+        socket: Socket,
+        subscription: Subscription,
+        session: Session,
+        outlet: Outlet,
+        max_message_bytes: int,
     ) -> None:
+        self._max_message_bytes = max_message_bytes
         self._socket = socket
         self._subscription = subscription
         self._session = session
@@ -66,6 +105,10 @@ class Connection:
     def receive(self, data: str) -> None:
         """Handle one message; the answer goes through the outlet, so that reading never waits."""
         if self._closing is not None:  # more had come before the close frame was out
+            return
+        if len(data) > self._max_message_bytes or len(data.encode()) > self._max_message_bytes:
+            # Only `litestar run` has the server refuse the frame before it is read.
+            self.close(CLOSE_TOO_BIG, f"a message is over {self._max_message_bytes} bytes")
             return
         try:
             answer = self._session.handle(data)
@@ -86,6 +129,12 @@ class Connection:
         await self._outlet.stop()
         with suppress(OSError, WebSocketDisconnect, RuntimeError):
             await self._socket.close(code, reason)
+
+    async def restart(self) -> None:
+        """Close the socket with 1012, and wait a moment until the client is told."""
+        self.close(CLOSE_RESTART, RESTARTS)
+        assert self._closing is not None
+        await asyncio.wait({self._closing}, timeout=CLOSE_GRACE_S)
 
     async def end(self) -> None:
         """End and await what this connection began."""
@@ -123,6 +172,7 @@ async def connection_lifespan(
     backend: NamedDependency[ChannelBackend],
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
+    journal: NamedDependency[Journal | None],
 ) -> AsyncIterator[None]:
     """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
     event_filter, client_id, position = asked(socket.scope)
@@ -130,7 +180,7 @@ async def connection_lifespan(
     if position is not None:
         registry.check(client_id)
         await backend.catch_up(position)  # who cannot be served takes over nobody's place
-    place = registry.reserve(client_id)
+    place = registry.reserve(client_id, socket.scope["state"]["credential"])
     log = _log.bind(client_id=client_id)
     transport = _transport(socket)
     subscription = connection = None
@@ -157,6 +207,7 @@ async def connection_lifespan(
             resumed=replay.resumed,
             replayed=len(replay.events),
             limits=limits_of(settings),
+            history=history_start(journal),
         )
         outlet.answer(encode(connected))
         if not backend.status.connected:
@@ -164,10 +215,16 @@ async def connection_lifespan(
         session = Session(
             bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
         )
-        connection = Connection(socket, subscription, session, outlet)
+        connection = Connection(socket, subscription, session, outlet, settings.max_message_bytes)
         place.on_close, place.on_message = connection.close, outlet.answer
-        if not place.held:
-            connection.close(CLOSE_REPLACED, "replaced by a newer connection")
+        if transport is None:  # `litestar run` closes the others itself, at its end
+            # A drain may begin inside a signal handler, where nothing else may be touched.
+            loop = asyncio.get_running_loop()
+            place.on_drain = partial(
+                loop.call_soon_threadsafe, connection.close, CLOSE_RESTART, RESTARTS
+            )
+        if place.closed_with is not None:
+            connection.close(*place.closed_with)
         socket.scope["state"]["connection"] = connection
         log.info(
             "client_connected",
@@ -177,6 +234,10 @@ async def connection_lifespan(
         )
         with suppress(WebSocketDisconnect):
             yield
+    except asyncio.CancelledError:
+        if connection is not None and transport is None:  # how some servers end
+            await connection.restart()
+        raise
     finally:
         registry.release(place)
         if subscription is not None:

@@ -42,6 +42,13 @@ class Limits(msgspec.Struct, frozen=True):
     max_event_bytes: int
 
 
+class HistoryStart(msgspec.Struct, frozen=True):
+    """Where the history begins: a position, `epoch:number`, and the time of that event."""
+
+    from_: str = msgspec.field(name="from")
+    since: str
+
+
 class Connected(msgspec.Struct, tag="connected"):
     """Always the first message of a connection."""
 
@@ -54,6 +61,7 @@ class Connected(msgspec.Struct, tag="connected"):
     replayed: int
     limits: Limits
     protocol: Literal["events.v1"] = "events.v1"
+    history: HistoryStart | None = None
 
 
 class Heartbeat(msgspec.Struct, tag="heartbeat"):
@@ -84,6 +92,18 @@ class Notice(msgspec.Struct, tag="notice"):
         """NATS answers again, and what was missed has been read."""
         return cls(timestamp, "backend_back", "NATS is back: what was missed has been read")
 
+    @classmethod
+    def of_journal(cls, timestamp: str, failing: str | None) -> "Notice":
+        """The journal cannot be written, for the reason in `failing`; or, with None, can again."""
+        if failing is None:
+            return cls(timestamp, "journal_back", "The journal can be written again")
+        return cls(
+            timestamp,
+            "journal_failing",
+            f"The journal cannot be written ({failing}): events go on live, and may be missing from"
+            " the history",
+        )
+
 
 class Subscribed(msgspec.Struct, tag="subscribed"):
     """The whole filter now; events above `sequence_number` use it."""
@@ -104,7 +124,7 @@ class _Identified(msgspec.Struct):
     id: Id = msgspec.UNSET
 
 
-def id_of(text: str) -> Id:
+def id_of(text: bytes) -> Id:
     """The `id` of a message that may be wrong in all else, so that its error can name it."""
     try:
         return _decode_id(text).id

@@ -1,22 +1,34 @@
 """`ConnectionRegistry`: who is here. Places are reserved and released synchronously, by object."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
-from app.errors import CLOSE_REPLACED, UnavailableError
+from app.auth.credentials import Credential
+from app.errors import CLOSE_REPLACED, CLOSE_UNAUTHORIZED, UnauthorizedError, UnavailableError
 
 
 class Place:
     """One of the `max_clients`. Released exactly once, by the connection that holds it."""
 
-    __slots__ = ("client_id", "held", "on_close", "on_drain", "on_message")
+    __slots__ = (
+        *("client_id", "closed_with", "credential", "held", "on_close", "on_drain", "on_message"),
+    )
 
-    def __init__(self, client_id: str) -> None:
+    def __init__(self, client_id: str, credential: Credential | None = None) -> None:
         self.client_id = client_id
+        self.credential = credential
         self.held = True
+        self.closed_with: tuple[int, str] | None = None
         # What the connection does when it must end, and with a control message for its client.
         self.on_close: Callable[[int, str], object] = lambda code, reason: None
         self.on_message: Callable[[bytes], object] = lambda message: None
         self.on_drain: Callable[[], object] = lambda: None  # from signal handlers, maybe twice
+
+    def close(self, code: int, reason: str) -> None:
+        """Close the connection; one that is still being made reads `closed_with` when it is ready."""
+        self.closed_with = self.closed_with or (code, reason)
+        self.on_close(code, reason)
 
 
 class ConnectionRegistry:
@@ -27,26 +39,32 @@ class ConnectionRegistry:
         self._places: set[Place] = set()
         self._by_client: dict[str, Place] = {}
         self._closed = False
+        self._empty: asyncio.Event | None = None
 
     @property
     def taken(self) -> int:
         """Places in use."""
         return len(self._places)
 
-    def reserve(self, client_id: str) -> Place:
+    def reserve(self, client_id: str, credential: Credential | None = None) -> Place:
         """Take a place, or take over the one of the same client, whose connection is told to close.
 
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down.
+            UnauthorizedError: what let the client in has ended since.
         """
+        if credential is not None and credential.ended:
+            raise UnauthorizedError(
+                "what let you in has ended: log in again, or read the new token"
+            )
         self.check(client_id)
         previous = self._by_client.get(client_id)
         if previous is not None:
             self.release(previous)
-        place = self._by_client[client_id] = Place(client_id)
+        place = self._by_client[client_id] = Place(client_id, credential)
         self._places.add(place)
         if previous is not None:
-            previous.on_close(CLOSE_REPLACED, "replaced by a newer connection")
+            previous.close(CLOSE_REPLACED, "replaced by a newer connection")
         return place
 
     def check(self, client_id: str) -> None:
@@ -63,6 +81,8 @@ class ConnectionRegistry:
         """Free the place; one that was taken over is already free. Twice is fine."""
         place.held = False
         self._places.discard(place)
+        if not self._places and self._empty is not None:
+            self._empty.set()
         if self._by_client.get(place.client_id) is place:
             del self._by_client[place.client_id]
 
@@ -74,10 +94,28 @@ class ConnectionRegistry:
     def close_all(self, code: int, reason: str) -> None:
         """Close every connection; new ones may come."""
         for place in tuple(self._places):
-            place.on_close(code, reason)
+            place.close(code, reason)
+
+    def end(self, credential: Credential) -> None:
+        """Close every connection that an ended credential let in."""
+        for place in tuple(self._places):
+            if place.credential is credential:
+                place.close(CLOSE_UNAUTHORIZED, "what let you in has ended: log in again")
+
+    def opened_by(self, credential: Credential) -> int:
+        """How many connections the credential let in."""
+        return sum(place.credential is credential for place in self._places)
 
     def close(self) -> None:
         """Let nobody in any more, and tell those who are in."""
         self._closed = True
         for place in tuple(self._places):
             place.on_drain()
+
+    async def emptied(self, timeout_s: float) -> None:
+        """Return once everybody has left, or after the time that they have for it."""
+        if self._places:
+            self._empty = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._empty.wait()

@@ -6,7 +6,8 @@ import msgspec
 
 from app.channels.bus import EventBus
 from app.channels.subscription import Subscription
-from app.errors import SightlineError
+from app.errors import InvalidDataError, SightlineError
+from app.strict_json import check_depth, reason
 from app.ws.messages import (
     Answer,
     ErrorMessage,
@@ -21,6 +22,7 @@ from app.ws.messages import (
 
 CONTROL_RATE = 100.0  # control messages a second, after a burst of
 CONTROL_BURST = 200.0
+_REMEDY = '; send e.g. {"type":"subscribe","types":["git.*"]} or {"type":"ping"}'
 
 
 class TooManyMessagesError(SightlineError):
@@ -79,8 +81,10 @@ class Session:
         if not text:
             return self._error("binary_frame", "a frame is empty or binary: send JSON as text")
         id_: Id = msgspec.UNSET
+        encoded = text.encode(errors="surrogatepass")
         try:
-            message = decode_control(text)
+            check_depth("the message", encoded)
+            message = decode_control(encoded)
             id_ = message.id
             if isinstance(message, Ping):
                 return Pong(self._bus.clock.timestamp(), id_)
@@ -90,12 +94,12 @@ class Session:
                 if isinstance(message, Subscribe)
                 else current.without_patterns(message.types)
             )
+        except InvalidDataError as error:
+            return self._error("invalid_message", str(error) + _REMEDY)
         except SightlineError as error:
             return self._error(error.code, str(error), id_)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-            remedy = '; send e.g. {"type":"subscribe","types":["git.*"]} or {"type":"ping"}'
-            reason = str(error)[:200] or "nested too deep"
-            return self._error("invalid_message", reason + remedy, id_of(text))
+            return self._error("invalid_message", reason(error, encoded) + _REMEDY, id_of(encoded))
         return Subscribed(self._subscription.filter.patterns, self._bus.head, id_)
 
     def _error(self, code: str, message: str, id_: Id = msgspec.UNSET) -> ErrorMessage:

@@ -9,21 +9,24 @@ import asyncio
 import os
 import resource
 import socket
+from contextlib import suppress
+from typing import Literal
 
-import msgspec
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from app.errors import ErrorMessage
 from app.metrics import Counters
-from app.ws.uvicorn_strict import StrictHTTPProtocol
+from app.ws.backlog import Backlog
+from app.ws.room import Room, peer_of
+from app.ws.uvicorn_bytes import CountingHTTPProtocol
+from app.ws.uvicorn_cycle import GatewayCycle, last_answer
 
-MAX_HEAD_BYTES = 8 * 1024  # the websockets library takes no longer line either
 HEAD_TIMEOUT_S = 8.0  # for a whole head, however lively its bytes drip
 BODY_TIMEOUT_S = 8.0  # and the time that its bytes so far take at
 BODY_BYTES_PER_S = 16 * 1024
 LONGEST_BODY_S = 60.0
-UNREAD_TIMEOUT_S = 8.0  # without one byte of a waiting response taken
+UNREAD_TIMEOUT_S = 8.0  # without one byte taken of those that are written and have not arrived
 LINGER_S = 1.0  # a client that is still sending reads its refusal only if it is not reset
 SHUTDOWN_GRACE_S = 2.0  # for requests under way
 READ_BYTES = 64 * 1024  # of one client, before the others have their turn
@@ -39,20 +42,20 @@ def most_connections(max_clients: int) -> int:
     most = max_clients + MAX_WAITING
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors != resource.RLIM_INFINITY:
-        most = min(most, descriptors - len(os.listdir("/dev/fd")) - RESERVED_DESCRIPTORS)
+        reserved = min(RESERVED_DESCRIPTORS, descriptors // 2)
+        most = min(most, descriptors - len(os.listdir("/dev/fd")) - reserved)
     return max(most, 1)
 
 
 def http_protocol(most: int, counters: Counters) -> type["SightlineHTTPProtocol"]:
     """The protocol class of a server that holds at most so many connections."""
-    return type("HTTPProtocol", (SightlineHTTPProtocol,), {"most": most, "counters": counters})
+    return type("HTTPProtocol", (SightlineHTTPProtocol,), {"room": Room(most, counters)})
 
 
-class SightlineHTTPProtocol(StrictHTTPProtocol):
-    """Heads, bodies and responses in bounded time; the oldest idle connection makes room."""
+class SightlineHTTPProtocol(CountingHTTPProtocol):
+    """Heads, bodies and responses in bounded time and bytes; who waits without a credential goes first."""
 
-    most: int
-    counters: Counters
+    room: Room
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -64,57 +67,46 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
         transport.set_write_buffer_limits(high=1, low=0)
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES
-        self._deadline: asyncio.TimerHandle | None = None  # of a head or body; None between them
+        self.peer = peer_of(self.client[0] if self.client else None)
+        self._known = False
+        self._running: GatewayCycle | None = None  # the request that is being answered, or was
+        self._deadline: asyncio.TimerHandle | None = None  # of the part that is awaited
         self._unread: asyncio.TimerHandle | None = None
-        self._refused = False  # whatever still comes is not looked at
-        self._wait_for_head()
-        if len(self.connections) > self.most:
-            self._make_room()
+        self._backlog = Backlog(transport)
+        self.begin("head")
+        self.room.keep_within(len(self.connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
         _cancel(self._deadline)
         _cancel(self._unread)
+        self.room.leave(self)
+        self._leave()
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        if self._deadline is None and not self._refused:
-            self._wait_for_head()
-        while data and self._reading_head and not self._refused:
-            room = MAX_HEAD_BYTES - self._received
-            part, data = data[:room], data[room:]
-            self._received += len(part)
-            super().data_received(part)
-            if self._reading_head and self._received == MAX_HEAD_BYTES:
-                self._refuse(
-                    431,
-                    "head_too_large",
-                    f"the head is over {MAX_HEAD_BYTES} bytes: shorten address, headers or cookies",
-                )
-        if data and not self._refused and self.transport.get_protocol() is self:
-            self._received += len(data)
-            super().data_received(data)
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        self._reading_head = False
-        self._wait(BODY_TIMEOUT_S)
-
-    def on_message_complete(self) -> None:
-        super().on_message_complete()
+    def handle_websocket_upgrade(self) -> None:
         _cancel(self._deadline)
-        self._deadline = None
+        _cancel(self._unread)
+        self.room.leave(self)
+        super().handle_websocket_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        GatewayCycle.adopt(cycle)
+        assert isinstance(cycle, GatewayCycle)
+        self._known, self._running = self.known, cycle
+        if self._unread is None:
+            self._watch_reader()
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP in the shape of all refusals."""
-        self._refuse(400, "bad_request", f"{msg.rstrip('.')}: use an HTTP library")
+        """Answer what is not HTTP, or cannot be taken, in the shape of all refusals."""
+        if (fault := self.fault) is not None:
+            self.refuse(fault.status, fault.code, str(fault))
+        else:
+            self.refuse(400, "bad_request", f"{msg.rstrip('.')}: use an HTTP library")
 
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_reader()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        _cancel(self._unread)
 
     def shutdown(self) -> None:
         super().shutdown()
@@ -122,88 +114,116 @@ class SightlineHTTPProtocol(StrictHTTPProtocol):
 
     @property
     def _idle(self) -> bool:
-        """Whether no response is owed, so that nobody would miss this connection."""
-        return self.cycle is None or self.cycle.response_complete
+        """Whether no response is owed."""
+        return self._running is None or self._running.response_complete
 
-    def _wait_for_head(self) -> None:
-        self._reading_head = True
-        self._wait(HEAD_TIMEOUT_S)
+    @property
+    def waiting(self) -> bool:
+        """Whether the gateway waits for this client: to send a request or its rest, or to read."""
+        return (
+            self.refused
+            or self._running is None
+            or self._running.response_complete
+            or self._running.more_body
+            or self.flow.write_paused
+        )
 
-    def _wait(self, timeout_s: float) -> None:
+    @property
+    def known(self) -> bool:
+        """Whether it has shown a good credential: the guard writes so into the scope."""
+        if self._running is not None:
+            self._known = self._known or "authenticated_by" in self._running.scope["state"]
+        return self._known
+
+    def make_room(self) -> None:
+        """Say why, as far as that can be said at once, and end."""
+        if not self.refused:
+            self.refuse(503, "unavailable", "too many connections: try again in a moment")
+        self.transport.abort()
+
+    def begin(self, part: Literal["head", "body"] | None) -> None:
+        """Await this part of a request, for a while."""
+        super().begin(part)
         _cancel(self._deadline)
-        self._received = 0
-        self._began = self.loop.time()
-        self._deadline = self.loop.call_later(timeout_s, self._look_at_sender)
+        self._deadline = None
+        if part is not None:
+            self._began = self.loop.time()
+            patience_s = HEAD_TIMEOUT_S if part == "head" else BODY_TIMEOUT_S
+            self._deadline = self.loop.call_later(patience_s, self._look_at_sender)
+            self.room.join(self)
 
     def _look_at_sender(self) -> None:
         waited_s = self.loop.time() - self._began
-        if self.flow.read_paused:  # by us
+        if self.flow.read_paused or self.pipeline:  # by us
             allowed_s = waited_s + BODY_TIMEOUT_S
-        elif self._reading_head:
+        elif self.part == "head":
             allowed_s = HEAD_TIMEOUT_S
         else:
-            allowed_s = BODY_TIMEOUT_S + self._received / BODY_BYTES_PER_S
+            allowed_s = BODY_TIMEOUT_S + self.received / BODY_BYTES_PER_S
             allowed_s = min(allowed_s, LONGEST_BODY_S)
         if waited_s < allowed_s:
             self._deadline = self.loop.call_later(allowed_s - waited_s, self._look_at_sender)
-        elif self._reading_head and not self._received:
+        elif self.part == "head" and not self.received:
             self.transport.close()  # browsers open such in advance, and want no answer
         else:
-            part = "head" if self._reading_head else "body"
-            self._refuse(408, "too_slow", f"the {part} of the request took too long: send it again")
+            why = f"the {self.part} of the request took too long: send it again"
+            self.refuse(408, "too_slow", why)
 
     def _watch_reader(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        self._unread = self.loop.call_later(UNREAD_TIMEOUT_S, self._look_at_reader, left)
+        _cancel(self._unread)
+        self._backlog.look()
+        self._unread = self.loop.call_later(UNREAD_TIMEOUT_S, self._look_at_reader)
 
-    def _look_at_reader(self, left_before: int) -> None:
-        if self.transport.get_write_buffer_size() < left_before:
-            self._watch_reader()
-        else:
-            self.counters.evictions["response_unread"] += 1
-            _log.warning("evicted", reason="response_unread", peer=self._peer)
+    def _look_at_reader(self) -> None:
+        self._unread = None
+        if self._backlog.look() == "stuck":
+            self.room.counters.evictions["response_unread"] += 1
+            _log.warning("evicted", reason="response_unread", peer=self._address)
             self.transport.abort()
+        elif self._backlog.size or not self._idle:
+            self._watch_reader()
 
-    def _make_room(self) -> None:
-        """Close the connection that has been idle for longest; this new one is idle, too."""
-        ours = (each for each in self.connections if isinstance(each, SightlineHTTPProtocol))
-        waiting = (each for each in ours if each._idle and not each._refused)
-        oldest = min(waiting, key=lambda each: each._began)
-        oldest._refuse(503, "unavailable", "too many connections: try again in a moment")
-        oldest.transport.close()
+    def _leave(self) -> None:
+        """Let no application wait or write any more: also none whose turn had not come."""
+        for cycle in (self._running, self.cycle, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
-    def _refuse(self, status: int, code: str, message: str) -> None:
+    def refuse(self, status: int, code: str, message: str) -> None:
         """Answer where that is still possible, then close as soon as the client lets go of it."""
-        busy = not self._idle if self._reading_head else self.cycle.response_started
-        self._refused = True
+        busy = self._running is not None and self._running.response_started
+        busy = busy and not (self.part == "head" and self._idle)
+        self.refused = True
         _cancel(self._deadline)
-        if self.cycle is not None:  # its application must neither wait nor write any more
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self._leave()
         if self.transport.is_closing():
             return
         if busy or self.pipeline:
-            self.counters.evictions[code] += 1
-            _log.warning("evicted", reason=code, peer=self._peer)
+            self.room.counters.evictions[code] += 1
+            _log.warning("evicted", reason=code, peer=self._address)
             self.transport.close()
         else:
             self._answer(status, code, message)
 
     def _answer(self, status: int, code: str, message: str) -> None:
-        self.counters.refusals[str(status)] += 1
-        _log.warning("refused", status=status, reason=code, peer=self._peer)
-        body = msgspec.json.encode(ErrorMessage(code, message))
-        head = [STATUS_LINE[status]]
-        head += [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
-        head.append(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body))
-        head.append(b"retry-after: 5\r\n" if status == 503 else b"")
-        self.transport.write(b"".join([*head, b"connection: close\r\n\r\n", body]))
+        self.room.counters.refusals[str(status)] += 1
+        _log.warning("refused", status=status, reason=code, peer=self._address)
+        headers = self.server_state.default_headers
+        self.transport.write(last_answer(status, code, message, headers))
+        self.linger()
+
+    def linger(self) -> None:
+        """Close, but not before a client that is still sending could read what was answered."""
+        self.refused = True
+        _cancel(self._deadline)
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # it was reset, which is seen in another turn of the loop
+                self.transport.write_eof()
         self._deadline = self.loop.call_later(LINGER_S, self.transport.close)
 
     @property
-    def _peer(self) -> str:
+    def _address(self) -> str:
         return ":".join(map(str, self.client or ("unknown",)))
 
 

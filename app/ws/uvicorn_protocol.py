@@ -7,8 +7,8 @@ so its minor version is pinned, `misfit` looks at the start and live tests hold 
 
 import asyncio
 import socket
-import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 
 import structlog
@@ -20,6 +20,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from app.errors import CLOSE_TOO_MANY_MESSAGES
+from app.ws.backlog import Backlog
 from app.ws.outlet import TRANSPORT
 from app.ws.session import Allowance
 
@@ -87,7 +88,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
             transport.max_size = READ_BYTES
         self._direct = DirectTransport(self)
         self._heard = True  # whether anything came since the last ping or look
-        self._buffered = 0  # bytes unsent at the last look
+        self._backlog = Backlog(cast(asyncio.Transport, transport))
         self._unsent_pong = (
             b""  # the answer to the newest pings that came while the buffer was full
         )
@@ -116,6 +117,8 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_ping(self) -> None:
         """Answer, but only the newest pings while the client does not read (RFC 6455, 5.5.3)."""
         pongs = b"".join(self.conn.data_to_send())
+        if self.close_sent:  # the rest of a flood that we have closed for
+            return
         if not self._direct.writable:
             self._unsent_pong = pongs or self._unsent_pong
         elif not self.transport.is_closing():
@@ -147,7 +150,8 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # it was reset, which is seen in another turn of the loop
+                self.transport.write_eof()
         self.transport.resume_reading()
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
@@ -162,7 +166,6 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self._direct.pause()
 
     def resume_writing(self) -> None:
-        self._buffered = sys.maxsize  # it drained: whatever is there at the next look is progress
         pong, self._unsent_pong = self._unsent_pong, b""
         self._direct.write(pong)
         super().resume_writing()
@@ -171,14 +174,14 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     def send_keepalive_ping(self) -> None:
         self._heard = False
         super().send_keepalive_ping()
-        self._buffered = self.transport.get_write_buffer_size()
+        self._backlog.look()
 
     def keepalive_timeout(self) -> None:
-        """Spare a client that was heard, or whose full buffer visibly drains; abort any other."""
-        left = self.transport.get_write_buffer_size()
-        draining = 0 < left < self._buffered
+        """Spare a client that was heard, or whose backlog visibly drains; abort any other."""
+        state = self._backlog.look()
+        draining = state == "moving"
         if (self._heard or draining) and not self.transport.is_closing():
-            self._buffered, self._heard = left, False
+            self._heard = False
             self.pong_timer = None
             if draining and self.ping_timeout is not None:
                 self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
@@ -187,7 +190,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
                 self.schedule_ping()
             return
         self.pong_timer = None
-        self._direct.abort("stalled" if left else "ping_timeout")
+        self._direct.abort("ping_timeout" if state == "empty" else "stalled")
 
     def shutdown(self) -> None:
         super().shutdown()

@@ -176,12 +176,12 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** A commit was created; `files_changed` is the list of paths, or their number. */
+  /** A commit was created; `files_changed` is the list of paths, their number, or absent if unknown. */
   "git.commit_created": {
     commit_hash: string;
     message: string;
     author: string;
-    files_changed: Array<string> | number;
+    files_changed?: Array<string> | number;
     [field: string]: unknown;
   };
 

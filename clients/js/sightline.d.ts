@@ -24,13 +24,24 @@ export interface Metadata {
   [field: string]: unknown;
 }
 
-/** What was lost: the range is inclusive; null is what cannot be known. */
+/**
+ * What was lost: the range is inclusive; null is what cannot be known.
+ * `undecodable` comes from this client: the gateway sent a message that it cannot read.
+ */
 export interface Gap {
   type: "gap";
   from_sequence_number: number | null;
   to_sequence_number: number | null;
   dropped: number | null;
-  reason: "epoch_changed" | "expired" | "replay_limit" | "slow_consumer";
+  reason: "epoch_changed" | "expired" | "replay_limit" | "slow_consumer" | "undecodable";
+}
+
+/** The gateway's own condition, in words for people, such as `backend_away` and `backend_back`. */
+export interface Notice {
+  type: "notice";
+  timestamp: string;
+  code: string;
+  message: string;
 }
 
 export interface Position {
@@ -81,8 +92,14 @@ export interface EventStreamOptions {
   onEvents?: (items: Array<StreamEvent | Gap>) => void;
   onGap?: (gap: Gap) => void;
   onState?: (state: State) => void;
+  onNotice?: (notice: Notice) => void;
   /** Hand over once per animation frame, through `onEvents` in place of `onEvent`. */
   batch?: boolean;
+  /**
+   * Turns the text of a message into a value; default `JSON.parse`, which rounds numbers beyond 2^53.
+   * If it throws, the message is reported as a gap.
+   */
+  parse?: (text: string) => unknown;
   /** What stands in for the page's own WebSocket, fetch, timers and so on; for tests. */
   environment?: Record<string, unknown>;
 }
@@ -92,10 +109,11 @@ export interface EventStreamEventMap {
   events: CustomEvent<Array<StreamEvent | Gap>>;
   gap: CustomEvent<Gap>;
   state: CustomEvent<State>;
+  notice: CustomEvent<Notice>;
   error: CustomEvent<StreamError>;
 }
 
-/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed". */
+/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed", "not_logged_in". */
 export declare class StreamError extends Error {
   readonly code: string;
   constructor(code: string, message: string, options?: { cause?: unknown });
@@ -140,6 +158,15 @@ export declare class EventStream extends EventTarget {
     options?: boolean | EventListenerOptions,
   ): void;
 }
+
+/**
+ * The second half of a log-in at the page's own origin: send it as the `X-Browser-Key` header. Null
+ * without one. `base` is the path that the gateway is mounted at, "/" by default.
+ */
+export declare function browserKey(base?: string): string | null;
+
+/** Log this browser in at the page's own origin, with a ticket; rejects with a `StreamError`. */
+export declare function logIn(ticket: string, base?: string): Promise<void>;
 
 /** Whether `text` is a well-formed pattern. */
 export declare function isPattern(text: unknown): text is Pattern;

@@ -7,9 +7,11 @@
 
 const BACKOFF_MIN_S = 0.5;
 const BACKOFF_MAX_S = 30;
-const MINUTE_S = 60;
+const MINUTE_S = 60; // of refused messages before the next attempt; of a good connection before failures are forgotten
+const MAX_RETRY_AFTER_S = 600; // an answer that asks for a longer pause is not believed
 const CONNECT_TIMEOUT_S = 10; // from the first attempt to `connected`, and for /api/session
 const SILENCE_GRACE_S = 5; // beyond the heartbeat's interval, before a sign of life is asked for
+const HEARTBEAT_S = 30; // where the gateway does not say how often it beats
 const PROBE_S = 5; // a pong comes well under 5 s even while events flood
 const BEHIND_S = 5; // without a further loss, before `behind` is `live` again
 const BATCH_TIMER_S = 0.25; // where no animation frame comes: a hidden tab, no page at all
@@ -26,6 +28,11 @@ const TOKEN = /^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$/;
 const CLOSED = {
   1012: { reconnect: "backoff", reason: "restarting" },
   1009: { reconnect: "no", reason: "message too big" },
+  4401: {
+    reconnect: "no",
+    reason: "not logged in",
+    message: "the gateway ended this session: log in again, or use the new token",
+  },
   4409: { reconnect: "no", reason: "replaced", message: "a newer connection took this client id" },
   4429: { reconnect: "after_a_minute", reason: "too many messages" },
 };
@@ -156,10 +163,13 @@ export class Protocol {
   heartbeatIntervalS = 0;
   #epoch = null; // of the current connection; null until its `connected`
   #received = null; // the last position taken in; ahead of `position` by what is not yet processed
-  #attempt = 0;
+  #attempt = 0; // failures since the last connection that lasted a minute
+  #parse;
 
-  constructor(clientId, types) {
+  /** `parse` turns the text of a message into a value; a text that makes it throw is reported as a gap. */
+  constructor(clientId, types, parse = JSON.parse) {
     this.clientId = clientId;
+    this.#parse = parse;
     this.filter = new Filter(types);
   }
 
@@ -182,33 +192,37 @@ export class Protocol {
     return this.#epoch !== null;
   }
 
-  /** Take in one raw message: what is to be told of it, or sent for it. */
+  /** Take in one raw message: what to report of it, or to send because of it. */
   receive(text) {
-    const message = parsed(text);
-    const isEvent = message?.type.includes(".");
-    if (!message || (isEvent && !Number.isSafeInteger(message.sequence_number))) {
-      return {
-        error: new StreamError(
-          "malformed_message",
-          `the gateway sent ${String(text).slice(0, 80)}`,
-        ),
-      };
+    const message = this.#decode(text);
+    if (!message) {
+      const error = new StreamError("malformed_message", `the gateway sent ${excerpt(text)}`);
+      return this.connected ? { error, gap: undecodable(null) } : { error };
     }
     if (message.type === "connected") return { connected: this.#connect(message) };
     if (!this.connected) {
+      const error = `${message.type} came before connected`;
+      return { error: new StreamError("malformed_message", error) };
+    }
+    if (message.type.includes(".")) {
+      if (!this.#advance(message.sequence_number)) return {};
+      if (isObject(message.data) && isObject(message.metadata)) return { event: message };
+      const error = `data and metadata of an event are objects: ${excerpt(text)}`;
       return {
-        error: new StreamError("malformed_message", `${message.type} came before connected`),
+        error: new StreamError("malformed_message", error),
+        gap: undecodable(message.sequence_number),
       };
     }
-    if (isEvent) return this.#advance(message.sequence_number) ? { event: message } : {};
     switch (message.type) {
       case "gap":
         if (message.reason === "epoch_changed") this.#received = this.#at(0);
         else if (message.to_sequence_number != null) this.#advance(message.to_sequence_number);
         return { gap: message };
-      case "heartbeat":
-        this.#advance(message.sequence_number);
+      case "heartbeat": // of the new epoch, before the gap that says so: the position waits for the gap
+        if (this.#received.epoch === this.#epoch) this.#advance(message.sequence_number);
         return {};
+      case "notice":
+        return { notice: message };
       case "subscribed":
         this.filter.answered(message.id, message.types);
         return { answer: message };
@@ -232,20 +246,31 @@ export class Protocol {
   }
 
   /** What follows from the answer of /api/session after a failed upgrade. */
-  refused(status, answer) {
-    const said = answer?.message && { message: answer.message };
-    if (status !== 200) return { ...(REFUSED[status] ?? UNREACHABLE), ...said };
+  refused(status, answer, retryAfterS = 0) {
+    const said = typeof answer?.message === "string" && { message: answer.message };
+    const verdict = REFUSED[status] ?? UNREACHABLE;
+    if (status !== 200) return { ...verdict, ...said, ...(retryAfterS > 0 && { retryAfterS }) };
     if (answer?.places_taken >= answer?.limits?.max_clients) return REFUSED[503];
     const message =
       "the gateway answers, but its WebSocket did not open; a proxy between must pass upgrades on";
     return { reconnect: "backoff", reason: "connection lost", message };
   }
 
-  /** Seconds until the next attempt, by full jitter; `random` is a draw from [0, 1). */
-  backoffS(random) {
+  /**
+   * Seconds until the next attempt, by full jitter; `random` is a draw from [0, 1).
+   * A pause that the gateway asked for is the least: clients spread over as long again, or they would
+   * all return at the same moment.
+   */
+  backoffS(random, leastS = 0) {
     const ceiling = Math.min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** this.#attempt);
+    const least = Math.min(leastS, MAX_RETRY_AFTER_S);
     this.#attempt += 1;
-    return random * ceiling;
+    return least + random * Math.max(ceiling, least);
+  }
+
+  /** The connection is gone after `seconds`. Only a good minute shows that the failures are over. */
+  lasted(seconds) {
+    if (this.connected && seconds >= MINUTE_S) this.forgetFailures();
   }
 
   forgetFailures() {
@@ -256,9 +281,23 @@ export class Protocol {
     this.#epoch = message.epoch;
     this.#received ??= this.#at(message.sequence_number);
     this.limits = message.limits;
-    this.heartbeatIntervalS = message.heartbeat_interval_s;
-    this.forgetFailures();
+    this.heartbeatIntervalS = Number.isFinite(message.heartbeat_interval_s)
+      ? message.heartbeat_interval_s
+      : HEARTBEAT_S;
     return this.filter.connected(message.types);
+  }
+
+  /** The message in `text`, with every number that this client counts with; undefined if it is none. */
+  #decode(text) {
+    try {
+      const message = this.#parse(text);
+      const { type } = message;
+      if (typeof type !== "string") return undefined;
+      const check = type.includes(".") ? isNumbered : CHECKS.get(type);
+      return !check || check(message) ? message : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   #at(sequence_number) {
@@ -272,13 +311,64 @@ export class Protocol {
   }
 }
 
-function parsed(text) {
+const isEpoch = (value) => typeof value === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(value);
+const isNumber = (value) => Number.isSafeInteger(value) && value >= 0;
+const isNumbered = ({ sequence_number }) => isNumber(sequence_number);
+const CHECKS = new Map([
+  ["connected", (m) => isNumbered(m) && isEpoch(m.epoch) && Array.isArray(m.types)],
+  ["heartbeat", isNumbered],
+  ["gap", ({ to_sequence_number: to }) => to == null || isNumber(to)],
+  ["subscribed", ({ types }) => Array.isArray(types)],
+  ["error", ({ code, message }) => typeof code === "string" && typeof message === "string"],
+  ["notice", ({ code, message }) => typeof code === "string" && typeof message === "string"],
+]);
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const excerpt = (text) => (typeof text === "string" ? text.slice(0, 80) : "a binary frame");
+
+/** What a handler threw, as text: it may be any value at all. */
+function saidBy(cause) {
   try {
-    const message = JSON.parse(text);
-    return typeof message?.type === "string" ? message : undefined;
+    return String(cause);
   } catch {
-    return undefined;
+    return "a value that has no text";
   }
+}
+
+const keyName = (base) => `sightline.browser_key${base.replace(/\/$/, "")}`;
+
+/**
+ * The second half of a log-in at the page's own origin, which the cookie needs beside it; null without
+ * one. `base` is the path that the gateway is mounted at.
+ */
+export function browserKey(base = "/") {
+  try {
+    return globalThis.localStorage?.getItem(keyName(base)) ?? null;
+  } catch {
+    return null; // a page without storage, such as a sandboxed frame
+  }
+}
+
+/** Log this browser in at the page's own origin with a ticket; cookie and browser key are kept. */
+export async function logIn(ticket, base = "/") {
+  const answer = await fetch(`${base.replace(/\/$/, "")}/api/login`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ ticket }),
+  });
+  if (!answer.ok) throw new StreamError("not_logged_in", (await answer.json()).message);
+  localStorage.setItem(keyName(base), answer.headers.get("X-Browser-Key"));
+}
+
+/** The loss of one message that this client cannot read; its number is null if that is unreadable too. */
+function undecodable(number) {
+  const range = { from_sequence_number: number, to_sequence_number: number };
+  return { type: "gap", ...range, dropped: 1, reason: "undecodable" };
+}
+
+/** The seconds of a `Retry-After` header, which holds a number or a date; 0 for neither. */
+function retryAfterS(header, nowMs) {
+  if (/^\d+$/.test(header ?? "")) return Number(header);
+  return Math.max(0, (Date.parse(header) - nowMs) / 1000) || 0;
 }
 
 /** What the shell needs of a page; tests put their own in its place. */
@@ -294,8 +384,10 @@ function surroundings() {
     clearTimeout: (timer) => globalThis.clearTimeout(timer),
     requestAnimationFrame: (action) => globalThis.requestAnimationFrame?.(action),
     cancelAnimationFrame: (frame) => globalThis.cancelAnimationFrame?.(frame),
+    browserKey,
     random: Math.random,
     now: () => performance.now(), // milliseconds that never jump
+    wallClock: () => Date.now(), // for a Retry-After that is a date, and nothing else
   };
 }
 
@@ -323,8 +415,8 @@ function newClientId() {
 /**
  * A live stream of events that reconnects and resumes by itself. See README.md.
  *
- * An `EventTarget` of "event" (or "events", with `batch`), "gap", "state" and "error", which carry
- * a `detail`.
+ * An `EventTarget` of "event" (or "events", with `batch`), "gap", "state", "notice" and "error",
+ * which carry a `detail`.
  */
 export class EventStream extends EventTarget {
   #on;
@@ -342,6 +434,7 @@ export class EventStream extends EventTarget {
   #batchTimer = null;
   #frame = null;
   #heardAt = null; // when the last frame came; null while a sign of life is asked for
+  #connectedAt = 0; // when the last `connected` came
   #patient = false; // whether waiting is not to be cut short by the page coming back
 
   constructor({
@@ -352,7 +445,9 @@ export class EventStream extends EventTarget {
     onEvents,
     onGap,
     onState,
+    onNotice,
     batch = false,
+    parse,
     environment,
   } = {}) {
     super();
@@ -361,12 +456,12 @@ export class EventStream extends EventTarget {
         "token holds a character that cannot travel in a header: copy it again, without spaces",
       );
     }
-    this.#on = { event: onEvent, events: onEvents, gap: onGap, state: onState };
+    this.#on = { event: onEvent, events: onEvents, gap: onGap, state: onState, notice: onNotice };
     this.#batching = batch;
     this.#io = { ...surroundings(), ...environment };
     this.#url = resolved(url, this.#io.location);
     this.#token = token;
-    this.#protocol = new Protocol(newClientId(), types);
+    this.#protocol = new Protocol(newClientId(), types, parse);
     this.reconnect();
   }
 
@@ -430,7 +525,9 @@ export class EventStream extends EventTarget {
     for (const [name, value] of Object.entries(this.#protocol.open()))
       address.searchParams.set(name, value);
     try {
-      const protocols = this.#token == null ? [] : [`token.${this.#token}`];
+      const key = this.#browserKey();
+      const protocols =
+        this.#token != null ? [`token.${this.#token}`] : key == null ? [] : [`key.${key}`];
       this.#socket = new this.#io.WebSocket(address.href, ["events.v1", ...protocols]);
     } catch (error) {
       this.#follow({ reconnect: "no", reason: "forbidden", message: error.message });
@@ -443,16 +540,26 @@ export class EventStream extends EventTarget {
     this.#after(CONNECT_TIMEOUT_S, () => this.#lost(1006));
   }
 
+  /** Only for the page's own origin: nobody else is to see it. */
+  #browserKey() {
+    const address = new URL(this.#url);
+    address.protocol = address.protocol.replace(/^ws/, "http");
+    if (address.origin !== this.#io.location?.origin) return null;
+    return this.#io.browserKey(new URL(".", address).pathname);
+  }
+
   #receive(data) {
     this.#heardAt = this.#io.now();
-    const { connected, event, gap, error, answered } = this.#protocol.receive(data);
+    const { connected, event, gap, notice, error, answered } = this.#protocol.receive(data);
     if (connected) {
+      this.#connectedAt = this.#heardAt;
       for (const message of connected) this.#socket.send(JSON.stringify(message));
       this.#watch();
       this.#enter({ name: "live" });
     } else if (error && !answered) {
       this.#report(error);
     }
+    if (notice) this.#tell("notice", notice);
     if (event ?? gap) this.#deliver(event ?? gap);
     if (this.#batch.length === 0) this.#protocol.processed();
     if (gap?.reason === "slow_consumer" && this.#isConnected) this.#fallBehind();
@@ -461,6 +568,7 @@ export class EventStream extends EventTarget {
   /** The connection is gone: decide what follows. */
   #lost(code) {
     this.#drop();
+    this.#protocol.lasted((this.#io.now() - this.#connectedAt) / 1000);
     const verdict = this.#protocol.closed(code);
     if (verdict.reconnect === "ask") this.#ask();
     else this.#follow(verdict);
@@ -472,7 +580,13 @@ export class EventStream extends EventTarget {
     this.#after(CONNECT_TIMEOUT_S, () => asking.abort());
     const address = new URL("api/session", this.#url);
     address.protocol = address.protocol.replace(/^ws/, "http");
-    const headers = this.#token == null ? {} : { "X-Session-Token": this.#token };
+    const key = this.#browserKey();
+    const headers =
+      this.#token != null
+        ? { "X-Session-Token": this.#token }
+        : key == null
+          ? {}
+          : { "X-Browser-Key": key };
     let verdict = UNREACHABLE;
     try {
       const answer = await this.#io.fetch(address.href, {
@@ -480,7 +594,9 @@ export class EventStream extends EventTarget {
         cache: "no-store",
         signal: asking.signal,
       });
-      verdict = this.#protocol.refused(answer.status, await answer.json().catch(() => null));
+      const pauseS = retryAfterS(answer.headers?.get("Retry-After"), this.#io.wallClock());
+      const said = await answer.json().catch(() => null);
+      verdict = this.#protocol.refused(answer.status, said, pauseS);
     } catch {
       if (address.origin !== (this.#io.location?.origin ?? address.origin)) {
         const message =
@@ -491,7 +607,7 @@ export class EventStream extends EventTarget {
     if (asking === this.#asking) this.#follow(verdict);
   }
 
-  #follow({ reconnect, ...why }) {
+  #follow({ reconnect, retryAfterS, ...why }) {
     if (reconnect === "no") {
       this.#drop();
       this.#protocol.filter.abandon(new StreamError("refused", why.message ?? why.reason));
@@ -499,7 +615,8 @@ export class EventStream extends EventTarget {
       return;
     }
     this.#patient = reconnect === "after_a_minute";
-    const retryInS = this.#patient ? MINUTE_S : this.#protocol.backoffS(this.#io.random());
+    const leastS = this.#patient ? MINUTE_S : retryAfterS;
+    const retryInS = this.#protocol.backoffS(this.#io.random(), leastS);
     this.#after(retryInS, () => this.#open());
     this.#enter({ name: "reconnecting", retryInS, ...why });
   }
@@ -609,7 +726,9 @@ export class EventStream extends EventTarget {
       this.#on[name]?.(detail);
     } catch (cause) {
       this.#report(
-        new StreamError("handler_failed", `the handler of "${name}" threw: ${cause}`, { cause }),
+        new StreamError("handler_failed", `the handler of "${name}" threw: ${saidBy(cause)}`, {
+          cause,
+        }),
       );
     }
     this.dispatchEvent(new CustomEvent(name, { detail }));

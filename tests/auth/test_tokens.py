@@ -1,10 +1,14 @@
 import shutil
 import stat
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from app.auth.browsers import LIFETIME_S
+from app.auth.credentials import Credential
+from app.auth.proof import address_of, run_token
 from app.auth.tokens import Keyring, Passes, SessionToken, session_token
 from app.errors import SettingsError
 from app.events import Clock
@@ -30,10 +34,30 @@ def test_made_at_start_and_kept(tmp_path: Path) -> None:
     assert first.matches(path.read_text().strip().encode())
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
     assert (path.parent / ".gitignore").read_text().strip() == "*"
-    path.chmod(0o644)
     assert session_token(settings).reveal() == first.reveal()
-    assert mode(path) == 0o600
     assert sorted(entry.name for entry in path.parent.iterdir()) == [".gitignore", "session.token"]
+
+
+def test_a_token_that_others_could_read_or_a_clone_brought_is_replaced(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path / ".sightline")
+    path = tmp_path / ".sightline" / "session.token"
+    first = session_token(settings).reveal()
+    path.chmod(0o644)
+    second = session_token(settings).reveal()
+    assert second != first
+    assert mode(path) == 0o600
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    assert session_token(settings).reveal() == second
+    subprocess.run(["git", "-C", tmp_path, "add", "-f", path], check=True)
+    assert session_token(settings).reveal() != second
+
+
+def test_a_state_folder_that_is_a_link_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / ".sightline").symlink_to("elsewhere")
+    with pytest.raises(SettingsError, match="it is a link"):
+        session_token(Settings(state_dir=tmp_path / ".sightline"))
+    assert not any((tmp_path / "elsewhere").iterdir())
 
 
 def test_given_token_replaces_the_kept_one(tmp_path: Path) -> None:
@@ -71,10 +95,9 @@ def test_a_pass_admits_its_holder_and_nobody_else() -> None:
     tickets = passes(FakeClock())
     value = tickets.issue()
     assert value != tickets.issue()
-    assert tickets.admits(value.encode())
     for other in (b"", b"\xff\x00", value[:-1].encode(), b"x" * 1_000_000):
-        assert not tickets.admits(other)
         assert not tickets.spend(other)
+    assert tickets.spend(value.encode())
 
 
 def test_of_many_who_race_with_one_ticket_exactly_one_gets_in() -> None:
@@ -84,7 +107,7 @@ def test_of_many_who_race_with_one_ticket_exactly_one_gets_in() -> None:
         with ThreadPoolExecutor(8) as threads:
             admitted = list(threads.map(tickets.spend, [value] * 8))
         assert admitted.count(True) == 1
-        assert not tickets.admits(value)
+        assert not tickets.spend(value)
 
 
 def test_a_pass_expires_by_the_monotonic_clock_whatever_the_wall_clock_does() -> None:
@@ -96,67 +119,109 @@ def test_a_pass_expires_by_the_monotonic_clock_whatever_the_wall_clock_does() ->
 
     clock = Jumping()
     tickets = passes(clock)
-    value = tickets.issue().encode()
+    young, old = tickets.issue().encode(), tickets.issue().encode()
     for clock.jump_s in (3600, -30 * 86400):
-        clock.advance(149)
-        assert tickets.admits(value)
-    clock.advance(1.9)
-    assert tickets.admits(value)
+        clock.advance(149.9)
+    assert tickets.spend(young)
     clock.advance(0.2)
-    assert not tickets.admits(value)
-    assert not tickets.spend(value)
+    assert not tickets.spend(old)
 
 
 def test_too_many_passes_push_the_oldest_out() -> None:
     tickets = passes(FakeClock())
     values = [tickets.issue().encode() for _ in range(5)]
-    assert [tickets.admits(value) for value in values] == [False, False, True, True, True]
-
-
-def test_kept_passes_outlive_a_restart_but_no_reboot_no_other_token_and_no_expiry(
-    tmp_path: Path,
-) -> None:
-    clock, path = FakeClock(), tmp_path / "browser.sessions"
-    before = passes(clock)
-    value = before.issue()
-    before.keep(path, "boot1")
-    assert mode(path) == 0o600
-    assert value not in path.read_text()
-
-    def after(boot_id: str, token: str = "given-token") -> bool:
-        fresh = Passes(SessionToken(token).digest, clock, 300, 3)
-        fresh.take_back(path, boot_id)
-        return fresh.admits(value.encode())
-
-    assert after("boot1")
-    assert not after("boot2")
-    assert not after("boot1", token="another")
-    clock.advance(-500)  # as after a reboot that nothing told of
-    assert not after("boot1")
-    clock.advance(801)
-    assert not after("boot1")
-    for rubbish in ("", "{}", "[1]", '{"boot_id":1}'):
-        path.write_text(rubbish)
-        assert not after("boot1")
-
-
-def test_a_machine_that_does_not_name_its_boots_keeps_no_passes(tmp_path: Path) -> None:
-    clock, path = FakeClock(), tmp_path / "browser.sessions"
-    before = passes(clock)
-    value = before.issue().encode()
-    before.keep(path, "")
-    fresh = passes(clock)
-    fresh.take_back(path, "")
-    assert not fresh.admits(value)
+    assert [tickets.spend(value) for value in values] == [False, False, True, True, True]
 
 
 def test_a_log_in_trades_a_ticket_once_and_a_full_disk_keeps_nobody_out(tmp_path: Path) -> None:
     keyring = Keyring(Settings(state_dir=tmp_path / "state"), FakeClock())
     ticket = keyring.tickets.issue().encode()
-    session = keyring.log_in(ticket)
-    assert session is not None
-    assert keyring.browser_sessions.admits(session.encode())
-    assert not keyring.browser_sessions.admits(ticket)
+    secret = keyring.log_in(ticket)
+    assert secret is not None
+    assert len({ticket.decode(), secret.cookie, secret.key}) == 3
+    assert keyring.browser_sessions.find(secret.cookie.encode()) is not None
+    for other in (ticket, secret.key.encode()):
+        assert keyring.browser_sessions.find(other) is None
     assert keyring.log_in(ticket) is None
     shutil.rmtree(tmp_path / "state")
     assert keyring.log_in(keyring.tickets.issue().encode()) is not None
+
+
+def test_a_new_token_ends_everything_that_came_in_by_the_old_one(tmp_path: Path) -> None:
+    ended: list[Credential] = []
+    keyring = Keyring(Settings(state_dir=tmp_path), FakeClock(), ended.append)
+    old, old_credential = keyring.session_token.reveal().encode(), keyring.token_credential
+    secret = keyring.log_in(keyring.tickets.issue().encode())
+    assert secret is not None
+    ticket = keyring.tickets.issue().encode()
+    keyring.rotate()
+    new = (tmp_path / "session.token").read_text().strip().encode()
+    assert new != old
+    assert keyring.is_token(new, None)
+    assert not keyring.is_token(old, None)
+    assert keyring.log_in(ticket) is None
+    assert keyring.browser_sessions.find(secret.cookie.encode()) is None
+    assert [credential.kind for credential in ended] == ["token", "cookie"]
+    assert old_credential.ended
+    assert not keyring.token_credential.ended
+    again = Keyring(Settings(state_dir=tmp_path), FakeClock())
+    assert again.is_token(new, None)
+    assert len(again.browser_sessions) == 0
+
+
+def test_a_token_that_cannot_be_written_is_not_replaced(tmp_path: Path) -> None:
+    keyring = Keyring(Settings(state_dir=tmp_path / "state"), FakeClock())
+    old = keyring.session_token.reveal().encode()
+    shutil.rmtree(tmp_path / "state")
+    with pytest.raises(OSError, match="No such file"):
+        keyring.rotate()
+    assert keyring.is_token(old, None)
+    assert not keyring.token_credential.ended
+
+
+def test_sessions_end_when_they_expire_by_one_timer_for_the_next(tmp_path: Path) -> None:
+    clock, ended = FakeClock(), []
+    keyring = Keyring(
+        Settings(state_dir=tmp_path), clock, lambda credential: ended.append(clock.now)
+    )
+    keyring.watch()
+    assert clock.timers == []
+    for _ in range(3):
+        keyring.log_in(keyring.tickets.issue().encode())
+        assert len(clock.timers) == 1
+        clock.advance(10)
+    clock.advance(LIFETIME_S - 30.5)
+    assert ended == []
+    clock.advance(0.5)
+    assert len(ended) == 1
+    clock.advance(10)
+    assert len(ended) == 2
+    keyring.close()
+    assert clock.timers == []
+
+
+def test_the_stand_in_for_the_token_counts_at_one_address_in_one_run(tmp_path: Path) -> None:
+    one = Keyring(Settings(state_dir=tmp_path), FakeClock())
+    two = Keyring(Settings(state_dir=tmp_path), FakeClock())
+    here, there = "127.0.0.1 3000", "127.0.0.1 3001"
+    stand_in = run_token(one.session_token.reveal(), one.run, here).encode()
+    assert one.is_token(stand_in, here)
+    assert not one.is_token(stand_in, there)
+    assert not one.is_token(stand_in, None)
+    assert not two.is_token(stand_in, here)
+    assert one.prove("n" * 32, here) != one.prove("n" * 32, there)
+    assert one.prove("n" * 32, here) != one.prove("m" * 32, here)
+    assert not one.is_token(one.prove("n" * 32, here).encode(), here)
+
+
+@pytest.mark.parametrize(
+    ("host", "text"),
+    [
+        ("127.0.0.1", "127.0.0.1 80"),
+        ("::ffff:127.0.0.1", "127.0.0.1 80"),
+        ("fe80::1%eth0", "fe80::1 80"),
+        ("0:0:0:0:0:0:0:1", "::1 80"),
+    ],
+)
+def test_an_address_reads_the_same_at_both_ends(host: str, text: str) -> None:
+    assert address_of(host, 80) == text

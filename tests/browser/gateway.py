@@ -59,7 +59,7 @@ class Gateway:
             text=True,
         )
         threading.Thread(target=self._read, args=(self._process,), daemon=True).start()
-        until(lambda: self._login_link() or self._process.poll() is not None, "the gateway starts")
+        until(lambda: self._is_serving() or self._process.poll() is not None, "the gateway starts")
         assert self._process.poll() is None, "\n".join(self._lines)
 
     def kill(self) -> None:
@@ -82,10 +82,8 @@ class Gateway:
 
     @property
     def link(self) -> str:
-        """The login link that it printed at its start."""
-        link = self._login_link()
-        assert link, self._lines
-        return link
+        """A fresh login link, as `litestar login` prints it."""
+        return f"{self.origin}/login#{self._post('/api/tickets', b'')['ticket']}"
 
     @property
     def token(self) -> str:
@@ -97,15 +95,7 @@ class Gateway:
         for start in range(0, len(events), MOST_IN_ONE_BODY):
             part = events[start : start + MOST_IN_ONE_BODY]
             body = [{"type": type_, "data": data, "metadata": metadata} for type_, data in part]
-            request = urllib.request.Request(
-                f"{self.origin}/api/events",
-                json.dumps(body).encode(),
-                {"X-Session-Token": self.token, "Content-Type": "application/json"},
-            )
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                request
-            ) as answer:
-                last = json.load(answer)[-1]["sequence_number"]
+            last = self._post("/api/events", json.dumps(body).encode())[-1]["sequence_number"]
         return last
 
     def say(self, *contents: str) -> int:
@@ -118,12 +108,15 @@ class Gateway:
         identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
         subprocess.run(["git", *identity, *arguments], cwd=self.folder, check=True)
 
-    def _login_link(self) -> str | None:
-        for line in self._lines:
-            _, found, rest = line.partition("/login#")
-            if found:
-                return f"{self.origin}/login#{rest.split()[0]}"
-        return None
+    def _post(self, path: str, body: bytes) -> Any:
+        headers = {"X-Session-Token": self.token, "Content-Type": "application/json"}
+        request = urllib.request.Request(self.origin + path, body, headers)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(request) as answer:
+            return json.load(answer)
+
+    def _is_serving(self) -> bool:
+        return any("litestar login" in line for line in self._lines)
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         with process.stdout:

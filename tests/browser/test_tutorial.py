@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.gateway import Gateway, free_port
 from tests.snippets import snippets
@@ -28,6 +28,7 @@ class Tutorial:
     def here(self, code: str) -> str:
         for address, port in self.ports.items():
             code = code.replace(address, f"127.0.0.1:{port}")
+        code = code.replace("localhost:8000", f"localhost:{self.ports['127.0.0.1:8000']}")
         return code.replace("http.server 8000", f"http.server {self.ports['127.0.0.1:8000']}")
 
     def bash(self, code: str) -> str:
@@ -65,13 +66,18 @@ def tutorial(tmp_path: Path) -> Iterator[Tutorial]:
 
 
 def test_the_page_of_the_tutorial_lives_resumes_and_says_what_it_lost(
-    tutorial: Tutorial, open_page: Callable[[], Page]
+    tutorial: Tutorial, open_page: Callable[[], Page], context: BrowserContext
 ) -> None:
     gateway = tutorial.gateway(START)
     try:
         page = open_page()
         token = tutorial.bash(TOKEN)
         page.on("dialog", lambda dialog: dialog.accept(token.strip()))
+        other = context.new_page()  # to a browser `localhost` is another origin
+        other.on("dialog", lambda dialog: dialog.accept(token.strip()))
+        other.goto(tutorial.page.replace("127.0.0.1", "localhost"))
+        expect(other.locator("#state")).to_have_text("live")
+        other.close()
         page.goto(tutorial.page)
         state, pause, rows = (page.locator(name) for name in ("#state", "#pause", "#feed li"))
         expect(state).to_have_text("live")

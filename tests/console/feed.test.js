@@ -65,6 +65,29 @@ test("an answer without an id ends the message that says the same", () => {
   assert.equal(feed.add(same).message, part.message);
 });
 
+test("an answer without an id ends what its agent was writing without one, also in other words", () => {
+  const feed = new Feed();
+  const part = feed.add(chunk("All te", 0, { agent_name: "Ada" }));
+  const answer = { role: "assistant", content: "Everything passes.", agent_name: "Ada", message_id: "m9" };
+  assert.equal(feed.add(event("chat.message_received", answer)).message, part.message);
+  assert.ok(part.message.done);
+  const other = feed.add(chunk("Yes", 1, { agent_name: "Bob" }));
+  feed.add(event("chat.message_received", { role: "assistant", content: "Yes" }));
+  assert.ok(other.message.done);
+});
+
+test("ids of any type are ids", () => {
+  const feed = new Feed();
+  const ids = [{ toString: 1, valueOf: 1 }, [1], { a: 1 }, 7, true, "x".repeat(100_000), { __proto__: null }];
+  const messages = ids.map((id) => feed.add(chunk("a", 0, { message_id: id, agent_name: "Ada" })).message);
+  assert.equal(new Set(messages).size, ids.length);
+  ids.forEach((id, i) => {
+    const again = JSON.parse(JSON.stringify(id));
+    assert.equal(feed.add(chunk("b", 0, { message_id: again })).message, messages[i]);
+  });
+  assert.equal(feed.add(chunk("b", 0, { message_id: "7" })).message, messages[3]);
+});
+
 test("chunks without an id belong together while their agent keeps writing", () => {
   const feed = new Feed();
   const by = (text, at, agent_name) => feed.add(chunk(text, at, { agent_name })).message;

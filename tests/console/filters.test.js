@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Feed } from "../../app/static/feed.js";
-import { formatFilter, isEmpty, matcher, NO_FILTER, parseFilter, split } from "../../app/static/filters.js";
-import { chunk, commit, gap, said } from "./events.js";
+import { formatFilter, hiddenPlace, isEmpty, matcher, NO_FILTER, parseFilter, split } from "../../app/static/filters.js";
+import { chunk, commit, event, gap, said } from "./events.js";
 
 test("a filter survives the way through the address", () => {
   const filter = { namespaces: ["file", "git"], type: "git.commit_created", who: "Ada & Co=#1", text: "50% ünï +x" };
@@ -48,10 +48,19 @@ test("a streamed message is found by words that its chunks cut", () => {
   assert.ok(matcher({ ...NO_FILTER, text: "Parser" })(first));
 });
 
+test("where a hit stands that the row does not show is named", () => {
+  const made = event("chat.message_sent", { role: "user", content: "Hi", extra: { run: "Xyz" } }, { metadata: { correlation_id: "Run-7" } });
+  const entry = new Feed().add(made);
+  const places = ["xyz", "RUN-7", "message_sent", "nowhere", ""].map((text) => hiddenPlace(entry, text));
+  assert.deepEqual(places, ["data", "metadata", "type", "", ""]);
+});
+
 test("hits are split out, case aside, as text", () => {
   assert.deepEqual(split("Fix the fIx", "fix"), ["", "Fix", " the ", "fIx", ""]);
   assert.deepEqual(split("a.b*c", ".b*"), ["a", ".b*", "c"]);
   assert.deepEqual(split("nothing", " "), ["nothing"]);
-  assert.deepEqual(split("İ is longer in lower case", "is"), ["İ is longer in lower case"]);
+  assert.deepEqual(split("İ is longer in lower case", "is"), ["İ ", "is", " longer in lower case"]);
+  assert.deepEqual(split("a\\u202eb", "\u202e"), ["a", "\\u202e", "b"]);
+  for (const odd of ["\ud800", "[", "\\", "(?<", "-", "{1"]) assert.equal(split(`x${odd}y`, odd).length % 2, 1, odd);
   assert.equal(split("<img src=x>", "img").join(""), "<img src=x>");
 });

@@ -32,7 +32,8 @@ test("a burst ends after ten seconds, at a thousand events, and at somebody else
 });
 
 test("a commit takes in the files before it, and those that are told just after it", () => {
-  const { view, kinds } = rowsOf([file("a", 0), file("b", 0.1), said("x"), commit(2), file("c", 2.5), file("d", 9)]);
+  const items = [file("a", 0), file("b", 0.1), said("x"), commit(2, 3), file("c", 2.5), file("d", 9)];
+  const { view, kinds } = rowsOf(items);
   assert.deepEqual(kinds, ["event 1", "commit 4", "event 1"]);
   assert.equal(view.rows[1].entry.event.type, "git.commit_created");
 });
@@ -47,12 +48,68 @@ test("a commit leaves files alone that are not its own", () => {
   assert.deepEqual(rowsOf([file("a", 0), commit(8)]).kinds, ["event 1", "commit 1"]);
   assert.deepEqual(rowsOf([file("a", 0), commit(1, ["b"])]).kinds, ["event 1", "commit 1"]);
   assert.deepEqual(rowsOf([file("a", 0), commit(1, ["a", "b"])]).kinds, ["commit 2"]);
+  assert.deepEqual(rowsOf([file("a", 0), file("b", 0), commit(1, ["a"])]).kinds, ["event 1", "commit 2"]);
+  assert.deepEqual(rowsOf([commit(0, ["a"]), file("b", 0.5), file("a", 1)]).kinds, ["commit 1", "burst 2"]);
+});
+
+test("a commit leaves the files of other agents alone, before it and after it", () => {
+  const by = (path, at, agent) => file(path, at, { agent });
+  assert.deepEqual(rowsOf([by("a", 0, "Bob"), commit(1)]).kinds, ["event 1", "commit 1"]);
+  assert.deepEqual(rowsOf([commit(1), by("a", 1.5, "Bob")]).kinds, ["commit 1", "event 1"]);
+  assert.deepEqual(rowsOf([by("a", 0, "Ada"), by("b", 0.2, "Bob"), file("c", 0.4), commit(1)]).kinds, ["event 1", "commit 3"]);
+  const { view } = rowsOf([by("a", 0, "Ada"), by("b", 0.2, "Bob"), commit(1)]);
+  assert.equal(view.rows[0].entry.who, "Bob");
+});
+
+test("a commit that only counts its files takes none where more were changed than it counts", () => {
+  assert.deepEqual(rowsOf([file("a", 0), file("b", 0), file("c", 0), commit(1, 2)]).kinds, ["burst 3", "commit 1"]);
+  assert.deepEqual(rowsOf([file("a", 0), file("a", 0.1), file("b", 0.2), commit(1, 2)]).kinds, ["commit 4"]);
+  assert.deepEqual(rowsOf([commit(0, 1), file("a", 0.5), file("b", 0.6)]).kinds, ["commit 2", "event 1"]);
 });
 
 test("chunks of one message grow one row, whatever comes between", () => {
   const { view, kinds } = rowsOf([chunk("All "), said("x"), chunk("tests "), file("a", 0), chunk("pass")]);
-  assert.deepEqual(kinds, ["message 3", "event 1", "event 1"]);
-  assert.equal(sentenceOf(view.rows[0]).what, "is writing: “All tests pass");
+  assert.deepEqual(kinds, ["event 1", "event 1", "message 3"]);
+  assert.equal(sentenceOf(view.rows[2]).what, "is writing: “All tests pass");
+});
+
+test("a message that grows stands at the newest end, and where it ended once it has ended", () => {
+  const end = event("chat.message_received", { role: "assistant", content: "All tests", message_id: "m1" });
+  const { view, kinds } = rowsOf([chunk("All "), said("x"), chunk("tests"), said("y"), end, said("z")]);
+  assert.deepEqual(kinds, ["event 1", "event 1", "message 3", "event 1"]);
+  assert.equal(view.rows[3].entry.event.data.content, "z");
+});
+
+test("agents that write at once keep their places, and at most three stand at the newest end", () => {
+  const by = (id, at) => chunk("w ", at, { message_id: id, agent_name: id });
+  const order = (items) => rowsOf(items).view.rows.map(({ entry }) => entry.event.data.message_id ?? entry.event.data.content);
+  assert.deepEqual(order([by("a", 0), by("b", 0), said("x"), by("b", 1), by("a", 1), said("y")]), ["x", "y", "a", "b"]);
+  assert.deepEqual(order([by("a", 0), said("x"), by("b", 0), by("c", 0), by("d", 0), said("y")]), ["a", "x", "y", "b", "c", "d"]);
+});
+
+test("a message that falls silent is not being written any more and goes to where its last chunk was", () => {
+  let now = 0;
+  const feed = new Feed({ now: () => now });
+  const view = new View(NO_FILTER);
+  const add = (item) => view.push(feed.add(item));
+  add(chunk("Hel"));
+  add(said("x"));
+  add(chunk("lo", 0, { agent_name: "Bob" }));
+  add(said("y"));
+  now = 10_000;
+  view.settle(feed.settle());
+  assert.equal(sentenceOf(view.rows.at(-1)).what, "is writing: “lo");
+  now = 10_001;
+  view.settle(feed.settle());
+  const said_ = view.rows.map((row) => sentenceOf(row).what);
+  assert.deepEqual(said_, ["wrote, without an end: “Hel", "wrote: “x”", "wrote, without an end: “lo", "wrote: “y”"]);
+  const shape = ({ rows }) => rows.map(({ entries }) => entries.map(({ index }) => index));
+  assert.deepEqual(shape(View.of(feed.entries(), NO_FILTER)), shape(view));
+  assert.deepEqual(feed.settle(), []);
+  add(chunk("lo again"));
+  assert.equal(sentenceOf(view.rows.at(-1)).what, "is writing: “Hello again");
+  add(chunk("anew", 0, { agent_name: "Bob" }));
+  assert.equal(sentenceOf(view.rows.at(-1)).what, "is writing: “anew");
 });
 
 test("a gap stands in the feed where the loss is, whatever the filter", () => {

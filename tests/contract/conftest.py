@@ -8,7 +8,7 @@ import nats
 import pytest
 
 from app.catalog import Catalog
-from app.channels import follower, stream
+from app.channels import domains, follower, stream
 from app.channels.backend import ChannelBackend, MemoryBackend
 from app.channels.jetstream import JetStreamBackend
 from app.channels.publisher import EventPublisher
@@ -54,6 +54,7 @@ def _notice_silence_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(follower, "QUIET_S", 0.6)
     monkeypatch.setattr(stream, "REQUEST_TIMEOUT_S", 0.6)
+    monkeypatch.setattr(domains, "PROBE_S", 0.03)
 
 
 MakeRig = Callable[..., Awaitable[Rig]]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tests.live.conftest import GOOD, Gateway, receive
-from tests.waiting import ticks
+from tests.waiting import WATCHDOG_S, ticks
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 LIMIT_S = 0.1  # what a bystander may wait for an event while somebody attacks
@@ -34,18 +34,22 @@ def request(*headers: bytes, method: bytes = b"GET", path: bytes = b"/api/sessio
     )
 
 
-async def dial(gateway: Gateway, sent: bytes = b"") -> socket.socket:
+async def dial(
+    gateway: Gateway, sent: bytes = b"", receive_buffer: int | None = None
+) -> socket.socket:
     """A connection on which so much, or nothing, has been sent."""
     raw = socket.socket()
     gateway.raw.append(raw)
     raw.setblocking(False)
+    if receive_buffer:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     loop = asyncio.get_running_loop()
     await loop.sock_connect(raw, ("127.0.0.1", gateway.port))
     await loop.sock_sendall(raw, sent)
     return raw
 
 
-async def rest(raw: socket.socket, timeout_s: float = 5) -> bytes:
+async def rest(raw: socket.socket, timeout_s: float = WATCHDOG_S) -> bytes:
     """All that still comes, to the end of the connection."""
     data, loop = b"", asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):

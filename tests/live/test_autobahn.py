@@ -64,6 +64,7 @@ async def failed_of(cases: list[str]) -> tuple[int, dict[str, str]]:
     return len(results), {each.case_id: each.result for each in results if not each.passed}
 
 
+@pytest.mark.slow
 async def test_the_protocol_class_passes_autobahns_cases_for_what_it_speaks() -> None:
     ran, failed = await failed_of(SHORT)
     assert ran > 200

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import pytest
 from litestar.routes import HTTPRoute
 
+from app.auth.credentials import KEY_HEADER
 from app.plugin import plugin_of
 from tests.live.conftest import TOKEN, UPGRADE, Gateway, Start, until
+from tests.waiting import WATCHDOG_S
 
 Header = tuple[bytes, bytes]
 CONFIGURED = "https://console.example"
@@ -23,6 +25,7 @@ LET_IN = {
     ("GET", "/api/events"): 400,
     ("GET", "/api/events/stream"): 400,
     ("GET", "/api/session"): 200,
+    ("GET", "/api/sessions"): 200,
     ("GET", "/api/catalog"): 200,
     ("GET", "/api/openapi.json"): 200,
     ("GET", "/api/asyncapi.json"): 200,
@@ -34,9 +37,11 @@ TARGETS = {
     ("GET", "/api/events"): "/api/events?limit=0",
     ("GET", "/api/events/stream"): "/api/events/stream?types=,",
 }
+TOKEN_ONLY = {("POST", "/api/tickets"), ("POST", "/api/token")}
 FORM = b"a=b"
 OPEN = {
     ("POST", "/api/login"): 415,
+    ("POST", "/api/challenge"): 400,
     ("GET", "/login"): 200,
     ("GET", "/"): 200,
     ("GET", "/static/{name:str}"): 404,
@@ -66,29 +71,45 @@ CREDENTIALS: dict[str, tuple[tuple[str, str], ...]] = {
     "wrong": ((TOKEN_HEADER, "wrong"),),
     "no scheme": (("Authorization", TOKEN),),
     "basic": (("Authorization", f"Basic {TOKEN}"),),
+    "token and basic": ((TOKEN_HEADER, TOKEN), ("Authorization", "Basic eDp5")),
     "blanks around": ((TOKEN_HEADER, f" {TOKEN} \t"),),
     "empty": ((TOKEN_HEADER, ""),),
     "non-ascii": ((TOKEN_HEADER, "\xe9\xff"),),
     "twice": ((TOKEN_HEADER, TOKEN), (TOKEN_HEADER, TOKEN)),
     "right and wrong": ((TOKEN_HEADER, TOKEN), (TOKEN_HEADER, "wrong")),
     "disagreeing": ((TOKEN_HEADER, TOKEN), ("Authorization", "Bearer wrong")),
-    "cookie": (("Cookie", "other=1; {cookie}"),),
+    "cookie alone": (("Cookie", "other=1; {cookie}"),),
+    "cookie and key": (("Cookie", "other=1; {cookie}"), (KEY_HEADER, "{key}")),
+    "key alone": ((KEY_HEADER, "{key}"),),
+    "cookie and wrong key": (("Cookie", "{cookie}"), (KEY_HEADER, "wrong")),
+    "cookie, key and basic": (
+        *(("Cookie", "{cookie}"), (KEY_HEADER, "{key}")),
+        ("Authorization", "Basic eDp5"),
+    ),
+    "cookie and key as subprotocol": (
+        *(("Cookie", "{cookie}"), ("Sec-WebSocket-Protocol", "events.v1, key.{key}")),
+    ),
     "cookie and token": (("Cookie", "{cookie}"), (TOKEN_HEADER, TOKEN)),
     "cookie and wrong token": (("Cookie", "{cookie}"), (TOKEN_HEADER, "wrong")),
     "cookie and empty token": (("Cookie", "{cookie}"), ("Authorization", "Bearer ")),
-    "stale cookie": (("Cookie", "{name}=stale"),),
-    "good and stale cookie": (("Cookie", "{name}=stale; {cookie}"),),
-    "cookie of another port": (("Cookie", "sightline_1={value}"),),
-    "token as cookie": (("Cookie", "{name}=" + TOKEN),),
+    "stale cookie": (("Cookie", "{name}=stale"), (KEY_HEADER, "{key}")),
+    "good and stale cookie": (("Cookie", "{name}=stale; {cookie}"), (KEY_HEADER, "{key}")),
+    "cookie of another port": (("Cookie", "sightline_1={value}"), (KEY_HEADER, "{key}")),
+    "token as cookie": (("Cookie", "{name}=" + TOKEN), (KEY_HEADER, "{key}")),
 }
-GOOD_TOKENS = ("token", "bearer", "subprotocol", "blanks around", "cookie and token")
+GOOD_TOKENS = (
+    *("token", "bearer", "subprotocol", "blanks around", "cookie and token", "token and basic"),
+)
+GOOD_LOG_INS = ("cookie and key", "cookie, key and basic", "cookie and key as subprotocol")
 
 
 def is_let_in(origin: str, site: str | None, credential: str, route: tuple[str, str]) -> bool:
     """The rule of the protocol page, in its own words."""
-    if credential != "cookie":
-        return credential in GOOD_TOKENS
     method, path = route
+    if credential not in GOOD_LOG_INS:
+        return credential in GOOD_TOKENS
+    if route in TOKEN_ONLY:
+        return False
     if method == "GET" and path != "/ws":
         return site in (None, "same-origin", "none")
     return origin != "no origin"
@@ -100,6 +121,7 @@ class Client:
 
     gateway: Gateway
     cookie: str
+    key: str
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
@@ -110,6 +132,7 @@ class Client:
     def headers(self, origin: str, site: str | None, credential: str) -> Iterator[tuple[str, str]]:
         name, _, value = self.cookie.partition("=")
         fill = {"host": self.host, "cookie": self.cookie, "name": name, "value": value}
+        fill["key"] = self.key
         yield from (("Origin", text.format(**fill)) for text in ORIGINS[origin])
         if site is not None:
             yield "Sec-Fetch-Site", site
@@ -131,7 +154,7 @@ class Client:
         lines = [f"{method} {target} HTTP/1.1", *(f"{key}: {value}" for key, value in given)]
         body = FORM if method == "POST" else b""
         self.writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WATCHDOG_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = re.search(r"content-length: (\d+)", head)
             body = await self.reader.readexactly(int(length[1])) if length else b""
@@ -157,7 +180,7 @@ async def client(start: Start) -> AsyncIterator[Client]:
         answer = await http.post("/api/login", json={"ticket": ticket})
     cookie = answer.headers["set-cookie"].partition(";")[0]
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    yield Client(gateway, cookie, reader, writer)
+    yield Client(gateway, cookie, answer.headers[KEY_HEADER], reader, writer)
     writer.close()
 
 
@@ -344,12 +367,13 @@ async def test_a_malformed_handshake_is_refused_in_our_shape_and_order(
     statuses = []
     for path, headers in (("/nowhere", ()), ("/ws", ()), ("/ws", (token,))):
         reader, writer = await asyncio.open_connection("127.0.0.1", client.gateway.port)
-        one = Client(client.gateway, client.cookie, reader, writer)
+        one = Client(client.gateway, client.cookie, client.key, reader, writer)
         status, _, body = await one.ask("GET", path, (*upgrade, *extra, *headers))
         assert set(json.loads(body)) == {"type", "code", "message"}
         statuses.append(status)
         writer.close()
-    assert statuses == ([403] * 3 if unsound == "origins" else [404, 401, 426])
+    last = 426 if unsound == "version" else 400
+    assert statuses == ([403] * 3 if unsound == "origins" else [404, 401, last])
 
 
 async def test_a_preflight_is_answered_for_a_configured_origin_alone(client: Client) -> None:

@@ -39,6 +39,7 @@ async def hold_to_its_document(gateway: Gateway, folder: Path, examples: int) ->
         pytest.fail(report.decode(), pytrace=False)
 
 
+@pytest.mark.slow
 async def test_every_route_keeps_to_the_openapi_document(gateway: Gateway, tmp_path: Path) -> None:
     await hold_to_its_document(gateway, tmp_path, 10)
 

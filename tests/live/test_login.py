@@ -11,9 +11,12 @@ from http.cookies import SimpleCookie
 import httpx
 import pytest
 
-from app.auth.tokens import BROWSER_SESSION_LIFETIME_S, TICKET_LIFETIME_S
+from app.auth.browsers import LIFETIME_S
+from app.auth.credentials import KEY_HEADER
+from app.auth.tokens import TICKET_LIFETIME_S
 from tests.live.conftest import TOKEN, Gateway, Start, receive
 from tests.support import FakeClock
+from tests.waiting import WATCHDOG_S
 
 
 async def new_ticket(gateway: Gateway) -> str:
@@ -33,6 +36,7 @@ async def logged_in(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
     async with gateway.http(headers={"Origin": origin}) as browser:
         answer = await browser.post("/api/login", json={"ticket": await new_ticket(gateway)})
         assert answer.status_code == 204
+        browser.headers[KEY_HEADER] = answer.headers[KEY_HEADER]
         yield browser
 
 
@@ -47,9 +51,11 @@ async def test_a_ticket_becomes_a_cookie_that_scripts_and_other_sites_cannot_use
     assert cookie.key == f"sightline_{gateway.port}"
     assert cookie["httponly"] is True
     assert (cookie["samesite"], cookie["path"], cookie["domain"]) == ("Strict", "/", "")
-    assert int(cookie["max-age"]) == BROWSER_SESSION_LIFETIME_S == 43200
+    assert int(cookie["max-age"]) == LIFETIME_S == 43200
     assert len(cookie.value) > 40
-    assert cookie.value not in (ticket, TOKEN)
+    key = answer.headers["x-browser-key"]
+    assert len(key) > 40
+    assert len({cookie.value, key, ticket, TOKEN}) == 4
 
 
 async def test_the_session_says_how_one_is_authenticated(gateway: Gateway) -> None:
@@ -62,7 +68,9 @@ async def test_a_cookie_opens_the_socket_and_publishes(gateway: Gateway) -> None
     async with logged_in(gateway) as browser:
         cookie = "; ".join(f"{key}={value}" for key, value in browser.cookies.items())
         headers = [("Cookie", cookie), ("Origin", f"http://127.0.0.1:{gateway.port}")]
-        async with gateway.connect(token=None, headers=headers) as client:
+        offered = ["events.v1", f"key.{browser.headers[KEY_HEADER]}"]
+        async with gateway.connect(token=None, headers=headers, subprotocols=offered) as client:
+            assert client.subprotocol == "events.v1"
             assert (await receive(client))["type"] == "connected"
             event = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
             assert (await browser.post("/api/events", json=event)).status_code == 201
@@ -119,7 +127,7 @@ async def test_tickets_and_sessions_end_by_the_monotonic_clock(start: Start) -> 
     async with logged_in(gateway) as browser:
         clock.advance(TICKET_LIFETIME_S)
         assert (await browser.post("/api/login", json={"ticket": old})).status_code == 401
-        clock.advance(BROWSER_SESSION_LIFETIME_S - TICKET_LIFETIME_S - 1)
+        clock.advance(LIFETIME_S - TICKET_LIFETIME_S - 1)
         assert (await browser.get("/api/session")).status_code == 200
         clock.advance(1)
         answer = await browser.get("/api/session")
@@ -131,13 +139,63 @@ async def test_a_restart_logs_nobody_out_but_another_session_token_does(start: S
     first = await start()
     async with logged_in(first) as browser:
         (cookie,) = browser.cookies.values()
+        key = browser.headers[KEY_HEADER]
     await first.stop()
     for token, status in ((TOKEN, 200), ("another-token", 401)):
         second = await start(session_token=token)
-        headers = {"Cookie": f"sightline_{second.port}={cookie}"}
+        headers = {"Cookie": f"sightline_{second.port}={cookie}", KEY_HEADER: key}
         async with second.http(headers=headers) as http:
             assert (await http.get("/api/session")).status_code == status
         await second.stop()
+
+
+async def test_a_cookie_alone_opens_nothing_but_the_page_without_data(gateway: Gateway) -> None:
+    async with logged_in(gateway) as browser:
+        key = browser.headers.pop(KEY_HEADER)
+        assert "litestar login" not in (await browser.get("/")).text
+        event = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
+        for method, path in (
+            ("GET", "/api/session"),
+            ("GET", "/api/events"),
+            ("GET", "/api/events/stream"),
+            ("GET", "/api/catalog"),
+            ("GET", "/api/sessions"),
+            ("GET", "/ws"),
+            ("POST", "/api/events"),
+            ("POST", "/api/tickets"),
+            ("POST", "/api/token"),
+            ("POST", "/api/logout"),
+            ("DELETE", "/api/sessions"),
+        ):
+            answer = await browser.request(method, path, json=event)
+            assert answer.status_code == 401, (method, path)
+        posted = await browser.post(f"/api/events?browser_key={key}", json=event)
+        assert posted.status_code == 401  # in the address it counts on GET alone
+        assert (await browser.get(f"/api/session?browser_key={key}")).status_code == 200
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items()).encode()
+        origin = f"http://127.0.0.1:{gateway.port}".encode()
+        for path in ("/ws", f"/ws?browser_key={key}"):
+            headers = ((b"Cookie", cookie), (b"Origin", origin))
+            assert (await gateway.refusal(*headers, path=path)).status == 401
+    assert gateway.bus.head == 0
+
+
+async def test_a_ticket_and_a_new_token_are_had_with_the_session_token_alone(
+    gateway: Gateway,
+) -> None:
+    async with logged_in(gateway) as browser:
+        assert (await browser.get("/api/session")).status_code == 200
+        for path in ("/api/tickets", "/api/token"):
+            answer = await browser.post(path)
+            assert answer.status_code == 401
+            assert "session token" in answer.json()["message"]
+
+
+async def test_a_proxys_own_authorization_keeps_nobody_out(gateway: Gateway) -> None:
+    basic = {"Authorization": "Basic dXNlcjpwYXNz"}
+    async with logged_in(gateway) as browser, gateway.http(headers=basic) as stranger:
+        assert (await browser.get("/api/session", headers=basic)).status_code == 200
+        assert (await stranger.get("/api/session")).status_code == 401
 
 
 async def test_the_root_is_the_console_with_a_cookie_and_says_how_to_log_in_without(
@@ -176,7 +234,7 @@ async def test_pages_and_their_files_come_with_strict_rules_and_are_asked_for_an
             again = await http.get(path, headers=etag)
             assert (again.status_code, again.content) == (304, b"")
             if media_type == "text/html":  # no outside request, nothing that the policy stops
-                assert not re.search(r'(src|href)="(?!/static/|data:)', answer.text)
+                assert not re.search(r'(src|href)="(?!static/|client/|data:|#)', answer.text)
                 assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", answer.text)
 
 
@@ -201,7 +259,7 @@ async def test_no_name_leads_out_of_the_static_folder(gateway: Gateway, name: st
         raw = await asyncio.open_connection("127.0.0.1", gateway.port)
         host = f"Host: 127.0.0.1:{gateway.port}\r\nConnection: close\r\n\r\n"
         raw[1].write(f"GET /{folder}/{name} HTTP/1.1\r\n{host}".encode())
-        answer = await asyncio.wait_for(raw[0].read(), 5)
+        answer = await asyncio.wait_for(raw[0].read(), WATCHDOG_S)
         raw[1].close()
         assert answer.startswith(b"HTTP/1.1 404 ")
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "not_found"
@@ -220,6 +278,7 @@ async def test_no_ticket_cookie_or_token_gets_into_the_log(
             await http.post("/api/login", json={"ticket": each})
         (cookie,) = http.cookies.values()
         await http.get("/api/session")
+        await http.get(f"/api/session?browser_key={wrong}")
         await http.get(f"/login?ticket={wrong}")
         await http.post("/api/login", content=json.dumps({"ticket": spent})[:-2])
         name = f"sightline_{gateway.port}"

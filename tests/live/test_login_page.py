@@ -3,17 +3,25 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.state import write_private
 from tests.live.conftest import Gateway
+from tests.live.test_login_process import litestar, said_by
+from tests.waiting import until
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+]
 ENTER_MS = 10_000
 SOCKET = """url => new Promise(resolve => {
-  const socket = new WebSocket(url);
+  const key = localStorage.getItem("sightline.browser_key");
+  const socket = new WebSocket(url, ["events.v1", `key.${key}`]);
   socket.onmessage = ({ data }) => resolve(JSON.parse(data).type);
   socket.onerror = () => resolve("refused");
 })"""
@@ -62,8 +70,10 @@ async def test_a_link_leads_to_the_console_and_leaves_nothing_in_address_or_scri
 async def test_a_page_of_another_port_gets_neither_data_nor_socket_with_the_cookie(
     gateway: Gateway, page: Any
 ) -> None:
+    heads: list[str] = []
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
         body = f'<a href="http://127.0.0.1:{gateway.port}/">in</a>'.encode()
         head = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
@@ -73,6 +83,8 @@ async def test_a_page_of_another_port_gets_neither_data_nor_socket_with_the_cook
     home = f"http://127.0.0.1:{gateway.port}/"
     await page.goto(link(gateway))
     await page.wait_for_url(home, timeout=ENTER_MS)
+    await page.goto("about:blank")
+    await until(lambda: gateway.registry.taken == 0)
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as evil:
         await page.goto(f"http://127.0.0.1:{evil.sockets[0].getsockname()[1]}/")
         fetched = "url => fetch(url, {credentials: 'include'}).then(() => 'read', () => 'refused')"
@@ -82,3 +94,61 @@ async def test_a_page_of_another_port_gets_neither_data_nor_socket_with_the_cook
         await page.click("a")  # but its link leads in
         await page.wait_for_url(home, timeout=ENTER_MS)
         await page.wait_for_function("!document.body.textContent.includes('litestar login')")
+    # The browser has sent the cookie to the other port. Its server can say what a browser cannot.
+    stolen = next(line for line in heads[0].split("\r\n") if line.lower().startswith("cookie:"))
+    assert f"sightline_{gateway.port}=" in stolen
+    headers = {"Cookie": stolen.partition(": ")[2], "Origin": home.rstrip("/")}
+    event = {"type": "chat.message_sent", "data": {"role": "user", "content": "forged"}}
+    async with gateway.http(headers=headers) as thief:
+        for method, path in (
+            ("POST", "/api/events"),
+            ("POST", "/api/tickets"),
+            ("GET", "/api/events"),
+            ("GET", "/api/events/stream"),
+            ("GET", "/api/sessions"),
+            ("DELETE", "/api/sessions"),
+        ):
+            assert (await thief.request(method, path, json=event)).status_code == 401, path
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert (await gateway.refusal(*raw)).status == 401
+    assert gateway.bus.head == 0
+
+
+async def test_the_console_logs_out_and_its_kept_secrets_open_nothing(
+    gateway: Gateway, page: Any
+) -> None:
+    home = f"http://127.0.0.1:{gateway.port}/"
+    await page.goto(link(gateway))
+    await page.wait_for_url(home, timeout=ENTER_MS)
+    await until(lambda: gateway.registry.taken == 1, ENTER_MS / 1000)
+    key = await page.evaluate("localStorage.getItem('sightline.browser_key')")
+    (cookie,) = await page.context.cookies()
+    other = await page.context.new_page()
+    await other.goto(home)
+    await until(lambda: gateway.registry.taken == 2, ENTER_MS / 1000)
+    await page.get_by_test_id("log-out").click()
+    await page.wait_for_url(f"{home}login", timeout=ENTER_MS)
+    await until(lambda: gateway.registry.taken == 0)
+    await other.get_by_text("Refused").first.wait_for(timeout=ENTER_MS)
+    assert await page.evaluate("localStorage.length") == 0
+    assert await page.context.cookies() == []
+    headers = {"Cookie": f"{cookie['name']}={cookie['value']}", "X-Browser-Key": key}
+    async with gateway.http(headers=headers) as http:
+        assert (await http.get("/api/session")).status_code == 401
+
+
+async def test_litestar_login_opens_a_page_that_leads_into_the_console(
+    gateway: Gateway, page: Any, tmp_path: Path
+) -> None:
+    write_private(gateway.settings.state_dir / "gateway.url", f"http://127.0.0.1:{gateway.port}")
+    opened = tmp_path / "opened"
+    (browser := tmp_path / "browser").write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.chmod(0o700)
+    state = {"SIGHTLINE_STATE_DIR": str(gateway.settings.state_dir)}
+    await said_by(await litestar(tmp_path, "login", "--open", BROWSER=str(browser), **state))
+    address = opened.read_text().strip()
+    assert address.startswith("file://")
+    await page.goto(address)
+    await page.wait_for_url(f"http://127.0.0.1:{gateway.port}/", timeout=ENTER_MS)
+    await until(lambda: gateway.registry.taken == 1, ENTER_MS / 1000)
+    assert not list(gateway.settings.state_dir.glob("login-*.html"))

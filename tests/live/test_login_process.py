@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import shutil
 import signal
 import sys
@@ -10,11 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.state import write_private
 from tests.live.conftest import TOKEN
 from tests.live.test_process import FIRST_REPLY_S, ROOT, free_port
 
 
-async def litestar(folder: Path, *words: str, **environ: str) -> asyncio.subprocess.Process:
+async def litestar(
+    folder: Path, *words: str, stdout: int = asyncio.subprocess.PIPE, **environ: str
+) -> asyncio.subprocess.Process:
     inherited = {
         k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
     }
@@ -22,17 +26,17 @@ async def litestar(folder: Path, *words: str, **environ: str) -> asyncio.subproc
         *(sys.executable, "-m", "litestar", "--app", "app:create_app", *words),
         cwd=folder,
         env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN, **environ},
-        stdout=asyncio.subprocess.PIPE,
+        stdout=stdout,
         stderr=asyncio.subprocess.PIPE,
     )
 
 
 async def said_by(process: asyncio.subprocess.Process) -> tuple[str, str]:
     out, err = await asyncio.wait_for(process.communicate(), FIRST_REPLY_S)
-    return out.decode(), err.decode()
+    return (out or b"").decode(), err.decode()
 
 
-async def test_a_start_prints_a_link_that_logs_in_and_so_does_litestar_login(
+async def test_litestar_login_prints_a_link_that_logs_in_and_opens_a_page_that_leads_there(
     tmp_path: Path,
 ) -> None:
     port = free_port()
@@ -43,20 +47,30 @@ async def test_a_start_prints_a_link_that_logs_in_and_so_does_litestar_login(
     process = await litestar(tmp_path, "run", "--port", str(port), SIGHTLINE_LOG_LEVEL="debug")
     try:
         line = (await asyncio.wait_for(process.stdout.readline(), FIRST_REPLY_S)).decode()
-        links = [line.split()[-1]]
+        assert line == f"Serving {url}: to log a browser in, run `litestar login` in {tmp_path}\n"
+        links = []
         assert url_file.read_text() == f"{url}\n"
         assert url_file.stat().st_mode & 0o777 == 0o600
         for words in (["login"], ["login", "--open"]):
             out, err = await said_by(await litestar(tmp_path, *words, BROWSER=str(browser)))
             assert err == ""
             links.append(out.strip())
-        assert opened.read_text().strip() == links[-1]
+        page = tmp_path / ".sightline" / opened.read_text().strip().rpartition("/")[2]
+        assert opened.read_text().strip() == page.as_uri()
+        assert page.stat().st_mode & 0o777 == 0o600
+        assert f'url={links[-1]}"' in page.read_text()
+        assert links[-1].partition("#")[2] not in page.name
+        (left_over := page.with_name("login-old.html")).touch()
+        os.utime(left_over, (0, 0))
         async with httpx.AsyncClient(trust_env=False) as http:
             for link in links:
                 assert link.startswith(f"{url}/login#")
                 body = {"ticket": link.partition("#")[2]}
                 assert (await http.post(f"{url}/api/login", json=body)).status_code == 204
                 assert (await http.post(f"{url}/api/login", json=body)).status_code == 401
+        assert not page.exists()  # its ticket is spent
+        await said_by(await litestar(tmp_path, "login", "--open", BROWSER=str(browser)))
+        assert not left_over.exists()
     finally:
         process.send_signal(signal.SIGTERM)
         out, err = await said_by(process)
@@ -71,8 +85,8 @@ async def test_a_start_prints_a_link_that_logs_in_and_so_does_litestar_login(
 async def test_litestar_login_says_when_the_gateway_is_gone(tmp_path: Path) -> None:
     state = tmp_path / ".sightline"
     state.mkdir()
-    (state / "session.token").write_text(TOKEN)
-    (state / "gateway.url").write_text(url := f"http://127.0.0.1:{free_port()}")
+    write_private(state / "session.token", TOKEN)
+    write_private(state / "gateway.url", url := f"http://127.0.0.1:{free_port()}")
     process = await litestar(tmp_path, "login")
     out, err = await said_by(process)
     assert (process.returncode, out) == (1, "")
@@ -81,29 +95,54 @@ async def test_litestar_login_says_when_the_gateway_is_gone(tmp_path: Path) -> N
     assert TOKEN not in err
 
 
+async def test_on_a_terminal_the_start_prints_a_link_that_logs_in(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    process = await litestar(tmp_path, "run", "--port", str(free_port()), stdout=theirs)
+    os.close(theirs)
+    reading, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", 0)
+    )
+    try:
+        async with asyncio.timeout(FIRST_REPLY_S):
+            while "/login#" not in (line := (await reader.readline()).decode()):
+                assert line
+        url, _, ticket = line.split()[-1].partition("/login#")
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.post(f"{url}/api/login", json={"ticket": ticket})
+        assert answer.status_code == 204
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = await said_by(process)
+        reading.close()
+    assert ticket not in err
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
-async def test_over_tls_the_own_origin_is_configured_and_the_cookie_secure(tmp_path: Path) -> None:
+async def test_over_tls_the_own_origin_is_https_alone_and_the_cookie_secure(
+    tmp_path: Path,
+) -> None:
     port = free_port()
     url = f"https://127.0.0.1:{port}"
-    make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout k.pem -out c.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -keyout k.pem -out c.pem"
     making = await asyncio.create_subprocess_exec(*make.split(), cwd=tmp_path)
     assert await making.wait() == 0
     certificate = ["--ssl-certfile=c.pem", "--ssl-keyfile=k.pem"]
-    for allowed, status in (("", 403), (url, 204)):
-        process = await litestar(
-            *(tmp_path, "run", "--port", str(port), *certificate),
-            SIGHTLINE_ALLOWED_ORIGINS=allowed,
-            SIGHTLINE_WORKSPACE="",
-        )
-        try:
-            line = (await asyncio.wait_for(process.stdout.readline(), FIRST_REPLY_S)).decode()
-            assert f" {url}/login#" in line
-            async with httpx.AsyncClient(trust_env=False, verify=False) as http:
-                body = {"ticket": line.strip().partition("#")[2]}
-                answer = await http.post(f"{url}/api/login", json=body, headers={"Origin": url})
-        finally:
-            process.send_signal(signal.SIGTERM)
-            _, err = await said_by(process)
-        assert answer.status_code == status
-        assert ("SIGHTLINE_ALLOWED_ORIGINS" in err) == (status == 403)
-        assert ("; Secure" in answer.headers.get("set-cookie", "")) == (status == 204)
+    run = ("run", "--port", str(port), *certificate)
+    process = await litestar(tmp_path, *run, SIGHTLINE_WORKSPACE="")
+    try:
+        line = (await asyncio.wait_for(process.stdout.readline(), FIRST_REPLY_S)).decode()
+        assert f"Serving {url}:" in line
+        certificate = str(tmp_path / "c.pem")
+        made, _ = await said_by(await litestar(tmp_path, "login", SSL_CERT_FILE=certificate))
+        async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+            body = {"ticket": made.strip().partition("#")[2]}
+            for origin, status in ((url.replace("https", "http"), 403), (url, 204)):
+                answer = await http.post(f"{url}/api/login", json=body, headers={"Origin": origin})
+                assert answer.status_code == status
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = await said_by(process)
+    assert "; Secure" in answer.headers["set-cookie"]
+    assert "https://" in err  # where uvicorn says that it runs

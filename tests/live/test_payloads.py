@@ -34,6 +34,58 @@ REFUSED = {
 }
 
 
+def nested(levels: int) -> str:
+    """Inside of `data` of `event`, which is one level, so many arrays."""
+    return "[" * levels + "]" * levels
+
+
+DEEP = {
+    "data": b'{"type":"live.any","data":{"x":%s}}' % nested(5_000).encode(),
+    "a level too many": event(nested(256)),
+    "an array of events": b"[%s]" % event(nested(256)),
+    "metadata": b'{"type":"live.any","data":{},"metadata":{"x":%s}}' % nested(5_000).encode(),
+    "an unknown field": b'{"type":"live.any","data":{},"more":%s}' % nested(5_000).encode(),
+    "a cloud event": b'{"specversion":"1.0","id":"1","source":"s","type":"live.any","data":{"x":%s}}'
+    % nested(5_000).encode(),
+}
+
+
+@pytest.mark.parametrize("body", DEEP.values(), ids=DEEP)
+async def test_json_nested_over_256_deep_is_refused_with_the_depth_named(
+    start: Start, body: bytes
+) -> None:
+    gateway = await start(extra_namespaces=("live",))
+    cloud = b"specversion" in body
+    media_type = "application/cloudevents+json" if cloud else "application/json"
+    async with gateway.http() as http:
+        headers = {"Content-Type": media_type}
+        answer = await http.post("/api/events", content=body, headers=headers)
+        assert answer.status_code == 400
+        assert answer.json()["message"].endswith("nest arrays and objects at most 256 deep")
+        fits = [event(nested(255)), b"[%s]" % event(nested(255))]
+        for body in fits:
+            answer = await http.post(
+                "/api/events", content=body, headers={"Content-Type": "application/json"}
+            )
+            assert answer.status_code == 201
+    assert gateway.bus.head == 2
+
+
+async def test_a_lone_surrogate_is_called_so_over_http_and_on_the_socket(gateway: Gateway) -> None:
+    async with gateway.connect() as client, gateway.http() as http:
+        await receive(client)
+        headers = {"Content-Type": "application/json"}
+        answer = await http.post("/api/events", content=event('"\\ud800"'), headers=headers)
+        assert answer.status_code == 400
+        assert "a lone surrogate, \\ud800, at byte 32" in answer.json()["message"]
+        await client.send('{"type":"ping","id":"\\udfff"}')
+        answer_ = await receive(client)
+        assert (answer_["type"], "a lone surrogate, \\udfff" in answer_["message"]) == (
+            "error",
+            True,
+        )
+
+
 @pytest.mark.parametrize(("body", "status"), REFUSED.values(), ids=REFUSED)
 async def test_a_payload_that_is_no_strict_json_is_refused_and_uses_up_no_number(
     start: Start, body: bytes, status: int

@@ -13,6 +13,7 @@ from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, ImproperlyConfiguredException, NotAuthorizedException
 from litestar.static_files import create_static_files_router
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app.auth.tokens import Keyring
@@ -21,10 +22,11 @@ from app.channels.litestar_backend import SightlineChannelsBackend
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
 from app.main import create_app
-from app.plugin import SightlinePlugin
+from app.plugin import SightlinePlugin, plugin_of
 from app.ws.registry import ConnectionRegistry
 from tests.live.conftest import TOKEN, close_code, receive, receive_type
 from tests.live.hosts import served, settings_in
+from tests.live.test_prefix import serving
 from tests.waiting import until
 
 ERROR = {"message": "from a service"}
@@ -33,6 +35,11 @@ ERROR = {"message": "from a service"}
 @post("/fail")
 async def fail(publisher: NamedDependency[EventPublisher]) -> int:
     return (await publisher.publish("system.error", ERROR)).sequence_number
+
+
+@post("/emit", sync_to_thread=True)
+def emit(publisher: NamedDependency[EventPublisher]) -> None:
+    publisher.emit("system.error", ERROR)
 
 
 @get("/counts")
@@ -103,6 +110,17 @@ async def test_a_handler_of_the_application_publishes_to_the_clients_of_the_gate
         assert (await http.get("/counts")).json() == [1, 1, 1]
 
 
+async def test_a_synchronous_handler_emits_from_its_thread_and_clients_get_it_at_once(
+    tmp_path: Path,
+) -> None:
+    app = Litestar([emit], plugins=[SightlinePlugin(settings_in(tmp_path))])
+    async with served(app) as host, host.connect() as client, host.http() as http:
+        assert (await receive(client))["type"] == "connected"
+        for number in (1, 2):
+            assert (await http.post("/emit")).status_code == 201
+            assert (await receive_type(client, "system.error"))["sequence_number"] == number
+
+
 async def test_routes_errors_and_unknown_paths_of_the_application_stay_its_own(
     tmp_path: Path,
 ) -> None:
@@ -163,6 +181,42 @@ async def test_upgrades_go_to_whom_the_path_belongs(tmp_path: Path, stock: bool)
             assert refused.value.response.status_code == status, path
 
 
+async def test_a_server_of_any_kind_holds_the_message_limit_and_ends_with_1012(
+    tmp_path: Path,
+) -> None:
+    settings = settings_in(tmp_path, max_message_bytes=1000)
+    app = Litestar(plugins=[SightlinePlugin(settings)])
+    async with served(app, stock=True) as host, host.connect() as long, host.connect() as client:
+        assert (await receive(long))["type"] == (await receive(client))["type"] == "connected"
+        await long.send('{"type":"ping"}'.ljust(1000))
+        assert (await receive(long))["type"] == "pong"
+        await long.send('{"type":"é"}'.ljust(1000))  # characters are not bytes
+        assert await close_code(long) == 1009
+        plugin_of(app).gateway.begin_drain()
+        assert await close_code(client) == 1012
+
+
+async def test_a_server_may_hand_on_the_token_in_the_scopes_subprotocols_alone(
+    tmp_path: Path,
+) -> None:
+    app = Litestar(plugins=[SightlinePlugin(settings_in(tmp_path))])
+
+    async def as_wsproto(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            kept = [pair for pair in scope["headers"] if pair[0] != b"sec-websocket-protocol"]
+            scope = {**scope, "headers": kept}
+        await app(scope, receive, send)
+
+    async with serving(as_wsproto) as address:
+        offered = ["events.v1", f"token.{TOKEN}"]
+        async with connect(f"ws://{address}/ws", subprotocols=offered, proxy=None) as client:
+            assert (await receive(client))["type"] == "connected"
+            assert client.subprotocol == "events.v1"
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://{address}/ws", subprotocols=["token.wrong"], proxy=None)
+        assert refused.value.response.status_code == 401
+
+
 async def test_only_the_applications_routes_are_in_its_openapi_document(tmp_path: Path) -> None:
     app = Litestar([fail], plugins=[SightlinePlugin(settings_in(tmp_path))])
     assert list(app.openapi_schema.paths or {}) == ["/fail"]
@@ -221,7 +275,8 @@ async def test_a_page_of_the_application_logs_its_users_in_with_a_ticket_it_make
         made = (await http.get("/ticket", headers={"X-Friend": "yes"})).text
         logged_in = await http.post("/api/login", json={"ticket": made})
         assert logged_in.status_code == 204
-        assert (await http.get("/api/session")).json()["authenticated_by"] == "cookie"
+        key = {"X-Browser-Key": logged_in.headers["X-Browser-Key"]}
+        assert (await http.get("/api/session", headers=key)).json()["authenticated_by"] == "cookie"
 
 
 async def test_a_dependency_of_the_application_goes_before_one_of_the_same_name(

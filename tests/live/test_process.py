@@ -10,14 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from websockets.asyncio.client import connect
 
 from tests.live.conftest import TOKEN, close_code, receive, receive_type
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, lines_of_file, until
 
 ROOT = Path(__file__).parents[2]
-FIRST_REPLY_S = 15
+FIRST_REPLY_S = WATCHDOG_S
 
 
 def free_port() -> int:
@@ -48,7 +49,7 @@ class Run:
     async def says(self, *words: str) -> None:
         await until(lambda: all(word in self.said for word in words), FIRST_REPLY_S)
 
-    async def ended(self, timeout_s: float = FIRST_REPLY_S) -> int | None:
+    async def ended(self, timeout_s: float = WATCHDOG_S) -> int | None:
         """The exit status, once all has been said."""
         async with asyncio.timeout(timeout_s):
             await self._reading
@@ -61,14 +62,17 @@ class Run:
 
 @asynccontextmanager
 async def litestar_run(
-    folder: Path, port: int | None = None, app: str = "app:create_app"
+    folder: Path,
+    port: int | None = None,
+    app: str = "app:create_app",
+    options: tuple[str, ...] = (),
 ) -> AsyncIterator[Run]:
     port = port or free_port()
     inherited = {
         k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)),
+        *(sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port), *options),
         cwd=folder,
         env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN},
         stdout=asyncio.subprocess.PIPE,
@@ -125,6 +129,43 @@ async def test_ctrl_c_tells_clients_1012_and_ends_without_a_traceback(tmp_path: 
     assert "Traceback" not in run.said
 
 
+async def test_ctrl_c_pressed_often_ends_it_as_one_does(tmp_path: Path) -> None:
+    async with litestar_run(tmp_path) as run:
+        await run.says("running on")
+        run.process.send_signal(signal.SIGINT)
+        await run.says("Shutting down")
+        for _ in range(50):  # while the lifespan ends, and python itself
+            run.process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0)
+        assert await run.ended(5) == 0
+    assert "Traceback" not in run.said
+
+
+async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_the_first(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / ".sightline"
+    async with litestar_run(tmp_path) as first:
+        await first.says("running on", "litestar login")
+        async with litestar_run(tmp_path, first.port) as second:  # as who starts it twice does
+            assert await second.ended() == 3
+        (line,) = second.said.splitlines()
+        for part in (f"process {first.process.pid} at http://127.0.0.1:{first.port}", str(state)):
+            assert part in line
+        assert (state / "gateway.url").read_text() == f"http://127.0.0.1:{first.port}\n"
+        for name in os.listdir(state):  # as `git clean` does
+            os.unlink(state / name)
+        await asyncio.to_thread(lines_of_file, state / "gateway.url", 1)
+        await asyncio.to_thread(lines_of_file, state / "session.token", 1)
+        first.process.kill()
+        await first.ended()
+        async with litestar_run(tmp_path) as third:  # what a killed one left holds up nobody
+            await third.says("running on")
+            third.process.send_signal(signal.SIGTERM)
+            assert await third.ended(5) == 0
+    assert sorted(os.listdir(state)) == [".gitignore", "gateway.lock", "session.token"]
+
+
 async def test_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -139,7 +180,7 @@ async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends
     tmp_path: Path,
 ) -> None:
     async with litestar_run(tmp_path, app="examples.stories:create_app") as run:
-        await run.says("running on", "/login#")
+        await run.says("running on", "litestar login")
         async with run.connect() as client:
             assert (await receive(client))["type"] == "connected"
             run.process.send_signal(signal.SIGTERM)
@@ -167,8 +208,16 @@ async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_pa
         for _ in range(2):
             async with run.connect() as client:
                 assert (await receive(client))["type"] == "connected"
-        process.send_signal(signal.SIGTERM)
-        await run.ended(5)
+        stream = httpx.stream(
+            "GET",
+            f"http://127.0.0.1:{port}/api/events/stream",
+            headers={"X-Session-Token": TOKEN},
+            trust_env=False,
+        )
+        with stream as answer:  # which stock uvicorn would wait for without end
+            assert answer.status_code == 200
+            process.send_signal(signal.SIGTERM)
+            await run.ended(5)
     finally:
         if process.returncode is None:
             process.kill()
@@ -189,3 +238,5 @@ def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
             check=True,
         ).stdout
         assert port in shown
+        for refused in ("--reload", "--wc", "--web-concurrency"):
+            assert refused not in shown

@@ -7,7 +7,7 @@ import pty
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ import pytest
 from tests.live.conftest import TOKEN, Gateway, Start
 from tests.live.test_client import folder as folder
 from tests.live.test_client import name
-from tests.waiting import lines_of_file, until
+from tests.waiting import WATCHDOG_S, lines_of_file, until
 
 Process = asyncio.subprocess.Process
 PIPE = asyncio.subprocess.PIPE
-PATIENCE_S = 30
+PATIENCE_S = WATCHDOG_S
 
 
 @asynccontextmanager
@@ -63,7 +63,7 @@ async def listening(gateway: Gateway, process: Process) -> None:
 
 
 async def ended(process: Process) -> int:
-    return await asyncio.wait_for(process.wait(), 10)
+    return await asyncio.wait_for(process.wait(), WATCHDOG_S)
 
 
 def read_to_the_end(terminal: int) -> bytes:
@@ -113,7 +113,7 @@ async def test_tail_shows_a_line_an_event_and_ends_at_ctrl_c(
         assert await line(tail) == f'{time} #2 chat.message_sent role=u content="a b"\n'
         tail.send_signal(signal.SIGINT)
         assert await ended(tail) == 130
-        assert await tail.stderr.read() == b""
+        assert (await tail.stderr.read()).count(b"\n") == 1  # that it is connected
     await until(lambda: gateway.registry.taken == 0)
 
 
@@ -127,7 +127,7 @@ async def test_tail_in_a_pipe_ends_when_its_reader_does(folder: Path, gateway: G
             first = await asyncio.to_thread(reader.readline)
         assert " #2 " in first
         assert await ended(tail) == 0  # though no event comes any more
-        assert await tail.stderr.read() == b""
+        assert (await tail.stderr.read()).count(b"\n") == 1  # that it is connected
 
 
 async def test_tail_follows_through_a_restart(folder: Path, start: Start) -> None:
@@ -269,6 +269,64 @@ async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -
     assert await kept(second) == recorded
     status, _, err = await run(folder, "record", "session.jsonl")
     assert (status, "exists: move it away" in err) == (1, True)
+
+
+@pytest.mark.parametrize("how", ["record", "tail"])
+async def test_what_it_hears_of_the_file_that_it_writes_is_left_out_and_counted(
+    folder: Path, gateway: Gateway, how: str
+) -> None:
+    name(folder, gateway)
+    target = folder / "logs" / "session.jsonl"
+    target.parent.mkdir()
+    words = ("record", "logs/session.jsonl") if how == "record" else ("tail", "--json")
+    with target.open("wb") if how == "tail" else nullcontext() as out:
+        async with litestar(folder, *words, stdout=out or PIPE) as process:
+            await listening(gateway, process)
+            source = {"source": "workspace"}
+            for path, metadata in (
+                ("logs/session.jsonl", source),  # as each line makes the watcher say
+                ("session.jsonl", source),  # if the watched folder is `logs`
+                ("other/session.jsonl", source),
+                ("logs/session.jsonl", {"source": "elsewhere"}),
+            ):
+                data = {"path": path, "is_directory": False, "size": 1}
+                await gateway.publisher.publish("file.modified", data, metadata)
+            written = await asyncio.to_thread(lines_of_file, target, 2)
+            process.send_signal(signal.SIGINT)
+            said = (await process.communicate())[1].decode()
+    assert [json.loads(line)["sequence_number"] for line in written] == [3, 4]
+    assert "left out 2 about this file" in said
+
+
+@pytest.mark.parametrize(("words", "status"), [(("tail",), 130), (("record", "r"), 0)])
+async def test_ctrl_c_pressed_often_ends_a_command_as_one_does(
+    folder: Path, gateway: Gateway, words: tuple[str, ...], status: int
+) -> None:
+    name(folder, gateway)
+    async with litestar(folder, *words) as process:
+        for _ in words:  # a recording says a second line
+            assert await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)
+        process.send_signal(signal.SIGINT)
+        await until(lambda: gateway.registry.taken == 0)  # it has begun to end
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+        said = (await process.communicate())[1].decode()
+    assert process.returncode == status
+    assert "Traceback" not in said
+
+
+async def test_tail_says_at_once_what_it_is_connected_to_and_from_where(
+    folder: Path, gateway: Gateway
+) -> None:
+    name(folder, gateway)
+    await gateway.publish(3)
+    for since, start in (((), 3), (("--since", "1"), 1)):
+        async with litestar(folder, "tail", "chat.*", *since) as tail:
+            said = (await asyncio.wait_for(tail.stderr.readline(), PATIENCE_S)).decode()
+            assert said == (
+                f"connected to http://127.0.0.1:{gateway.port},"
+                f" listening for chat.* behind event #{start}\n"
+            )
 
 
 async def test_a_replay_checks_the_whole_file_before_it_begins(

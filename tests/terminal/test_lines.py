@@ -2,8 +2,9 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from sightline_client import Gap
 from sightline_client.messages import Event, decode
 
@@ -41,8 +42,9 @@ def test_a_line_is_one_line_and_steers_no_terminal(data: dict[str, object]) -> N
 
 
 @given(st.text(min_size=100), st.integers(0, 200))
+@example("\u65e5\u672c" * 100, 80)  # two columns each
 def test_a_line_fits_the_window(text: str, width: int) -> None:
-    assert len(of_event(event({"text": text}), width=width)) <= max(
+    assert cell_len(of_event(event({"text": text}), width=width)) <= max(
         width, len("21:00:00.123 #7 a.b ") + 10
     )
 
@@ -61,3 +63,11 @@ def test_a_gap_says_what_is_lost() -> None:
 
 def test_the_catalog_has_a_line_a_type() -> None:
     assert "workflow.started" in of_catalog().splitlines()[0]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_catalog_fits_a_window_with_each_type_at_the_margin(width: int) -> None:
+    shown = of_catalog(width).splitlines()
+    assert max(map(len, shown)) <= width
+    types = [line for line in shown if not line.startswith(" ")]
+    assert types == [line.split()[0] for line in of_catalog().splitlines()]

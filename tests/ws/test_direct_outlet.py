@@ -8,7 +8,7 @@ import asyncio
 from app.channels.bus import FLUSH_BYTES, FLUSH_EVENTS
 from app.filters import EventFilter
 from app.ws.outlet import MAX_CONTROL, DirectOutlet
-from tests.support import FakeClock, FakeTransport, make_bus, publish
+from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
 
 
 class Wire:
@@ -47,6 +47,103 @@ def test_a_long_turn_is_flushed_early_by_count_and_by_bytes() -> None:
     assert len(wire.told()) == FLUSH_EVENTS
     publish(wire.bus, "a.x", data=b'{"k":"%s"}' % (b"x" * FLUSH_BYTES))
     assert wire.told() == [FLUSH_EVENTS + 1]
+
+
+def test_after_an_early_flush_the_turn_is_gathered_again_up_to_the_same_bounds() -> None:
+    wire = Wire()
+    publish(wire.bus, *["a.x"] * FLUSH_EVENTS)
+    assert wire.transport.writes == 1
+    publish(wire.bus, *["a.x"] * (FLUSH_EVENTS - 1))
+    assert wire.transport.writes == 1
+    publish(wire.bus, "a.x")
+    assert wire.transport.writes == 2
+    assert len(wire.due) == 1, "the end of the turn is asked for once"
+    half = b'{"k":"%s"}' % (b"x" * (FLUSH_BYTES // 2))
+    for writes in (2, 3, 3, 4):
+        publish(wire.bus, "a.x", data=half)
+        assert wire.transport.writes == writes
+
+
+def test_a_client_that_falls_behind_in_mid_turn_is_written_what_the_turn_brought_before() -> None:
+    wire = Wire()
+    publish(wire.bus, "a.x", "a.x")
+    wire.subscription.fall_behind()
+    publish(wire.bus, "a.x")
+    wire.bus._end_turn()
+    assert wire.told() == [1, 2]
+    assert brief(wire.subscription.take()) == 3
+
+
+def test_a_client_that_goes_direct_in_mid_turn_gets_nothing_of_the_turn_twice() -> None:
+    wire = Wire()
+    behind = wire.bus.subscribe()
+    publish(wire.bus, "a.x")
+    assert brief(behind.take()) == 1
+    other = FakeTransport()
+    assert behind.go_direct(DirectOutlet(behind, other, wire.bus.clock, 30.0))
+    publish(wire.bus, "a.x")
+    wire.bus._end_turn()
+    assert wire.told() == [1, 2]
+    assert [message["sequence_number"] for message in other.take()] == [2]
+
+
+def test_a_turn_after_going_on_elsewhere_is_bounded_from_there() -> None:
+    wire = Wire()
+    wire.subscription.close()
+    wire.bus.begin("epoch2", 1000)
+    wire.join()
+    publish(wire.bus, *["a.x"] * (FLUSH_EVENTS - 1))
+    assert wire.transport.writes == 0
+    publish(wire.bus, "a.x")
+    assert wire.transport.writes == 1
+
+
+def test_a_writer_that_publishes_while_it_is_written_to_is_told_the_position_before_that() -> None:
+    bus = make_bus(FakeClock())
+    subscription = bus.subscribe()
+
+    class Publishing:
+        def write(self, frames: bytes) -> None:
+            subscription.fall_behind()
+            publish(bus, "a.x")
+
+        def fail(self, error: Exception) -> None:
+            raise error
+
+    subscription.go_direct(Publishing())
+    publish(bus, "a.x")
+    assert subscription.position == 1
+    assert brief(subscription.take()) == 2
+
+
+def test_what_is_published_and_delivered_is_counted_each_way() -> None:
+    wire = Wire()
+    wire.join("a.*")
+    behind = wire.bus.subscribe("a.*")
+    publish(wire.bus, "a.x", "b.x", "a.y")
+    assert wire.bus.counters.published == {"a": 2, "b": 1}
+    assert wire.bus.counters.delivered == 0
+    wire.bus._end_turn()
+    assert wire.bus.counters.delivered == 3 + 2
+    behind.take()
+    assert wire.bus.counters.delivered == 3 + 2 + 1
+    publish(wire.bus, "a.x")
+    assert wire.bus.counters.published == {"a": 3, "b": 1}
+
+
+def test_a_turn_is_observed_from_its_first_event_to_its_write() -> None:
+    wire = Wire()
+    clock = wire.bus.clock
+    assert isinstance(clock, FakeClock)
+    observed = wire.bus.counters.publish_to_write
+    for turns in (1, 2):
+        publish(wire.bus, "a.x")
+        clock.advance(0.25)
+        publish(wire.bus, "a.x")
+        clock.advance(0.25)
+        wire.bus._end_turn()
+        wire.bus.flush()  # of nothing: not observed
+        assert (observed.total_s, sum(observed.buckets)) == (0.5 * turns, turns)
 
 
 def test_nobody_direct_means_no_turn() -> None:

@@ -1,9 +1,12 @@
 """Places: reserved, taken over, released exactly once."""
 
+import asyncio
+
 import pytest
 
 from app.errors import UnavailableError
 from app.ws.registry import ConnectionRegistry, Place
+from tests.waiting import WATCHDOG_S
 
 
 def test_places_are_taken_until_none_is_left() -> None:
@@ -90,3 +93,17 @@ def test_a_closed_registry_lets_nobody_in_not_even_to_take_over() -> None:
     with pytest.raises(UnavailableError, match="shutting down"):
         registry.reserve("a")
     assert place.held
+
+
+async def test_the_end_waits_for_the_last_client_but_not_for_ever() -> None:
+    registry = ConnectionRegistry(2)
+    await registry.emptied(60)  # nobody is here
+    first, second = registry.reserve("a"), registry.reserve("b")
+    await registry.emptied(0)
+    waiting = asyncio.create_task(registry.emptied(60))
+    await asyncio.sleep(0)
+    registry.release(first)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    registry.release(second)
+    await asyncio.wait_for(waiting, WATCHDOG_S)

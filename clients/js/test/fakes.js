@@ -3,6 +3,8 @@ import { EventStream } from "../sightline.js";
 
 export class FakePage {
   timersSet = 0;
+  browserKey = null;
+  base = "/";
   sockets = [];
   requests = [];
   answer = () => Promise.reject(new TypeError("nobody listens"));
@@ -46,6 +48,7 @@ export class FakePage {
       clearTimeout: (timer) => this.#timers.delete(timer),
       requestAnimationFrame: (action) => this.#keep(this.#frames, action),
       cancelAnimationFrame: (frame) => this.#frames.delete(frame),
+      browserKey: (base) => (base === this.base ? this.browserKey : null),
       random: () => 0.5,
       now: () => this.#nowMs,
     };
@@ -135,6 +138,7 @@ export function gap(from, to, reason = "slow_consumer") {
   return { type: "gap", from_sequence_number: from, to_sequence_number: to, dropped, reason };
 }
 
-export function answer(status, body = {}) {
-  return () => Promise.resolve({ status, json: () => Promise.resolve(body) });
+export function answer(status, body = {}, headers = {}) {
+  const get = (name) => headers[name] ?? null;
+  return () => Promise.resolve({ status, headers: { get }, json: () => Promise.resolve(body) });
 }

@@ -52,7 +52,7 @@ test("the readme's pages hear events", { skip: missing }, async (t) => {
   t.after(() => gateway.end());
   const folder = inside(t);
   const pages = examples("js");
-  assert.equal(pages.length, 2);
+  assert.equal(pages.length, 3);
   for (const code of pages) {
     const page = join(folder, "page.mjs");
     const url = `ws://127.0.0.1:${gateway.port}/ws`;

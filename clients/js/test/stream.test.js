@@ -15,6 +15,46 @@ test("a relative url is the page's origin, and cookie login offers the protocol 
   assert.deepEqual(page.socket.protocols, ["events.v1"]);
 });
 
+test("a log-in's browser key goes to the page's own origin alone, and never into the address", () => {
+  const page = new FakePage();
+  page.browserKey = "k3y";
+  page.stream();
+  assert.deepEqual(page.socket.protocols, ["events.v1", "key.k3y"]);
+  assert.ok(!page.socket.address.href.includes("k3y"));
+  page.stream({ token: "s3cret" });
+  assert.deepEqual(page.socket.protocols, ["events.v1", "token.s3cret"]);
+  page.stream({ url: "/prefix/ws" });
+  assert.deepEqual(page.socket.protocols, ["events.v1"]); // the log-in of another gateway
+  page.base = "/prefix/";
+  page.stream({ url: "/prefix/ws" });
+  assert.deepEqual(page.socket.protocols, ["events.v1", "key.k3y"]);
+  page.base = "/";
+  for (const url of ["http://localhost:5174/ws", "wss://localhost:5173/ws", "https://h.example/ws"]) {
+    page.stream({ url });
+    assert.deepEqual(page.socket.protocols, ["events.v1"]);
+  }
+});
+
+test("the question after a refused upgrade carries the browser key as a header", async () => {
+  const page = new FakePage();
+  page.browserKey = "k3y";
+  page.stream();
+  page.socket.onclose({ code: 1006 });
+  assert.deepEqual(page.requests.at(-1).headers, { "X-Browser-Key": "k3y" });
+  assert.ok(!page.requests.at(-1).address.includes("k3y"));
+});
+
+test("a session that the gateway ended is not come back with", () => {
+  const page = new FakePage();
+  const stream = page.stream({ token: "s3cret" });
+  page.connect();
+  page.socket.onclose({ code: 4401 });
+  assert.equal(stream.state.name, "refused");
+  assert.equal(stream.state.reason, "not logged in");
+  assert.match(stream.state.message, /log in again/);
+  assert.equal(page.timers, 0);
+});
+
 test("an absolute url and a token, which is nowhere in the address", () => {
   const page = new FakePage();
   page.stream({ url: "https://events.example.org/live/ws?a=b#c", token: "s3cret" });
@@ -78,7 +118,7 @@ test("the first state is told, though not before the constructor has returned", 
   assert.deepEqual(states, ["connecting"]);
 });
 
-test("a lost connection is resumed after a random part of a growing pause, reset by connected", () => {
+test("a lost connection is resumed after a random part of a growing pause, reset by a good minute", () => {
   const page = new FakePage();
   const stream = page.stream({ types: ["git.*"] });
   page.connect({ types: ["git.*"] });
@@ -99,9 +139,146 @@ test("a lost connection is resumed after a random part of a growing pause, reset
       epoch: "e-1",
     });
   }
-  page.connect();
-  page.lose();
+  page.connect({ heartbeat_interval_s: 90 });
+  page.advance(59.9);
+  page.lose(1011);
+  assert.equal(stream.state.retryInS, 15);
+  page.advance(15);
+  page.connect({ heartbeat_interval_s: 90 });
+  page.advance(60);
+  page.lose(1011);
   assert.equal(stream.state.retryInS, 0.25);
+});
+
+test("a gateway that accepts and drops is tried ever more rarely", () => {
+  const page = new FakePage();
+  page.stream();
+  for (let tenth = 0; tenth < 150; tenth++) {
+    if (!page.socket.isClosed) {
+      page.connect();
+      page.lose(1011);
+    }
+    page.advance(0.1);
+  }
+  assert.ok(page.sockets.length <= 7, `${page.sockets.length} connections in 15 s`);
+});
+
+test("a thousand clients return spread over a Retry-After, and none before it", async () => {
+  const date = new Date(Date.UTC(2026, 10, 22, 21, 0, 5)).toUTCString();
+  for (const [header, from, to] of [
+    ["5", 5, 10],
+    [date, 5, 10],
+    ["5000000", 600, 1200],
+    ["soon", 0, 0.5],
+    [null, 0, 0.5],
+  ]) {
+    const pauses = new Set();
+    for (let client = 0; client < 1000; client++) {
+      const page = new FakePage();
+      page.answer = answer(503, { message: "full" }, { "Retry-After": header });
+      const environment = {
+        random: () => client / 1000,
+        wallClock: () => Date.UTC(2026, 10, 22, 21),
+      };
+      const stream = new EventStream({ environment: { ...page.environment, ...environment } });
+      page.advance(0);
+      page.lose();
+      await turn();
+      const { name, retryInS } = stream.state;
+      assert.equal(name, "reconnecting");
+      assert.ok(retryInS >= from && retryInS < to, `${header}: ${retryInS}`);
+      pauses.add(retryInS);
+    }
+    assert.ok(pauses.size > 900, `${header}: ${pauses.size} different pauses`);
+  }
+});
+
+test("a session that was ended is not asked for again", () => {
+  const page = new FakePage();
+  const stream = page.stream();
+  page.connect();
+  page.lose(4401);
+  assert.equal(stream.state.name, "refused");
+  assert.equal(stream.state.reason, "not logged in");
+  assert.match(stream.state.message, /log in again/);
+  page.window.dispatchEvent(new Event("online"));
+  page.advance(3600);
+  assert.equal(page.sockets.length, 1);
+});
+
+test("a message that cannot be read is a counted gap where it stood, and the stream goes on", () => {
+  const page = new FakePage();
+  const items = [];
+  const errors = [];
+  const stream = page.stream({ batch: true, onEvents: (batch) => items.push(...batch) });
+  stream.addEventListener("error", (error) => {
+    errors.push(error.detail.code);
+    error.preventDefault();
+  });
+  page.connect();
+  const { data, ...headless } = event(4);
+  const unreadable = [
+    "",
+    "{",
+    "null",
+    "[]",
+    '{"type":{"toString":1}}',
+    new Blob(["x"]),
+    JSON.stringify(event(-1)),
+    JSON.stringify(event(1.5)),
+    '{"type":"a.b","sequence_number":1e400,"data":{},"metadata":{}}',
+    '{"type":"heartbeat","sequence_number":"9"}',
+    '{"type":"gap","to_sequence_number":{}}',
+    '{"type":"error","code":{"toString":1},"message":[]}',
+    '{"type":"subscribed","types":7}',
+    '{"type":"connected","epoch":7,"sequence_number":9,"types":[]}',
+  ];
+  page.say(event(1));
+  for (const text of unreadable) page.socket.onmessage({ data: text });
+  page.say(headless, { ...event(5), data: [] }, { ...event(6), metadata: null }, event(7));
+  page.frame();
+  const lost = { type: "gap", dropped: 1, reason: "undecodable" };
+  const at = (number) => ({ ...lost, from_sequence_number: number, to_sequence_number: number });
+  assert.deepEqual(items, [
+    event(1),
+    ...unreadable.map(() => at(null)),
+    at(4),
+    at(5),
+    at(6),
+    event(7),
+  ]);
+  assert.equal(stream.position.sequence_number, 7);
+  assert.equal(errors.length, unreadable.length + 3);
+  assert.deepEqual([...new Set(errors)], ["malformed_message"]);
+});
+
+test("a notice is handed to its callback and its listeners", () => {
+  const page = new FakePage();
+  const seen = [];
+  const stream = page.stream({ onNotice: ({ message }) => seen.push(message) });
+  stream.addEventListener("notice", ({ detail }) => seen.push(detail.code));
+  page.connect();
+  page.say({ type: "notice", timestamp: "", code: "backend_away", message: "NATS is away" });
+  assert.deepEqual(seen, ["NATS is away", "backend_away"]);
+  assert.equal(stream.state.name, "live");
+});
+
+test("a page may parse messages by itself, and what its parser refuses is a gap", () => {
+  const page = new FakePage();
+  const seen = [];
+  page.stream({
+    parse: (text) => {
+      if (text.includes("poison")) throw new SyntaxError("no");
+      return JSON.parse(text.replace("9007199254740993", '"9007199254740993"'));
+    },
+    onEvent: ({ data }) => seen.push(data.id),
+    onGap: ({ reason }) => seen.push(reason),
+  }).addEventListener("error", (error) => error.preventDefault());
+  page.connect();
+  const message = JSON.stringify({ ...event(1), data: { id: 1 } });
+  page.socket.onmessage({ data: message.replace('"id":1', '"id":9007199254740993') });
+  page.say({ ...event(2), data: { id: "poison" } });
+  assert.deepEqual(seen, ["9007199254740993", "undecodable"]);
 });
 
 test("an older connection is not heard any more", () => {
@@ -134,7 +311,7 @@ test("online and a visible tab cut the pause short; offline and a hidden tab do 
     const before = page.sockets.length;
     wake();
     assert.equal(page.sockets.length, before + count);
-    if (!count) page.advance(0.25);
+    if (!count) page.advance(stream.state.retryInS);
     page.connect();
     assert.equal(stream.state.name, "live");
   }
@@ -147,11 +324,11 @@ test("after too many messages it waits a minute, whatever wakes it", () => {
   page.lose(4429);
   assert.deepEqual(stream.state, {
     name: "reconnecting",
-    retryInS: 60,
+    retryInS: 90, // a minute, and a random part of another
     reason: "too many messages",
   });
   page.window.dispatchEvent(new Event("online"));
-  page.advance(59.9);
+  page.advance(89.9);
   assert.equal(page.sockets.length, 1);
   page.advance(0.1);
   assert.equal(page.sockets.length, 2);
@@ -550,6 +727,23 @@ test("another epoch starts over, and its smaller numbers are delivered", () => {
   page.connect({ epoch: "e-2", sequence_number: 2 });
   page.say(gap(null, null, "epoch_changed"), event(1), event(2));
   assert.deepEqual(seen, [1, 2]);
+  assert.deepEqual({ ...stream.position }, { epoch: "e-2", sequence_number: 2 });
+});
+
+test("a heartbeat never moves the position into another epoch: only its gap does", () => {
+  const page = new FakePage();
+  const stream = page.stream();
+  page.connect({ sequence_number: 500 });
+  page.lose(1012);
+  page.advance(1);
+  page.connect({ epoch: "e-2", sequence_number: 2 });
+  page.say({ ...event(2), type: "heartbeat" }, { ...event(600), type: "heartbeat" });
+  assert.deepEqual({ ...stream.position }, { epoch: "e-1", sequence_number: 500 });
+  page.lose(1006); // before the gap came: the next upgrade asks from the old epoch, and hears of it
+  page.advance(1);
+  assert.deepEqual([page.query.epoch, page.query.last_sequence_number], ["e-1", "500"]);
+  page.connect({ epoch: "e-2", sequence_number: 2 });
+  page.say(gap(null, null, "epoch_changed"), { ...event(2), type: "heartbeat" });
   assert.deepEqual({ ...stream.position }, { epoch: "e-2", sequence_number: 2 });
 });
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from sightline_client.errors import AddressError
+from sightline_client.state import NotOursError, read_kept
 
 STATE_DIR = ".sightline"
 URL_FILE = "gateway.url"
@@ -17,10 +18,15 @@ _PLAIN = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
 
 
 class Address(msgspec.Struct, frozen=True):
-    """`url` is `http://host:port` or `https://…`, without a slash at its end."""
+    """`url` is `http://host:port` or `https://…`, without a slash at its end.
+
+    `kept` is the token of the state folder that the token or the URL was found in, else empty. By it
+    the gateway has to prove itself first: `sightline_client.proof.prove` returns the address to use.
+    """
 
     url: str
     token: str
+    kept: str = ""
 
     def __repr__(self) -> str:
         """Everything but the token."""
@@ -33,7 +39,13 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The credential. `Authorization`, as HTTP libraries drop it when sent on elsewhere."""
+        """The credential. `Authorization`, as HTTP libraries drop it when sent on elsewhere.
+
+        Raises:
+            AddressError: the gateway has not proven itself.
+        """
+        if self.kept:
+            raise AddressError(f"{self.url} is from a state folder: call prove(address) first")
         return {"Authorization": f"Bearer {self.token}"}
 
     @property
@@ -53,33 +65,35 @@ def find(
 
     What is given comes first, then `SIGHTLINE_URL` and `SIGHTLINE_SESSION_TOKEN`, then the files
     that a gateway keeps in `.sightline` of `folder` (the current one) or its nearest parent. The
-    token of a file goes only to the gateway of that file's folder, or to this machine.
+    token of a file goes only to the gateway of that file's folder, or to this machine; the token of
+    the environment only to a URL that was given. Files that somebody else may have written do not
+    count.
 
     Raises:
         AddressError: one of the two is nowhere to be found, or the URL is not one.
     """
     given = url or environ.get("SIGHTLINE_URL")
-    token = token or environ.get("SIGHTLINE_SESSION_TOKEN")
-    state_dirs = list(_state_dirs(environ, folder or Path.cwd()))
     base = _base(given) if given else None
-    for state_dir in state_dirs:
-        kept = _line(state_dir / URL_FILE)
+    if base:
+        token = token or environ.get("SIGHTLINE_SESSION_TOKEN")
+        if token:
+            return Address(base, token)
+    ignored: list[str] = []
+    for state_dir in _state_dirs(environ, folder or Path.cwd()):
+        kept = _line(state_dir / URL_FILE, ignored)
         own = _base(kept) if kept else None
         place = base or own
         if place is None:
             continue
-        found = Address(place, token or "")
-        if not token and (place == own or found.local):
-            found = Address(place, _line(state_dir / TOKEN_FILE))
-        if found.token:
-            return found
-    if base and token:
-        return Address(base, token)
+        is_for_it = place == own or Address(place, "").local
+        kept_token = _line(state_dir / TOKEN_FILE, ignored) if is_for_it else ""
+        if token or kept_token:
+            return Address(place, token or kept_token, kept_token or token or "")
     missing = f"no token for {base}" if base else "no gateway"
     option = "token=… or set SIGHTLINE_SESSION_TOKEN" if base else "url=… or set SIGHTLINE_URL"
     raise AddressError(
         f"{missing}: nothing in {STATE_DIR} of this folder or a parent; start the gateway here,"
-        f" or give {option}"
+        f" or give {option}" + "".join(f"; {why}" for why in ignored)
     )
 
 
@@ -104,11 +118,10 @@ def _state_dirs(environ: Mapping[str, str], folder: Path) -> Iterator[Path]:
         yield parent / STATE_DIR
 
 
-def _line(path: Path) -> str:
-    """The file's line; nothing where there is none, or where another user put it."""
+def _line(path: Path, ignored: list[str]) -> str:
+    """The file's line; nothing where there is none, or, with the reason, where it does not count."""
     try:
-        if hasattr(os, "geteuid") and path.stat().st_uid != os.geteuid():
-            return ""
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
+        return read_kept(path)
+    except NotOursError as error:
+        ignored.append(str(error))
         return ""

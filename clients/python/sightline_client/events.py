@@ -184,13 +184,13 @@ class StateStoryTransitioned(msgspec.Struct, frozen=True, kw_only=True, omit_def
 
 
 class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, or their
-    number."""
+    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, their
+    number, or absent if unknown."""
 
     commit_hash: str
     message: str
     author: str
-    files_changed: list[str] | int
+    files_changed: list[str] | int | None = None
 
 
 class CeremonyStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,90 @@
+"""Ask the gateway of a state folder, once it has proven that it is that gateway. For the command line."""
+
+import json
+import secrets
+import socket
+import ssl
+import time
+from contextlib import ExitStack
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from app.auth.proof import address_of, proof, run_token
+
+ANSWER_S = 5
+MOST_BYTES = 64 * 1024
+
+
+class StrangerError(Exception):
+    """Something else answers there: nothing secret was sent to it."""
+
+
+class Answer(NamedTuple):
+    """Status and body of an answer; `address` is where it came from."""
+
+    status: int
+    body: bytes
+    address: str
+
+
+def ask(url: str, token: str, path: str) -> Answer:
+    """Post to the gateway at `url`, whose session token is `token`. The token itself is never sent.
+
+    Raises:
+        StrangerError: what listens at `url` is not that gateway.
+        OSError: it gives no complete answer in time.
+    """
+    nonce = secrets.token_urlsafe(32)
+    answer = _post(url, "/api/challenge", {}, json.dumps({"nonce": nonce}).encode())
+    try:
+        told = json.loads(answer.body)
+        run, shown = str(told["run"]), str(told["proof"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        run, shown = "", ""
+    if not secrets.compare_digest(
+        proof(token, nonce, run, answer.address).encode(), shown.encode("utf-8", "replace")
+    ):
+        raise StrangerError(
+            f"what answers at {url} is not the gateway of this folder; no secret was sent to it:"
+            " see which program listens there, and start the gateway again"
+        )
+    return _post(url, path, {"X-Session-Token": run_token(token, run, answer.address)}, b"")
+
+
+def _post(url: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    """One request over a connection of its own, bounded in time and size; no proxy is asked."""
+    parts = urlsplit(url)
+    ends_at = time.monotonic() + ANSWER_S
+    with ExitStack() as opened:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        line = opened.enter_context(socket.create_connection((parts.hostname, port), ANSWER_S))
+        here, there = line.getsockname(), line.getpeername()
+        if here[0] != there[0]:
+            raise StrangerError(
+                f"{url} is not on this machine, where the gateway of a state folder is;"
+                " no secret was sent to it"
+            )
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            line = opened.enter_context(context.wrap_socket(line, server_hostname=parts.hostname))
+        all_headers = {
+            "Host": parts.netloc,
+            "Connection": "close",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            **headers,
+        }
+        lines = [f"POST {path} HTTP/1.1", *(f"{key}: {text}" for key, text in all_headers.items())]
+        line.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+        answer = bytearray()
+        while len(answer) <= MOST_BYTES:
+            line.settimeout(max(0.001, ends_at - time.monotonic()))
+            chunk = line.recv(MOST_BYTES)
+            if not chunk:
+                break
+            answer += chunk
+        head, _, content = bytes(answer).partition(b"\r\n\r\n")
+        words = head.split(b" ", 2)
+        if len(words) < 2 or not words[1].isdigit():
+            raise OSError("no HTTP answer")
+        return Answer(int(words[1]), content, address_of(*there[:2]))

@@ -1,0 +1,89 @@
+"""What a request shows to be let in: tokens, login cookies, browser keys. Reads headers, decides nothing."""
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+
+Headers = Iterable[tuple[bytes, bytes]]
+AuthenticatedBy = Literal["token", "cookie"]
+KEY_HEADER = "X-Browser-Key"
+KEY_PARAMETER = "browser_key"  # counts on GET alone, for `EventSource`, which sends no headers
+KEY_SUBPROTOCOL = b"key."
+TOKEN_SUBPROTOCOL = b"token."
+_PORT = re.compile(rb":([0-9]+)\Z")
+
+
+class Credential:
+    """What let a request in. Whatever it opened is closed when it ends; `ended` never goes back."""
+
+    __slots__ = ("ended", "id", "kind")
+
+    def __init__(self, kind: AuthenticatedBy, id_: str = "") -> None:
+        """`id_` is that of a browser session; the session token has none."""
+        self.kind: AuthenticatedBy = kind
+        self.id = id_
+        self.ended = False
+
+
+class Shown(msgspec.Struct):
+    """Every credential of a request, one for each time it is sent."""
+
+    tokens: list[bytes]
+    cookies: list[bytes]
+    keys: list[bytes]
+
+
+def shown(headers: Headers, query: bytes = b"") -> Shown:
+    """Read the credentials; `query` is given only where a browser key in it counts."""
+    headers = list(headers)
+    subprotocols = [
+        item.strip()
+        for value in values_of(headers, b"sec-websocket-protocol")
+        for item in value.split(b",")
+    ]
+    bearers = []
+    for value in values_of(headers, b"authorization"):
+        scheme, _, token = value.partition(b" ")
+        if scheme.lower() == b"bearer":  # any other scheme is a proxy's, and none of ours
+            bearers.append(token.strip())
+    keys = values_of(headers, KEY_HEADER.lower().encode())
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+    keys += [value.encode("latin-1") for name, value in pairs if name == KEY_PARAMETER]
+    return Shown(
+        tokens=[
+            *values_of(headers, b"x-session-token"),
+            *bearers,
+            *_behind(TOKEN_SUBPROTOCOL, subprotocols),
+        ],
+        cookies=_login_cookies(headers),
+        keys=[*keys, *_behind(KEY_SUBPROTOCOL, subprotocols)],
+    )
+
+
+def values_of(headers: Headers, name: bytes) -> list[bytes]:
+    """All values of a header, given by its name in lower case."""
+    return [value for key, value in headers if key.lower() == name]
+
+
+def cookie_name(headers: Headers) -> str:
+    """The login cookie's name: browsers share cookies among ports, so it carries the port.
+
+    It is the port that the browser sees, so that tunnels to several gateways live side by side.
+    """
+    port = _PORT.search(b"".join(values_of(headers, b"host")))
+    return f"sightline_{port[1].decode() if port else 'default'}"
+
+
+def _login_cookies(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    name = cookie_name(headers).encode()
+    pairs = (
+        item.partition(b"=") for line in values_of(headers, b"cookie") for item in line.split(b";")
+    )
+    return [value.strip() for key, _, value in pairs if key.strip() == name]
+
+
+def _behind(prefix: bytes, items: list[bytes]) -> list[bytes]:
+    return [item.removeprefix(prefix) for item in items if item.startswith(prefix)]
