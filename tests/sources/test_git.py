@@ -232,7 +232,7 @@ async def test_a_folder_that_cannot_be_watched_is_asked_with_pauses(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class NoWatch:
-        def __init__(self, folder: Path) -> None:
+        def __init__(self, folder: Path, quiet: frozenset[str]) -> None:
             raise OSError(f"no watch is left for {folder}")
 
     monkeypatch.setattr(module, "FolderWatch", NoWatch)
