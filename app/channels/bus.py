@@ -5,7 +5,6 @@ is gathered for one turn of the event loop and written once, as one run of bytes
 """
 
 import secrets
-import struct
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Protocol
@@ -16,57 +15,21 @@ from ..catalog.registry import Catalog
 from ..events import Clock, Event, Gap, Position
 from ..metrics import Counters
 from .filters import EventFilter
+from .frames import EVENT, FIN_TEXT, frame_header as frame_header, usual_header
+from .groups import Group, Groups, Route
 from .owner import Owner
-from .queue import EventQueue
 from .replay import Replay, ReplayStore
-from .subscription import DirectWriter, QueueBounds, Subscription
+from .subscription import QueueBounds, Subscription
 
 Contents = tuple[bytes, bytes]  # data and metadata, each an encoded JSON object
 FLUSH_EVENTS = 64  # a turn is flushed early at this many events, or
-FLUSH_BYTES = 96 * 1024  # this many bytes: so many events of 1 KB are still one write
-_EVENT = b'%b%b","sequence_number":%d,"data":%b,"metadata":%b}'  # behind a route's prefix
-MAX_ROUTES = 4096  # types without a catalog entry are the publisher's to invent: forget, never grow
+FLUSH_BYTES = 96 * 1024  # at this many bytes: 64 events of 1 KB are still one write
 NO_REPLAY = Replay((), (), resumed=False)
 
 
 def new_epoch() -> str:
-    """An opaque name for one run of the numbering: a restart begins again at 1 under another."""
+    """An opaque name for one run of the numbering. Every restart from 1 gets another epoch."""
     return secrets.token_urlsafe(9).replace("-", ".")
-
-
-_FIN_TEXT = 0x81
-_short_header = struct.Struct(">BB").pack
-_header = struct.Struct(">BBH").pack
-_long_header = struct.Struct(">BBQ").pack
-
-
-def frame_header(size: int) -> bytes:
-    """The header of an unmasked, unfragmented text frame with `size` payload bytes (RFC 6455, 5.2)."""
-    if size < 126:
-        return _short_header(_FIN_TEXT, size)
-    if size < 65536:
-        return _header(_FIN_TEXT, 126, size)
-    return _long_header(_FIN_TEXT, 127, size)
-
-
-class _Group:
-    """The subscriptions that share one filter."""
-
-    __slots__ = ("direct", "filter", "queued", "turn")
-
-    def __init__(self, event_filter: EventFilter) -> None:
-        self.filter = event_filter
-        self.queued: dict[Subscription, EventQueue] = {}
-        self.direct: dict[Subscription, DirectWriter] = {}
-        self.turn: list[bytes] = []  # frames that `direct` are owed at the next flush
-
-
-class _Route(msgspec.Struct, frozen=True):
-    """Where events of one type go."""
-
-    namespace: str
-    prefix: bytes
-    groups: tuple[_Group, ...]
 
 
 class Follower(Protocol):
@@ -102,13 +65,12 @@ class EventBus:
         self._call_soon = call_soon
         self._bounds = bounds
         self._replay_limit = replay_limit
-        self._groups: dict[EventFilter, _Group] = {}
-        self._routes: dict[str, _Route] = {}  # forgotten when a group comes; one that went is empty
+        self.groups = Groups(self.flush, catalog.label_of)
+        self._routes = self.groups.routes  # the same dict: saves a look-up an event
         self._follower: Follower | None = None
         self._follow: Callable[[Event], None] | None = None  # its `offer`: saves a look-up an event
-        # One turn. Invariant: all in it is older than what any queue will get next, so leaving,
-        # another filter, going direct and falling behind flush it first. Who joins is behind.
-        self._dirty: list[_Group] = []  # the groups whose `turn` is not empty
+        # The current turn of the loop:
+        self._dirty: list[Group] = []  # the groups whose `turn` is not empty
         self._turn_bytes = 0
         self._turn_began = 0.0
         self._flushed = 0  # the head at the last flush
@@ -126,12 +88,14 @@ class EventBus:
     @property
     def subscriptions(self) -> int:
         """How many subscriptions are open."""
-        return sum(len(group.queued) + len(group.direct) for group in self._groups.values())
+        return sum(
+            len(group.queued) + len(group.direct) for group in self.groups.by_filter.values()
+        )
 
     @property
     def queued(self) -> int:
         """How many events wait in the queues of the consumers that are behind."""
-        return sum(len(one) for group in self._groups.values() for one in group.queued)
+        return sum(len(one) for group in self.groups.by_filter.values() for one in group.queued)
 
     def begin(self, epoch: str, head: int) -> None:
         """Go on after number `head` of `epoch`; nothing retained reaches back beyond it.
@@ -142,7 +106,7 @@ class EventBus:
         """
         self.owner.require_here()
         changed = epoch != self.epoch or head < self.head
-        for group in self._groups.values():
+        for group in self.groups.by_filter.values():
             for subscription, queue in group.queued.items():
                 queue.interrupt(
                     Gap(None, None, None, "epoch_changed")
@@ -185,9 +149,9 @@ class EventBus:
         """
         if get_ident() != self.owner.thread:
             self.owner.require_here()
-        route = self._routes.get(type_) or self._route(type_)
+        route = self._routes.get(type_) or self._new_route(type_)
         data, metadata = contents
-        encoded = _EVENT % (route.prefix, timestamp.encode(), number, data, metadata)
+        encoded = EVENT % (route.prefix, timestamp.encode(), number, data, metadata)
         size = len(encoded)
         now = self.clock.monotonic()
         event = Event(
@@ -196,7 +160,7 @@ class EventBus:
         self._store.append(event)
         if self._follow is not None:
             self._follow(event)
-        self._published[route.namespace] += 1
+        self._published[route.label] += 1
         for group in route.groups:
             if group.direct:
                 if not group.turn:
@@ -204,7 +168,7 @@ class EventBus:
                         self._begin_turn(now)
                     self._dirty.append(group)
                 usual = 126 <= size < 65536  # saves a call
-                header = _header(_FIN_TEXT, 126, size) if usual else frame_header(size)
+                header = usual_header(FIN_TEXT, 126, size) if usual else frame_header(size)
                 group.turn += (header, encoded)
             if group.queued:
                 for queue in group.queued.values():
@@ -246,14 +210,9 @@ class EventBus:
                     writer.fail(error)
         self.counters.publish_to_write.observe(self.clock.monotonic() - self._turn_began)
 
-    def _route(self, type_: str) -> _Route:
-        if len(self._routes) >= MAX_ROUTES:
-            self._routes.clear()
-        groups = tuple(group for group in self._groups.values() if group.filter.matches(type_))
-        prefix = b'{"type":"%s","timestamp":"' % type_.encode()  # both need no escaping
-        namespace = self._catalog.label_of(type_)
-        self._published.setdefault(namespace, 0)
-        route = self._routes[type_] = _Route(namespace, prefix, groups)
+    def _new_route(self, type_: str) -> Route:
+        route = self.groups.route(type_)
+        self._published.setdefault(route.label, 0)
         return route
 
     def subscribe(self, *types: str | type[msgspec.Struct]) -> Subscription:
@@ -291,46 +250,5 @@ class EventBus:
             for gap in replay.gaps:
                 self.counters.dropped[gap.reason] += gap.dropped or 0
         subscription = Subscription(self, self.owner, event_filter, self._bounds, replay, on_gap)
-        self._group(event_filter).queued[subscription] = subscription.queue
+        self.groups.join(subscription)
         return subscription, replay
-
-    def go_direct(self, subscription: Subscription, writer: DirectWriter) -> None:
-        """Write to `writer` what the subscription is owed from now on; its queue must be empty."""
-        self.flush()
-        group = self._groups[subscription.filter]
-        del group.queued[subscription]
-        group.direct[subscription] = writer
-
-    def fall_behind(self, subscription: Subscription) -> None:
-        """Queue again what the subscription is owed from now on."""
-        self.flush()
-        group = self._groups[subscription.filter]
-        if group.direct.pop(subscription, None) is not None:
-            group.queued[subscription] = subscription.queue
-
-    def refilter(self, subscription: Subscription, event_filter: EventFilter) -> None:
-        """Move the subscription to another filter, direct or queued as it is."""
-        writer = self.leave(subscription)
-        subscription.filter = event_filter
-        group = self._group(event_filter)
-        if writer is None:
-            group.queued[subscription] = subscription.queue
-        else:
-            group.direct[subscription] = writer
-
-    def leave(self, subscription: Subscription) -> DirectWriter | None:
-        """Owe the subscription nothing any more; return where it was written to, if direct."""
-        self.flush()
-        group = self._groups[subscription.filter]
-        group.queued.pop(subscription, None)
-        writer = group.direct.pop(subscription, None)
-        if not group.queued and not group.direct:
-            del self._groups[subscription.filter]
-        return writer
-
-    def _group(self, event_filter: EventFilter) -> _Group:
-        group = self._groups.get(event_filter)
-        if group is None:
-            group = self._groups[event_filter] = _Group(event_filter)
-            self._routes.clear()
-        return group

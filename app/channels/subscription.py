@@ -85,19 +85,19 @@ class Subscription:
     def refilter(self, event_filter: EventFilter) -> None:
         """Use another filter for later events; what is owed already is not touched."""
         if not self.closed:
-            self._bus.refilter(self, event_filter)
+            self._bus.groups.refilter(self, event_filter)
 
     def go_direct(self, writer: DirectWriter) -> bool:
         """Have the bus write to `writer` from the next event on; False while something is owed."""
         if self.owed or self.closed:
             return False
-        self._bus.go_direct(self, writer)
+        self._bus.groups.go_direct(self, writer)
         return True
 
     def fall_behind(self) -> None:
         """Take from the queue again, from the next event on."""
         if not self.closed:
-            self._bus.fall_behind(self)
+            self._bus.groups.fall_behind(self)
 
     async def wait(self) -> None:
         """Wait until something is owed, or `wake` or `close` is called; cancelling loses nothing."""
@@ -110,7 +110,7 @@ class Subscription:
     def close(self) -> None:
         """Leave the bus; a waiting consumer ends. Closing twice is fine."""
         if not self.closed:
-            self._bus.leave(self)
+            self._bus.groups.leave(self)
             self.queue.close()
 
     async def __aenter__(self) -> "Subscription":
