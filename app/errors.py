@@ -19,16 +19,37 @@ SightlineError
 ```
 """
 
+from enum import IntEnum
 from typing import ClassVar
 
 import msgspec
 
-CLOSE_TOO_BIG = 1009
-CLOSE_RESTART = 1012
-CLOSE_INTERNAL_ERROR = 1011
-CLOSE_UNAUTHORIZED = 4401
-CLOSE_REPLACED = 4409
-CLOSE_TOO_MANY_MESSAGES = 4429
+
+class CloseCode(IntEnum):
+    """Why the gateway closed a WebSocket. `reconnect`: whether a client should connect again."""
+
+    reconnect: bool
+
+    def __new__(cls, code: int, reconnect: bool) -> "CloseCode":
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.reconnect = reconnect
+        return member
+
+    TOO_BIG = 1009, False  # a message of the client was too big
+    INTERNAL_ERROR = 1011, True
+    RESTART = 1012, True  # the gateway goes down, or its epoch changed
+    UNAUTHORIZED = 4401, False  # the credential of the connection has ended
+    REPLACED = 4409, False  # a newer connection took the `client_id`
+    TOO_MANY_MESSAGES = 4429, True  # after a minute
+
+
+CLOSE_TOO_BIG = CloseCode.TOO_BIG
+CLOSE_RESTART = CloseCode.RESTART
+CLOSE_INTERNAL_ERROR = CloseCode.INTERNAL_ERROR
+CLOSE_UNAUTHORIZED = CloseCode.UNAUTHORIZED
+CLOSE_REPLACED = CloseCode.REPLACED
+CLOSE_TOO_MANY_MESSAGES = CloseCode.TOO_MANY_MESSAGES
 
 
 class ErrorMessage(msgspec.Struct, tag="error"):

@@ -24,6 +24,7 @@ from .mark import Mark, take_mark
 from .reader import FirstPosition, Reader
 from .record import to_timestamp
 from .retention import size_on_disk
+from .schema import identity
 from .storing import Storing
 from .writer import Bounds
 
@@ -205,12 +206,11 @@ class Journal:
 
     def _read(self, read: Callable[[Reader], _T]) -> _T:
         """Run in a reader's thread, with that thread's connection to the file that is there now."""
-        found = self.path.stat()
-        identity = (found.st_dev, found.st_ino)
-        if getattr(self._own, "identity", None) != identity:
+        found = identity(self.path)
+        if getattr(self._own, "identity", None) != found:
             if (previous := getattr(self._own, "reader", None)) is not None:
                 previous.close()
-            self._own.reader, self._own.identity = Reader(self.path), identity
+            self._own.reader, self._own.identity = Reader(self.path), found
             self._readers = [one for one in self._readers if one is not previous]
             self._readers.append(self._own.reader)
         reader: Reader = self._own.reader

@@ -13,6 +13,7 @@ ids is the order of positions, and a position is found without an index.
 import os
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 VERSION = 1
@@ -85,6 +86,24 @@ def open_reader(path: Path) -> sqlite3.Connection:
     connection = _connect(path)
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Device and inode: what changes when the file is replaced; raises `OSError`."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file and its side files; return the new path, or raise `OSError`."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        side = path.with_name(path.name + suffix)
+        if side.exists():
+            side.rename(aside.with_name(aside.name + suffix))
+    return aside
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ from ..events import Clock, Event
 from .mark import leave_mark
 from .reader import FirstPosition, first_position
 from .retention import Retention
+from .schema import identity, put_aside
 from .writer import Bounds, Writer
 
 BATCH_EVENTS = 1000  # in one transaction, or
@@ -185,7 +186,7 @@ class Storing:
     def _open(self) -> tuple[Writer, Retention]:
         """The open file; another one if somebody put another one in its place."""
         if self._writer is not None and self._retention is not None:
-            if self._identity == _identity(self._path):
+            if self._identity == identity(self._path):
                 return self._writer, self._retention
             _log.warning("journal_replaced", path=str(self._path))
             self._give_up_file()
@@ -194,7 +195,7 @@ class Storing:
             if self._epoch:
                 writer.begin(self._epoch, self._head)
             retention = Retention(writer)
-            self._identity = _identity(self._path)
+            self._identity = identity(self._path)
         except BaseException:
             writer.connection.close()
             raise
@@ -206,24 +207,15 @@ class Storing:
         self._give_up_file()
         code = getattr(error, "sqlite_errorcode", None)
         if isinstance(code, int) and code & 0xFF in _DAMAGED:
-            self._put_aside()
+            try:
+                aside = put_aside(self._path)
+            except OSError as failure:
+                _log.error("journal_not_put_aside", path=str(self._path), error=str(failure))
+            else:
+                _log.error("journal_damaged", path=str(self._path), put_aside=str(aside))
         elif not isinstance(error, sqlite3.Error | OSError):
             _log.error("journal_failed", error_type=type(error).__name__, exc_info=error)
         self._report(self._head, f"{type(error).__name__}: {error}", None)
-
-    def _put_aside(self) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        aside = self._path.with_name(f"{self._path.name}.damaged-{stamp}")
-        try:
-            self._path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                side = self._path.with_name(self._path.name + suffix)
-                if side.exists():
-                    side.rename(aside.with_name(aside.name + suffix))
-        except OSError as error:
-            _log.error("journal_not_put_aside", path=str(self._path), error=str(error))
-        else:
-            _log.error("journal_damaged", path=str(self._path), put_aside=str(aside))
 
     def _give_up_file(self) -> None:
         writer, self._writer, self._retention = self._writer, None, None
@@ -254,8 +246,3 @@ class Storing:
                 leave_mark(self._path, self._epoch, self._head)
         except (sqlite3.Error, OSError) as error:
             _log.warning("journal_not_closed", path=str(self._path), error=str(error))
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino

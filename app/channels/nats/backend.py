@@ -16,7 +16,7 @@ from nats.aio.client import Client
 
 from ...errors import SettingsError, UnavailableError
 from ...events import Event, Position
-from ...settings import PREFIX, Settings
+from ...settings import Settings
 from ..backend import BackendStatus
 from ..bus import Contents, EventBus
 from . import remedies, stream
@@ -33,7 +33,6 @@ from .connection import (
 from .domains import look_first
 from .follower import Follower
 from .horizon import Horizon
-from .message import BODY_MARGIN_BYTES
 from .outbox import Outbox
 from .sender import Sender
 
@@ -110,13 +109,10 @@ class JetStreamBackend:
         except TimeoutError:
             lag = self.status.lag
             await self.stop()
-            if lag:
-                raise SettingsError(
-                    f"the replay log is not filled after {START_WAIT_S:g} s, {lag} events to go:"
-                    f" lower {PREFIX}REPLAY_WINDOW_S or {PREFIX}REPLAY_MAX_EVENTS"
-                ) from None
             raise SettingsError(
-                remedies.cannot_be_used(self._trouble, self._settings.nats_domain)
+                remedies.not_filled(START_WAIT_S, lag)
+                if lag
+                else remedies.cannot_be_used(self._trouble, self._settings.nats_domain)
             ) from None
         except BaseException:
             await self.stop()
@@ -194,12 +190,7 @@ class JetStreamBackend:
 
     async def _follow(self, client: Client) -> None:
         settings = self._settings
-        most = settings.max_event_bytes + BODY_MARGIN_BYTES
-        if client.max_payload < most:
-            raise SettingsError(
-                f"NATS takes messages of {client.max_payload} bytes, an event may have {most}:"
-                f" raise its `max_payload` or lower {PREFIX}MAX_EVENT_BYTES"
-            )
+        stream.check_payload(client, settings.max_event_bytes)
         while True:
             look = look_first if self._is_first_look else stream.look
             found = await look(client, self._wanted)

@@ -14,11 +14,10 @@ from nats.errors import Error as NatsError
 
 from ...events import Event
 from ..bus import Contents, EventBus
+from . import consumer
 from .message import ROOT, read_message
-from .stream import StreamInfo, request, seconds
+from .stream import StreamInfo, seconds
 
-HEARTBEAT_S = 1.0  # the server says at least so often that it has nothing new
-QUIET_S = 3.0  # without a word for so long, the consumer is gone
 YIELD_EVERY = 64  # messages before the loop gets a turn
 _NS = 1_000_000_000
 _log = structlog.get_logger("sightline.follower")
@@ -44,39 +43,6 @@ class Order:
         if number <= head:
             return "old"
         return "next" if number == head + 1 else "hole"
-
-
-class _ConsumerConfig(msgspec.Struct, kw_only=True):
-    deliver_subject: str
-    deliver_policy: str
-    opt_start_seq: int | msgspec.UnsetType = msgspec.UNSET
-    opt_start_time: str | msgspec.UnsetType = msgspec.UNSET
-    ack_policy: str = "none"
-    flow_control: bool = True
-    idle_heartbeat: int = msgspec.field(default_factory=lambda: int(HEARTBEAT_S * _NS))
-    inactive_threshold: int = msgspec.field(default_factory=lambda: int(2 * QUIET_S * _NS))
-    mem_storage: bool = True
-    num_replicas: int = 1
-
-
-def _from_number(inbox: str, number: int) -> _ConsumerConfig:
-    return _ConsumerConfig(
-        deliver_subject=inbox, deliver_policy="by_start_sequence", opt_start_seq=number
-    )
-
-
-class _ConsumerRequest(msgspec.Struct):
-    stream_name: str
-    config: _ConsumerConfig
-
-
-class _Delivered(msgspec.Struct):
-    stream_seq: int
-
-
-class _ConsumerInfo(msgspec.Struct):
-    delivered: _Delivered
-    num_pending: int
 
 
 class Follower:
@@ -127,21 +93,25 @@ class Follower:
         inbox = self._client.new_inbox()
         subscription = await self._client.subscribe(inbox, cb=self._on_message)
         try:
-            head = await self._before_window(window_s, max_events) if anew else self._bus.head
-            consumer = await self._create(_from_number(inbox, head + 1))
+            head = (
+                await consumer.before_window(self._client, self._stream, window_s, max_events)
+                if anew
+                else self._bus.head
+            )
+            pending = await consumer.create(self._client, self._stream, inbox, head + 1)
             if went_back:
                 _log.error("stream_went_back", head=self._bus.head, last=state.last_seq)
-            if consumer.num_pending == 0:
+            if pending == 0:
                 anew = anew or head < state.last_seq  # the rest has been deleted
                 head = max(head, state.last_seq)
             if anew:
                 self._begin(epoch, head)
-            if consumer.num_pending == 0:
+            if pending == 0:
                 self._on_caught_up()
             self._heard_at = self._bus.clock.monotonic()  # what was asked above took its time
             self._ready.set()
-            while not (await asyncio.wait({self._ended}, timeout=QUIET_S / 4))[0]:
-                if self._bus.clock.monotonic() - self._heard_at > QUIET_S:
+            while not (await asyncio.wait({self._ended}, timeout=consumer.QUIET_S / 4))[0]:
+                if self._bus.clock.monotonic() - self._heard_at > consumer.QUIET_S:
                     return "quiet"
             return self._ended.result()
         finally:
@@ -149,26 +119,6 @@ class Follower:
             with suppress(NatsError, TimeoutError):  # a frozen server may not take it
                 async with asyncio.timeout(1):
                     await subscription.unsubscribe()
-
-    async def _before_window(self, window_s: float, max_events: int) -> int:
-        """The number before the first that the replay log may still hold."""
-        # A consumer that nobody listens to tells which number a time is at.
-        since = datetime.fromtimestamp(seconds(self._stream.ts) - window_s, UTC)
-        probe = await self._create(
-            _ConsumerConfig(
-                deliver_subject=self._client.new_inbox(),
-                deliver_policy="by_start_time",
-                opt_start_time=since.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-            )
-        )
-        state = self._stream.state
-        return max(probe.delivered.stream_seq, state.last_seq - max_events, state.first_seq - 1)
-
-    async def _create(self, config: _ConsumerConfig) -> _ConsumerInfo:
-        name = self._stream.config.name
-        body = msgspec.json.encode(_ConsumerRequest(name, config))
-        answer = await request(self._client, f"CONSUMER.CREATE.{name}", body)
-        return msgspec.json.decode(answer, type=_ConsumerInfo)
 
     def _on_caught_up(self) -> None:
         if not self._is_caught_up:

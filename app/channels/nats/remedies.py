@@ -22,6 +22,14 @@ def cannot_be_used(trouble: BaseException | None, domain: str | None) -> str:
     return f"NATS cannot be used ({said(trouble)}): {_remedy(trouble, domain)}"
 
 
+def not_filled(wait_s: float, lag: int) -> str:
+    """One line for a start that read the stream, but not to its end in time."""
+    return (
+        f"the replay log is not filled after {wait_s:g} s, {lag} events are missing:"
+        f" lower {PREFIX}REPLAY_WINDOW_S or {PREFIX}REPLAY_MAX_EVENTS"
+    )
+
+
 def _remedy(trouble: BaseException | None, domain: str | None) -> str:
     text = said(trouble)
     match trouble:

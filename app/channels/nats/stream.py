@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from ...errors import SettingsError, UnavailableError
 from ...settings import PREFIX, Settings
 from .client import StreamClient
-from .message import SUBJECTS
+from .message import BODY_MARGIN_BYTES, SUBJECTS
 
 REQUEST_TIMEOUT_S = 2.0
 DUPLICATE_WINDOW_S = 120  # how long the stream remembers idempotency keys
@@ -168,6 +168,20 @@ def check(found: StreamInfo, asked: StreamConfig) -> None:
             f"the stream {asked.name!r} on NATS is not as the settings ask, and is never changed:"
             f" {said}; give the settings that it has, change it with `nats stream edit`,"
             f" or name another in {PREFIX}NATS_STREAM"
+        )
+
+
+def check_payload(client: Client, max_event_bytes: int) -> None:
+    """Refuse a server whose `max_payload` is too small for the largest event.
+
+    Raises:
+        SettingsError: names both sizes.
+    """
+    most = max_event_bytes + BODY_MARGIN_BYTES
+    if client.max_payload < most:
+        raise SettingsError(
+            f"NATS takes messages of {client.max_payload} bytes, an event may have {most}:"
+            f" raise its `max_payload` or lower {PREFIX}MAX_EVENT_BYTES"
         )
 
 
