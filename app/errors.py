@@ -1,8 +1,8 @@
-"""Every error the gateway raises on purpose: a stable code, the offending value, the remedy.
+"""Every error that the gateway raises on purpose, and the codes that close a WebSocket.
 
 ```text
 SightlineError
-├── SettingsError            a setting that does not parse: stops the start
+├── SettingsError            a setting does not parse: stops the start
 ├── BadRequestError          400: a malformed filter, position, id, query or body
 │   └── InvalidPatternError
 ├── PublishError             400: the event is refused and uses up no number
@@ -11,11 +11,11 @@ SightlineError
 │   └── EventTooLargeError   413
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
-├── UnavailableError         503: no place left, or shutting down
-│   └── JournalUnavailableError  nothing can be stored
-├── NotStartedError          503: the server never ran the lifespan
+├── UnavailableError         503: no place is free, or shutting down
+│   └── JournalUnavailableError  storing fails
+├── NotStartedError          503: the server did not run the lifespan
 ├── WrongLoopError           a call from another thread, event loop or process
-└── SubscriptionClosedError  nothing more comes from this subscription
+└── SubscriptionClosedError  this subscription has ended
 ```
 """
 
@@ -53,7 +53,7 @@ CLOSE_TOO_MANY_MESSAGES = CloseCode.TOO_MANY_MESSAGES
 
 
 class ErrorMessage(msgspec.Struct, tag="error"):
-    """What was wrong with which value, and the remedy. Also the body of every HTTP refusal."""
+    """What was wrong with which value, and the remedy. It is the body of every HTTP refusal."""
 
     code: str
     message: str
@@ -61,7 +61,7 @@ class ErrorMessage(msgspec.Struct, tag="error"):
 
 
 class SightlineError(Exception):
-    """Base of all: `str(error)` is the sentence a person reads, `code` what a program compares."""
+    """Base class. `str(error)` is for people: the value and the remedy. `code` is for programs."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500

@@ -17,7 +17,7 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 def is_session_token(text: str) -> bool:
-    """Whether this can serve as a session token: fits a header and a subprotocol."""
+    """Whether this can be a session token: it fits a header and a subprotocol."""
     return _TOKEN.fullmatch(text) is not None
 
 
@@ -53,7 +53,7 @@ def _folder(text: str) -> Path:
     _check(bool(text.strip()) and "\0" not in text)
     try:
         return Path(text).expanduser()
-    except RuntimeError:  # a home folder nobody has
+    except RuntimeError:  # an unknown home folder
         raise ValueError from None
 
 
@@ -79,7 +79,7 @@ def _types(text: str) -> tuple[str, ...]:
 def _origins(text: str) -> tuple[str, ...]:
     origins = tuple(item.lower() for item in _items(text))
     for origin in origins:
-        parts = urlsplit(origin)  # its own ValueError covers malformed brackets
+        parts = urlsplit(origin)  # raises ValueError for malformed brackets
         _check(bool(parts.scheme and parts.hostname) and parts.port != 0)
         _check(origin == f"{parts.scheme}://{parts.netloc}")
         _check(_HOST.fullmatch(parts.netloc) is not None)

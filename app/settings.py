@@ -1,4 +1,4 @@
-"""Every knob of the gateway, read once from `SIGHTLINE_*` variables."""
+"""`Settings`: read once from `SIGHTLINE_*` variables. `parsers.py` says which values fit."""
 
 import difflib
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from .parsers import MIB, PARSERS, is_session_token as is_session_token
 PREFIX = "SIGHTLINE_"
 SHOWN_CHARACTERS = 80
 JOURNAL_FILE = "journal.db"
-OF_CLIENTS = PREFIX + "URL"  # where the Python client finds a gateway; none of its settings
+OF_CLIENTS = PREFIX + "URL"  # read by the Python client; not a setting of the gateway
 
 _SECRET = ("session_token", "nats_url")  # a URL may hold a password
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Defaults suit one developer on one machine; sizes are bytes, names in `_s` are seconds."""
+    """Defaults suit one developer on one machine. Sizes are in bytes, names in `_s` in seconds."""
 
     session_token: str | None = None
     state_dir: Path = Path(".sightline")
@@ -38,11 +38,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = ()
     extra_namespaces: tuple[str, ...] = ()
     workspace: Path | None = Path(".")
-    nats_url: str | None = None  # None: this process's memory is the log, and there is one gateway
+    nats_url: str | None = None  # None: a single gateway, with its memory as the log
     nats_stream: str = "sightline"
     nats_domain: str | None = None  # the JetStream domain of the stream; None: the server's own
     nats_replicas: int = 1
-    nats_max_age_s: float = 3600  # what the stream retains; clients resume within `replay_window_s`
+    nats_max_age_s: float = 3600  # retention of the stream; clients resume within `replay_window_s`
     nats_max_bytes: int = 1024 * MIB
     nats_publish_wait_s: float = 5
     journal: str = (
@@ -50,19 +50,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     journal_max_bytes: int = 1024 * MIB  # on disk, index and write-ahead log included
     journal_max_age_days: float = 30
-    journal_leave_out: tuple[str, ...] = ("chat.streaming_chunk",)  # event types that are not kept
+    journal_leave_out: tuple[str, ...] = (
+        "chat.streaming_chunk",
+    )  # event types that are not stored
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: str = "info"
 
     @property
     def journal_path(self) -> Path | None:
-        """The journal's file; None if there is none. On NATS the stream is the history."""
+        """The journal's file, or None. By default, NATS has the history in the stream instead."""
         if self.journal == "auto":
             return self.state_dir / JOURNAL_FILE if self.nats_url is None else None
         return self.state_dir / self.journal if self.journal else None
 
     def __repr__(self) -> str:
-        """Everything but the secrets."""
+        """All values, with secrets redacted."""
         shown = (
             f"{name}={'[redacted]' if name in _SECRET else repr(getattr(self, name))}"
             for name in self.__struct_fields__
@@ -71,7 +73,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read `SIGHTLINE_*`; raise `SettingsError`, one line, for what does not fit."""
+        """Read the `SIGHTLINE_*` variables.
+
+        Raises:
+            SettingsError: a variable is unknown, or its value does not fit; one line.
+        """
         values: dict[str, object] = {}
         for variable, text in environ.items():
             if not variable.startswith(PREFIX) or variable == OF_CLIENTS:

@@ -12,7 +12,7 @@ PROTOCOL = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text()
 
 @pytest.mark.parametrize("code", CloseCode)
 def test_the_protocol_says_of_each_close_code_whether_to_connect_again(code: CloseCode) -> None:
-    (row,) = re.findall(rf"(?m)^\| {int(code)}\b[^|]*\|[^|]*\| (yes|no)\b", PROTOCOL)
+    (row,) = re.findall(rf"(?m)^\| {int(code)}\b[^|]*\|[^|]*\| (yes|not?)\b", PROTOCOL)
     assert code.reconnect == (row == "yes")
 
 

@@ -1,7 +1,7 @@
-"""`EventBus`: keeps each numbered event and brings it to every subscription that matches.
+"""`EventBus`: stores each numbered event and offers it to every matching subscription.
 
-From "number given" to "stored and offered" there is no await. What consumers that keep up are owed
-is gathered for one turn of the event loop and written once, as one run of bytes per filter.
+There is no await between "number given" and "stored and offered". Events for direct consumers are
+gathered for one turn of the event loop and written once, as one run of bytes per filter.
 """
 
 import secrets
@@ -18,13 +18,12 @@ from .filters import EventFilter
 from .frames import EVENT, FIN_TEXT, frame_header as frame_header, usual_header
 from .groups import Group, Groups, Route
 from .owner import Owner
-from .replay import Replay, ReplayStore
+from .replay import NO_REPLAY, Replay, ReplayStore
 from .subscription import QueueBounds, Subscription
 
 Contents = tuple[bytes, bytes]  # data and metadata, each an encoded JSON object
 FLUSH_EVENTS = 64  # a turn is flushed early at this many events, or
 FLUSH_BYTES = 96 * 1024  # at this many bytes: 64 events of 1 KB are still one write
-NO_REPLAY = Replay((), (), resumed=False)
 
 
 def new_epoch() -> str:
@@ -33,17 +32,17 @@ def new_epoch() -> str:
 
 
 class Follower(Protocol):
-    """A consumer that gets everything and is never dropped, such as the journal."""
+    """A consumer that gets every event and loses none, such as the journal."""
 
     def begin(self, epoch: str, head: int) -> None:
-        """What comes next follows number `head` of `epoch`."""
+        """The next event follows number `head` of `epoch`."""
 
     def offer(self, event: Event) -> None:
         """Take an event. Never waits and never raises."""
 
 
 class EventBus:
-    """The stream of one gateway. All of it synchronous; nothing here ever waits for a consumer."""
+    """The stream of one gateway. Every method is synchronous and never waits for a consumer."""
 
     def __init__(
         self,
@@ -55,7 +54,7 @@ class EventBus:
         replay_limit: int,
         counters: Counters,
     ) -> None:
-        """`call_soon` runs a function once the loop's turn is over; `bounds` are each queue's."""
+        """`call_soon` runs a function after the loop's current turn; `bounds` apply to each queue."""
         self.clock = clock
         self.counters = counters
         self.owner = Owner()
@@ -88,37 +87,32 @@ class EventBus:
     @property
     def subscriptions(self) -> int:
         """How many subscriptions are open."""
-        return sum(
-            len(group.queued) + len(group.direct) for group in self.groups.by_filter.values()
-        )
+        return sum(len(group.queued) + len(group.direct) for group in self.groups)
 
     @property
     def queued(self) -> int:
-        """How many events wait in the queues of the consumers that are behind."""
-        return sum(len(one) for group in self.groups.by_filter.values() for one in group.queued)
+        """How many events all queues hold."""
+        return sum(len(one) for group in self.groups for one in group.queued)
 
     def begin(self, epoch: str, head: int) -> None:
-        """Go on after number `head` of `epoch`; nothing retained reaches back beyond it.
+        """Continue after number `head` of `epoch`, with no event retained.
 
-        Who is owed something else gets a gap in its place: going back is told as another epoch is,
-        as numbers are given again. Direct consumers, which belong to
-        connections that name another epoch, must have been closed.
+        A gap replaces whatever queued consumers are owed. Going back is reported like a new epoch,
+        because numbers are reused. Direct consumers must have been closed: their connections name
+        the old epoch.
         """
         self.owner.require_here()
         changed = epoch != self.epoch or head < self.head
-        for group in self.groups.by_filter.values():
+        for group in self.groups:
             for subscription, queue in group.queued.items():
-                queue.interrupt(
-                    Gap(None, None, None, "epoch_changed")
-                    if changed
-                    else Gap(subscription.position + 1, head, None, "expired")
-                )
+                expired = Gap(subscription.position + 1, head, None, "expired")
+                queue.interrupt(Gap(None, None, None, "epoch_changed") if changed else expired)
         self._store.begin(epoch, head)
         if self._follower is not None:
             self._follower.begin(epoch, head)
 
     def restore(self, epoch: str, head: int, events: Sequence[Event]) -> None:
-        """Go on after number `head` of `epoch`, with these events retained. Before anybody joins."""
+        """Continue after number `head` of `epoch`, with `events` retained. Call it before any `join`."""
         self.owner.require_here()
         self._store.restore(epoch, head, events, self.clock.monotonic())
 
@@ -140,12 +134,12 @@ class EventBus:
         contents: Contents,
         accepted_at: float | None = None,
     ) -> Event:
-        """Keep and offer an event that has been checked and numbered: head + 1. Never waits.
+        """Store and offer a checked event whose number is head + 1. Never waits.
 
-        `accepted_at` is the monotonic time it was accepted at, where that is not now.
+        `accepted_at` is the monotonic time of acceptance; None means now.
 
         Raises:
-            WrongLoopError: called from another thread or process; nothing was kept.
+            WrongLoopError: called from another thread or process; nothing was stored.
         """
         if get_ident() != self.owner.thread:
             self.owner.require_here()
@@ -182,16 +176,16 @@ class EventBus:
         self._turn_began = now
         if not self._flush_is_due:
             self._call_soon(self._end_turn)
-            self._flush_is_due = True  # only now: without the call nobody would end the turn
+            self._flush_is_due = True  # set last: if `call_soon` raises, the next event tries again
 
     def _end_turn(self) -> None:
         self._flush_is_due = False
         self.flush()
 
     def flush(self) -> None:
-        """Write what this turn owes to the direct consumers: the same bytes to all of one filter.
+        """Write this turn's events to the direct consumers: the same bytes to all of one filter.
 
-        Safe against being re-entered by a write: each group's turn is empty before it is written.
+        A write may call `flush` again: each group's turn is emptied before it is written.
         """
         if get_ident() != self.owner.thread:
             self.owner.require_here()
@@ -206,7 +200,7 @@ class EventBus:
             for writer in tuple(group.direct.values()):
                 try:
                     writer.write(frames)
-                except Exception as error:  # one client's trouble never touches another
+                except Exception as error:  # one failing client must not affect the others
                     writer.fail(error)
         self.counters.publish_to_write.observe(self.clock.monotonic() - self._turn_began)
 
@@ -216,7 +210,7 @@ class EventBus:
         return route
 
     def subscribe(self, *types: str | type[msgspec.Struct]) -> Subscription:
-        """Subscribe to patterns and catalog structs, live from now; none at all means everything.
+        """Subscribe to patterns and catalog structs, from the next event on; without any, to all.
 
         Raises:
             InvalidPatternError: a pattern is malformed.
@@ -232,9 +226,9 @@ class EventBus:
         position: Position | None = None,
         on_gap: Callable[[Gap], None] = lambda gap: None,
     ) -> tuple[Subscription, Replay]:
-        """Subscribe after replaying from `position`; `on_gap` hears of each gap handed over.
+        """Subscribe with a replay from `position`; `on_gap` is called with each gap handed over.
 
-        Snapshot and join are one synchronous step, so no event falls or doubles at the seam.
+        Replay and join are one synchronous step, so no event is missed or doubled between them.
         """
         self.owner.require_here()
         replay = NO_REPLAY

@@ -1,4 +1,4 @@
-"""`EventCheck`: encodes and checks what services publish, before it gets a number."""
+"""`EventCheck`: encodes and checks events before they get a number."""
 
 import re
 
@@ -10,7 +10,7 @@ from ..events import Clock
 from .bus import Contents
 from .encoding import Fields, encode, too_large
 
-_KEY = re.compile(r"[!-~]{1,256}")  # with room for what an array adds to the key of a request
+_KEY = re.compile(r"[!-~]{1,256}")  # `POST` adds an index to the keys of an array
 Checked = tuple[str, str, Contents]  # type, timestamp, data and metadata
 
 

@@ -1,6 +1,6 @@
 """`Groups`: the subscriptions of a bus by filter, and which of them get the events of a type."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -48,11 +48,14 @@ class Groups:
         self._flush = flush
         self._label_of = label_of
 
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self.by_filter.values())
+
     def route(self, type_: str) -> Route:
         """Find and keep the route of an event type."""
         if len(self.routes) >= MAX_ROUTES:
             self.routes.clear()
-        groups = tuple(group for group in self.by_filter.values() if group.filter.matches(type_))
+        groups = tuple(group for group in self if group.filter.matches(type_))
         route = self.routes[type_] = Route(self._label_of(type_), prefix_of(type_), groups)
         return route
 

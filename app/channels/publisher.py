@@ -1,4 +1,4 @@
-"""`EventPublisher`: how services put events into the stream. Encode and check first, number second."""
+"""`EventPublisher`: publishes events into the stream. Encode and check first, number second."""
 
 import asyncio
 import concurrent.futures
@@ -24,23 +24,23 @@ from .encoding import Fields
 from .loop_calls import LoopCalls
 from .owner import Owner
 
-YIELD_EVERY = 64  # publishes without a pause before the loop gets a turn
-EMIT_WAIT_S = 1.0  # `emit` in another thread waits so long for one of them to be done
+YIELD_EVERY = 64  # publishes in a row before the loop gets a turn
+EMIT_WAIT_S = 1.0  # how long `emit` in another thread waits for a place
 _log = structlog.get_logger("sightline.publisher")
 
 
 class Disk(Protocol):
-    """Where events are kept, for publishers that wait for it."""
+    """Where events are stored, for publishers that wait for the disk."""
 
     def ensure_storing(self) -> None:
-        """Raise `UnavailableError` while nothing can be stored."""
+        """Raise `UnavailableError` while no event can be stored."""
 
     async def stored(self, number: int) -> None:
         """Wait until the event with this number is stored; raises as `ensure_storing`."""
 
 
 class EventPublisher:
-    """Publish by type name or by catalog struct. One per gateway, injected, never a global."""
+    """Publishes by type name or by catalog struct. One per gateway, injected, never a global."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class EventPublisher:
         max_event_bytes: int,
         disk: Disk | None = None,
     ) -> None:
-        """`disk` keeps the events beside the backend's log; None where there is no journal."""
+        """`disk` stores events in addition to the backend's log; None without a journal."""
         self.disk = disk
         self._backend = backend
         self._check = EventCheck(catalog, clock, max_event_bytes).check
@@ -70,15 +70,15 @@ class EventPublisher:
         key: str | None = None,
         durable: bool = False,
     ) -> Event:
-        """Publish one event and return it, numbered. It is in every queue when this returns.
+        """Publish one event and return it with its number. Every matching queue has it by then.
 
         `durable` also waits until the event is on disk: in the journal, or in NATS without one.
 
-        `key`, of 1 to 256 visible ASCII characters, makes a retry safe where the backend remembers
-        keys (NATS). Cancelling does not take back what the backend was handed.
+        `key`, of 1 to 256 visible ASCII characters, makes a retry safe with a backend that
+        remembers keys (NATS). Cancelling does not withdraw an event that the backend has.
 
         Raises:
-            PublishError: unknown type, or data or key that does not fit; no number is used up.
+            PublishError: the type is unknown, or data or key do not fit; no number is used up.
             UnavailableError: the gateway is shutting down, or the backend is away.
             JournalUnavailableError: with `durable`, the event cannot be stored; nothing was
                 published unless the message says so.
@@ -109,13 +109,13 @@ class EventPublisher:
         *,
         durable: bool = False,
     ) -> list[Event]:
-        """Check all `(type, data, metadata)`, then publish all in order: one refusal refuses all.
+        """Check all `(type, data, metadata)`, then publish all in order. One refusal refuses all.
 
-        `keys` are those of `publish`, one for each event; `durable` as there.
+        `keys` has one key for each event; `key` and `durable` as in `publish`.
 
         Raises:
-            PublishError: as `publish`; nothing was published then.
-            UnavailableError: as `publish`; a backend that failed half way has published the rest.
+            PublishError: as `publish`; nothing was published.
+            UnavailableError: as `publish`; a backend that failed half-way has published some of them.
         """
         self._ensure_open()
         checked = [self._check(*event) for event in events]
@@ -170,10 +170,11 @@ class EventPublisher:
         data: Fields | None = None,
         metadata: Fields | None = None,
     ) -> None:
-        """Publish and never raise: a failure is logged and counted. Telemetry must not stop work.
+        """Publish, and never raise: a failure is logged and counted. Telemetry must not stop work.
 
-        In another thread the event is handed over to the gateway's loop. Of these at most 1,000 are on their
-        way: the thread then waits for up to a second, and the event is dropped as a failure after that.
+        From another thread the event is handed over to the gateway's loop. At most 1,000 such events
+        are in flight: the thread waits up to a second for a place, then the event is dropped as a
+        failure.
         """
         try:
             self._ensure_open()
@@ -206,7 +207,7 @@ class EventPublisher:
         data: Fields | None = None,
         metadata: Fields | None = None,
     ) -> concurrent.futures.Future[Event]:
-        """Publish from another thread; at most 1,000 in flight. Events of one thread keep their order.
+        """Publish from another thread, in order; at most 1,000 events are in flight.
 
         The future raises `PublishError` as `publish` does.
 
@@ -234,7 +235,7 @@ class EventPublisher:
         return self._loop_calls.submit(submit, wait_s)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Name the loop that publishes from other threads run on."""
+        """Run publishes from other threads on this loop."""
         self._owner.start(loop)
 
     def close(self) -> None:

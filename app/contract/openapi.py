@@ -1,6 +1,6 @@
 """The HTTP routes as an OpenAPI document, `docs/openapi.json`.
 
-Path, method, words and who may call come from the handlers.
+Path, method, summary and required credential come from the handlers.
 """
 
 import re
@@ -19,9 +19,9 @@ from .routes import JSON, Route, answer, content_of, routes
 from .schemas import ADDRESS, Event, Schema, Schemas, typed
 
 _DESCRIPTION = (
-    "Publish events and read what is retained. Every refusal has the same body, and they are decided"
-    " in this order: 403, 404, 401, 400, 503, 426. A method that a path does not have is a 405 with"
-    " `Allow`, to who has a credential. docs/protocol.md says what a schema cannot;"
+    "Publish events and read the retained ones. Every refusal has the same body. Refusals are decided"
+    " in this order: 403, 404, 401, 400, 503, 426. Authenticated callers get 405 with `Allow` for a"
+    " method that a path does not have. docs/protocol.md says what schemas cannot express;"
     " `/api/asyncapi.json` describes the messages of `/ws`."
 )
 _REFUSALS: dict[int, tuple[str, dict[str, str]]] = {
@@ -29,19 +29,19 @@ _REFUSALS: dict[int, tuple[str, dict[str, str]]] = {
     401: ("The credential is missing or wrong.", {"WWW-Authenticate": "`Bearer`."}),
     403: ("`Host` or `Origin` is not allowed.", {}),
     404: ("There is no such path.", {}),
-    408: ("The request took too long to come.", {}),
+    408: ("The request took too long to arrive.", {}),
     413: ("The body, the array or an event is too large.", {}),
-    415: ("The body is of another content type.", {}),
+    415: ("The content type is not supported.", {}),
     426: ("This is a WebSocket.", {"Upgrade": "`websocket`.", "Sec-WebSocket-Version": "`13`."}),
     431: ("The head is over 8 KiB.", {}),
     500: ("The gateway failed; its log says why.", {}),
-    503: ("No room is left, or the gateway is shutting down.", {"Retry-After": "In seconds."}),
+    503: ("No place is free, or the gateway is shutting down.", {"Retry-After": "In seconds."}),
 }
-_ANYWHERE = (400, 408, 431, 500, 503)  # what may be wrong with any request, or with the gateway
+_ANYWHERE = (400, 408, 431, 500, 503)  # possible for every request
 
 
 def to_openapi(catalog: Catalog, left_out: Collection[HTTPRouteHandler] = ()) -> Schema:
-    """The document of a gateway with this catalog, without the handlers that it does not have."""
+    """Return the document of a gateway with this catalog, without the handlers in `left_out`."""
     taken = [route.handler.fn.__name__ for route in routes(Schemas(catalog, _STRUCTS))]
     schemas = Schemas(catalog, _STRUCTS, [*taken, *_UNIONS])
     paths: dict[str, Schema] = {}
@@ -93,7 +93,7 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
 
 
 def _unions(catalog: Catalog, schemas: Schemas) -> dict[str, Schema]:
-    """An event of any type: as it is read, as it is published, and as a CloudEvent."""
+    """The schemas of an event of any type: as read, as published, and as a CloudEvent."""
     types = [schemas.of_type(name) for name in catalog.structs]
     cloud_types = [
         _cloud_type(name, schemas[struct], msgspec.structs.fields(struct))
@@ -111,7 +111,7 @@ def _unions(catalog: Catalog, schemas: Schemas) -> dict[str, Schema]:
 
 
 def _cloud_type(name: str, data: Schema, fields: tuple[msgspec.structs.FieldInfo, ...]) -> Schema:
-    """Of a type in a reverse domain; absent data means an empty object, which may not do."""
+    """A CloudEvent of a type, with any reverse domain. Absent data counts as an empty object."""
     schema = typed({"type": "string", "pattern": rf"(^|\.){re.escape(name)}$"}, data)
     needed = any(field.required for field in fields)
     return schema if needed else {**schema, "required": ["type"]}

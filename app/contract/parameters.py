@@ -1,4 +1,4 @@
-"""What requests to the HTTP routes may carry: credentials, parameters, headers."""
+"""Credentials, parameters and headers of requests to the HTTP routes."""
 
 from ..api import events, history
 from ..auth.credentials import KEY_HEADER
@@ -36,7 +36,7 @@ _LIMIT: Schema = {
     "minimum": 1,
     "maximum": history.MAX_LIMIT,
     "default": history.DEFAULT_LIMIT,
-    "description": "How many events at most.",
+    "description": "The largest number of events.",
 }
 _POSITION: Schema = {
     "type": "string",
@@ -63,11 +63,11 @@ HISTORY: dict[str, Schema] = {
 KEY: Schema = {
     "type": "string",
     "pattern": f"^{events.KEY.pattern}$",
-    "description": "Where the log remembers keys (NATS), a request sent twice is published once.",
+    "description": "If the log remembers keys (NATS), a request sent twice is published once.",
 }
 LAST_EVENT_ID: Schema = {
     "type": "string",
     "pattern": "^[A-Za-z0-9._-]{1,64}:[0-9]{1,16}$",
-    "description": "`epoch:sequence_number`, which `EventSource` sends by itself: resume there.",
+    "description": "`epoch:sequence_number`: resume there. `EventSource` sends it by itself.",
 }
-IF_NONE_MATCH: Schema = {"type": "string", "description": "The `ETag` of what is at hand."}
+IF_NONE_MATCH: Schema = {"type": "string", "description": "The `ETag` of the cached copy."}

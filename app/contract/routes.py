@@ -1,4 +1,4 @@
-"""The table of HTTP routes: what each takes and answers beyond what its handler says."""
+"""The table of HTTP routes: requests and responses, as far as the handler does not say."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,9 +15,9 @@ JSON = "application/json"
 _TEXT: Schema = {"type": "string"}
 _LOGGED_IN = {
     "Set-Cookie": "`HttpOnly`, for 12 hours.",
-    KEY_HEADER: "The browser key, which the cookie needs beside it.",
+    KEY_HEADER: "The browser key, which must accompany the cookie.",
 }
-_LOGGED_OUT = {"Set-Cookie": "Takes the cookie away."}
+_LOGGED_OUT = {"Set-Cookie": "Deletes the cookie."}
 _ETAG = {"ETag": "For `If-None-Match`."}
 
 
@@ -47,7 +47,7 @@ def routes(schemas: Schemas) -> list[Route]:
             events.publish_events,
             {
                 201: json_answer(
-                    "Where the events stand: one, or a list for an array.",
+                    "The positions of the events: an object, or a list for an array.",
                     {"anyOf": [published, {"type": "array", "items": published}]},
                 )
             },
@@ -61,21 +61,26 @@ def routes(schemas: Schemas) -> list[Route]:
         ),
         Route(
             history.read_events,
-            {200: json_answer("A page of them.", schemas[history.History])},
+            {200: json_answer("A page of events.", schemas[history.History])},
             query=HISTORY,
         ),
         Route(
             stream.stream_events,
-            {200: answer("Messages as on `/ws`, one a block.", {"text/event-stream": _TEXT})},
+            {200: answer("The messages of `/ws`, one a block.", {"text/event-stream": _TEXT})},
             query={"types": TYPES},
             headers={"Last-Event-ID": LAST_EVENT_ID},
         ),
-        Route(status.catalog, {200: json_answer("All types.", schemas[status.CatalogPage])}),
-        Route(status.session, {200: json_answer("You are in.", schemas[status.SessionStatus])}),
-        Route(status.health, {200: json_answer("It is up.", schemas[status.HealthStatus])}),
+        Route(status.catalog, {200: json_answer("Every event type.", schemas[status.CatalogPage])}),
+        Route(
+            status.session,
+            {200: json_answer("The credential is valid.", schemas[status.SessionStatus])},
+        ),
+        Route(
+            status.health, {200: json_answer("The gateway is up.", schemas[status.HealthStatus])}
+        ),
         Route(status.openapi_document, {200: json_answer("OpenAPI 3.1.", {"type": "object"})}),
         Route(status.asyncapi_document, {200: json_answer("AsyncAPI 3.0.", {"type": "object"})}),
-        Route(metrics.metrics, {200: answer("Prometheus' text.", {"text/plain": _TEXT})}),
+        Route(metrics.metrics, {200: answer("Metrics as Prometheus text.", {"text/plain": _TEXT})}),
         Route(login.make_ticket, {201: json_answer("The ticket.", schemas[login.NewTicket])}),
         Route(
             login.log_in,
@@ -85,12 +90,13 @@ def routes(schemas: Schemas) -> list[Route]:
         ),
         Route(sessions.log_out, {204: answer("Logged out.", headers=_LOGGED_OUT)}),
         Route(
-            sessions.list_sessions, {200: json_answer("Them.", schemas[sessions.LoggedInBrowsers])}
+            sessions.list_sessions,
+            {200: json_answer("The sessions.", schemas[sessions.LoggedInBrowsers])},
         ),
-        Route(sessions.end_sessions, {204: answer("None is logged in.")}),
+        Route(sessions.end_sessions, {204: answer("Every session is ended.")}),
         Route(
             sessions.end_session,
-            {204: answer("It is logged out.")},
+            {204: answer("The session is ended.")},
             (404,),
             {"id": {"type": "string", "description": "The session's `id`."}},
         ),

@@ -33,9 +33,6 @@ class FileDeleted(msgspec.Struct, frozen=True, kw_only=True):
     is_directory: bool = False
 
 
-# --- state ---
-
-
 @event_type(
     "git.commit_created",
     example={
@@ -52,9 +49,6 @@ class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     author: str
     files_changed: list[str] | int | UnsetType = UNSET
-
-
-# --- ceremony ---
 
 
 @event_type("session.mode_changed", example={"mode": "read_only", "previous_mode": "write"})
