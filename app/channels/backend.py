@@ -24,7 +24,7 @@ class BackendStatus(msgspec.Struct, frozen=True):
 
 @runtime_checkable
 class ChannelBackend(Protocol):
-    """The log behind the bus. One per gateway; `MemoryBackend` unless the settings say otherwise."""
+    """The log behind the bus, one per gateway. The default is `MemoryBackend`."""
 
     @property
     def status(self) -> BackendStatus:

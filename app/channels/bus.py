@@ -54,7 +54,7 @@ class EventBus:
         replay_limit: int,
         counters: Counters,
     ) -> None:
-        """`call_soon` runs a function after the loop's current turn; `bounds` apply to each queue."""
+        """`call_soon` runs a function after the loop's current turn; `bounds` are for each queue."""
         self.clock = clock
         self.counters = counters
         self.owner = Owner()
@@ -112,7 +112,7 @@ class EventBus:
             self._follower.begin(epoch, head)
 
     def restore(self, epoch: str, head: int, events: Sequence[Event]) -> None:
-        """Continue after number `head` of `epoch`, with `events` retained. Call it before any `join`."""
+        """Continue after number `head` of `epoch`, with `events` retained; before any `join`."""
         self.owner.require_here()
         self._store.restore(epoch, head, events, self.clock.monotonic())
 

@@ -25,8 +25,8 @@ def encode(
     """Encode `value`; return the bytes, and the fields as a reader decodes them.
 
     Raises:
-        InvalidDataError: `value` is not an object, is nested over 256 deep, or holds NaN, bytes, a lone
-            surrogate or a cycle; the message begins with `name`.
+        InvalidDataError: `value` is not an object, is nested over 256 deep, or holds NaN, bytes, a
+            lone surrogate or a cycle; the message begins with `name`.
         EventTooLargeError: nested data is over `max_bytes`; flat data is not measured here.
     """
     try:

@@ -34,7 +34,7 @@ class EventFilter:
         """Parse `patterns`.
 
         Raises:
-            InvalidPatternError: a pattern is malformed (the message quotes it), or there are over 256.
+            InvalidPatternError: a pattern is malformed (the message quotes it), or over 256.
         """
         self.patterns = tuple(dict.fromkeys(_checked(pattern) for pattern in patterns))
         if len(self.patterns) > MAX_PATTERNS:

@@ -1,4 +1,4 @@
-"""The bytes of an event as clients get it: the JSON message, and the header of its WebSocket frame."""
+"""The bytes of an event for clients: the JSON message, and the header of its WebSocket frame."""
 
 import struct
 
@@ -17,7 +17,7 @@ def prefix_of(type_: str) -> bytes:
 
 
 def frame_header(size: int) -> bytes:
-    """The header of an unmasked, unfragmented text frame with `size` payload bytes (RFC 6455, 5.2)."""
+    """The header of an unmasked, unfragmented text frame with `size` payload bytes (RFC 6455)."""
     if size < 126:
         return _short_header(FIN_TEXT, size)
     if size < 65536:

@@ -35,8 +35,9 @@ class Route(msgspec.Struct, frozen=True):
 class Groups:
     """Adds, moves and removes subscriptions.
 
-    Invariant: the current turn holds only events older than any that a queue gets next. So `leave`,
-    `refilter`, `go_direct` and `fall_behind` flush the turn first. A new subscription starts behind.
+    Invariant: the current turn holds only events older than any that a queue gets next. So
+    `leave`, `refilter`, `go_direct` and `fall_behind` flush the turn first. A new subscription
+    starts behind.
     """
 
     def __init__(self, flush: Callable[[], None], label_of: Callable[[str], str]) -> None:

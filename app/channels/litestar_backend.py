@@ -51,8 +51,8 @@ class SightlineChannelsBackend(ChannelsBackend):
     """A backend for `ChannelsPlugin`, made with the `SightlinePlugin` of the same application.
 
     Invariant: the history of a channel ends where its live events begin: at the last dispatched
-    event, or at the head when the channel was subscribed. So none is missing, none comes twice, and the
-    subscription takes every event, whatever the channels.
+    event, or at the head when the channel was subscribed. None is missing and none comes twice. So
+    the subscription takes every event, whatever the channels.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -73,8 +73,8 @@ class SightlineChannelsBackend(ChannelsBackend):
     async def publish(self, data: bytes, channels: Iterable[str]) -> None:
         """Publish a JSON object as one event for each channel, or for none.
 
-        An error would end the task of `ChannelsPlugin.publish` for good, and its shutdown would hang
-        (litestar issue 5008): in that task a refusal is logged. `wait_published` raises it.
+        An error would end the task of `ChannelsPlugin.publish` for good, and its shutdown would
+        hang (litestar issue 5008): in that task a refusal is logged. `wait_published` raises it.
 
         Raises:
             PublishError: a channel is not an event type, or the data does not fit it.
@@ -124,7 +124,7 @@ class SightlineChannelsBackend(ChannelsBackend):
                 yield channel, message
 
     async def get_history(self, channel: str, limit: int | None = None) -> list[bytes]:
-        """The newest retained events of the channel, oldest first, without those still to come live."""
+        """The newest retained events of the channel, oldest first, without those to come live."""
         bus, store = self._stream.bus, self._stream.replay_store
         subscribed = self._channels.get(channel)
         live_after = bus.head if subscribed is None else subscribed.live_after

@@ -1,4 +1,4 @@
-"""`LoopCalls`: runs calls from other threads on the gateway's event loop, a bounded number at once."""
+"""`LoopCalls`: runs calls from other threads on the gateway's event loop, a bounded number."""
 
 import asyncio
 import concurrent.futures

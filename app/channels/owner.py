@@ -17,10 +17,10 @@ _REMEDY = (
 
 
 class Owner:
-    """Decides which calls may use a stream: those on its loop, or before `start` in the thread that made it.
+    """Decides which calls may use a stream: those on its loop, or before `start` in its thread.
 
     The hot path only compares `get_ident()` with `thread`, which excludes other threads and forked
-    children. Another loop can run in this thread only while ours does not: `is_here` checks that too.
+    children. Another loop can run in this thread only while ours does not; `is_here` checks that.
     """
 
     __slots__ = ("__weakref__", "_made_in", "loop", "thread")

@@ -115,7 +115,7 @@ class EventPublisher:
 
         Raises:
             PublishError: as `publish`; nothing was published.
-            UnavailableError: as `publish`; a backend that failed half-way has published some of them.
+            UnavailableError: as `publish`; a backend that failed half-way has published some.
         """
         self._ensure_open()
         checked = [self._check(*event) for event in events]
@@ -172,9 +172,9 @@ class EventPublisher:
     ) -> None:
         """Publish, and never raise: a failure is logged and counted. Telemetry must not stop work.
 
-        From another thread the event is handed over to the gateway's loop. At most 1,000 such events
-        are in flight: the thread waits up to a second for a place, then the event is dropped as a
-        failure.
+        From another thread the event is handed over to the gateway's loop. At most 1,000 such
+        events are in flight: the thread waits up to a second for a place, then the event is dropped
+        as a failure.
         """
         try:
             self._ensure_open()

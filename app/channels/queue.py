@@ -1,4 +1,4 @@
-"""`EventQueue`: the `asyncio.Queue` of one subscription. When it is full, the oldest event is dropped."""
+"""`EventQueue`: the `asyncio.Queue` of one subscription, which drops the oldest when full."""
 
 import asyncio
 from collections import deque
@@ -23,11 +23,11 @@ class QueueBounds(msgspec.Struct, frozen=True):
 
 
 class EventQueue(asyncio.Queue[Event | Gap]):
-    """The items owed to a consumer, which are those it still has to get: events in order, once, and a
-    gap for every loss.
+    """The items owed to a consumer, which it still has to get: events in order, once, and a gap
+    for every loss.
 
-    `maxsize`, `qsize` and `full` count events; a gap uses no place. Several consumers may `get`: each
-    item goes to one of them.
+    `maxsize`, `qsize` and `full` count events; a gap uses no place. Several consumers may `get`:
+    each item goes to one of them.
 
     Invariant: `_gaps` comes first, then one pending loss, then `_queue`. Only the oldest event is
     dropped, so a pending loss always precedes the events and needs no item of its own.

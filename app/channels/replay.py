@@ -45,7 +45,7 @@ class ReplayStore:
         self._bytes = 0
 
     def restore(self, epoch: str, head: int, events: Sequence[Event], now: float) -> None:
-        """Continue after number `head` of `epoch`, with these events retained; the last has that number.
+        """Continue after number `head` of `epoch`, with `events` retained, the last of that number.
 
         Their `accepted_at` is relative to `now`: 0 for the newest. Downtime does not age them.
         """
@@ -110,7 +110,7 @@ class ReplayStore:
     def resume(
         self, position: Position, event_filter: EventFilter, now: float, limit: int, max_bytes: int
     ) -> Replay:
-        """Return what a client at `position` gets: the newest `limit` events at most, and the gaps."""
+        """Return what a client at `position` gets: at most the newest `limit` events, and gaps."""
         self.expire(now)
         gap = self.gap_before(position, event_filter)
         gaps = [gap] if gap else []

@@ -27,9 +27,9 @@ class DirectWriter(Protocol):
 class Subscription:
     """The events of the stream that match a filter: in order, once; every loss is reported.
 
-    A consumer is *behind* (it takes from `queue`, an `asyncio.Queue`) or *direct* (the bus writes to
-    it, and the queue is empty). It starts behind, with its replay in the queue. A consumer in this
-    process stays behind; it may also use `queue` alone: `await subscription.queue.get()`.
+    A consumer is *behind* (it takes from `queue`, an `asyncio.Queue`) or *direct* (the bus writes
+    to it, and the queue is empty). It starts behind, with its replay in the queue. A consumer in
+    this process stays behind; it may also use `queue` alone: `await subscription.queue.get()`.
     """
 
     __slots__ = ("_bus", "filter", "queue")

@@ -1,7 +1,7 @@
 """Write the files that are generated from the structs, or print one of them.
 
-`python -m app.contract` writes the files of the checkout. `python -m app.contract NAME [MODULE ...]`
-prints one, including the event types that the modules declare.
+`python -m app.contract` writes the files of the checkout.
+`python -m app.contract NAME [MODULE ...]` prints one, with the event types of the modules.
 """
 
 import sys

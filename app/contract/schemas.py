@@ -98,7 +98,7 @@ class Schemas:
     ) -> None:
         """Each type's schema constrains only `type` and `data`.
 
-        The data of `workflow.started` is `WorkflowStartedData`. `taken` are further names in the document.
+        The data of `workflow.started` is `WorkflowStartedData`. `taken` are other names in use.
         """
         own = [Event, *structs]
         types = [*own, *catalog.structs.values()]
@@ -134,7 +134,7 @@ class Schemas:
         return ref(self._names[type_])
 
     def other_events(self, before: str = "^") -> Schema:
-        """The schema of events in the extra namespaces: any well-formed type, any object as data."""
+        """The schema of events in the extra namespaces: any such type, any object as data."""
         names = "|".join(sorted(self._catalog.extra_namespaces))
         pattern = rf"{before}({names})\.[a-z][a-z0-9_]*$"
         return typed({"type": "string", "pattern": pattern}, {"type": "object"})

@@ -16,7 +16,7 @@ Order = Literal["asc", "desc"]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """Asks for one page of the past. An event must match every given field; positions are exclusive.
+    """Asks for a page of the past. Events match every given field; positions are exclusive.
 
     `since_ms` (inclusive) and `until_ms` (exclusive) are Unix milliseconds.
     """
@@ -39,9 +39,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 class Page(msgspec.Struct, frozen=True):
     """Messages of one epoch, in the order asked for; `next` is the newest number read.
 
-    `older` and `newer` are the positions to continue with, as `before` and `after`. `gap` is the loss
-    at the start of the page: a page ends before the next hole. `matches` counts the hits of a search;
-    it is null if counting takes too long.
+    `older` and `newer` are the positions to continue with, as `before` and `after`. `gap` is the
+    loss at the start of the page: a page ends before the next hole. `matches` counts the hits of a
+    search; it is null if counting takes too long.
     """
 
     epoch: str

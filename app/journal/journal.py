@@ -204,7 +204,7 @@ class Journal:
             self._questions -= 1
 
     def _read(self, read: Callable[[Reader], _T]) -> _T:
-        """Run `read` in a reader's thread, with its reader; reopen that if the file was replaced."""
+        """Run `read` in a reader's thread; reopen its reader if the file was replaced."""
         found = identity(self.path)
         if getattr(self._own, "identity", None) != found:
             if (previous := getattr(self._own, "reader", None)) is not None:

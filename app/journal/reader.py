@@ -34,7 +34,7 @@ class Newest(NamedTuple):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """Counts of a journal: stored events, numbers never stored (`holes`); times in Unix milliseconds."""
+    """Counts of a journal; `holes` are events never stored. Times in Unix milliseconds."""
 
     events: int
     epochs: int

@@ -1,12 +1,13 @@
 """The journal's file: opening it, its tables, and the migrations between versions.
 
-Every event has an `id`. Ids grow by one with every sequence number, over all epochs. So ids have the
-order of positions, and finding a position needs no index.
+Every event has an `id`. Ids grow by one with every sequence number, over all epochs. So ids have
+the order of positions, and finding a position needs no index.
 
-- `epochs`: `id = base + sequence_number` for the events of `name`, from id `first` to number `head`.
-  Retention raises `first`. An epoch that was interrupted by another one has two rows.
+- `epochs`: `id = base + sequence_number` for the events of `name`, from id `first` to number
+  `head`. Retention raises `first`. An epoch that was interrupted by another one has two rows.
 - `segments`: runs of ids. Each has its own table of words, which retention drops as a whole.
-- `tallies`: how many events of a segment have a type, an agent or a session; a search skips segments without hits.
+- `tallies`: how many events of a segment have a type, an agent or a session. A search uses them
+  to skip segments.
 - `holes`: ranges of ids whose events were never stored.
 """
 

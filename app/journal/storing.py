@@ -1,4 +1,4 @@
-"""`Storing`: the only thread that writes the journal's file. It survives every failure of the file."""
+"""`Storing`: the only thread that writes the journal's file. It survives every failure."""
 
 import sqlite3
 import threading
@@ -43,8 +43,8 @@ class Start(NamedTuple):
 class Storing:
     """Stores added events, in order.
 
-    Invariant: the loop appends to `_waiting` and drops the oldest if too much is pending; the thread
-    takes from the left. Each side has its own count of bytes, so neither needs a lock.
+    Invariant: the loop appends to `_waiting` and drops the oldest if too much is pending; the
+    thread takes from the left. Each side has its own count of bytes, so neither needs a lock.
     """
 
     def __init__(

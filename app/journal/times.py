@@ -11,7 +11,7 @@ _UNIX_MS = re.compile(r"[0-9]{9,16}")
 
 
 def to_unix_ms(text: str, now: float) -> int:
-    """Unix milliseconds of ISO 8601 (UTC by default), of Unix milliseconds, or of an age such as `2h`.
+    """Unix milliseconds of ISO 8601 (UTC by default), Unix milliseconds, or an age such as `2h`.
 
     Raises:
         BadRequestError: `text` has none of these forms.

@@ -14,9 +14,7 @@ from .record import Record, record_of, words_of
 from .schema import create_words_table, open_writer, words_table
 
 SEGMENT_EVENTS = 32_768  # a segment is closed at this many events, or
-SEGMENT_BYTES = (
-    8 * 1024 * 1024
-)  # at this many bytes of messages; smaller where the journal is small
+SEGMENT_BYTES = 8 * 1024 * 1024  # at this many bytes of messages; at fewer in a small journal
 SEGMENTS = 32  # at least, in a full journal, so that retention deletes in small steps
 
 
@@ -185,7 +183,7 @@ class Writer:
         )
 
     def _add_hole(self, first: int, last: int) -> None:
-        """Record that the events from `first` to `last` were never stored; extends an adjacent hole."""
+        """Record that the events from `first` to `last` were never stored."""
         if last < first:
             return
         done = self.connection.execute(

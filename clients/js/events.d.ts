@@ -218,7 +218,7 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** A commit was created; `files_changed` is the list of paths, their number, or absent if unknown. */
+  /** A commit was created; `files_changed` is the list of paths, or their number. */
   "git.commit_created": {
     commit_hash: string;
     message: string;

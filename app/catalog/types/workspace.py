@@ -43,7 +43,7 @@ class FileDeleted(msgspec.Struct, frozen=True, kw_only=True):
     },
 )
 class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A commit was created; `files_changed` is the list of paths, their number, or absent if unknown."""
+    """A commit was created; `files_changed` is the list of paths, or their number."""
 
     commit_hash: str
     message: str

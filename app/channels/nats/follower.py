@@ -46,7 +46,7 @@ class Order:
 
 
 class Follower:
-    """One consumer of the stream. It ends at the first doubt; the next one begins at the bus's head."""
+    """One consumer of the stream. It ends at the first doubt; the next one begins at the head."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""`Horizon`: asks the stream about positions ahead of this gateway, and waits until they are read."""
+"""`Horizon`: asks the stream about positions ahead of this gateway, and waits for them."""
 
 import asyncio
 from collections.abc import Callable

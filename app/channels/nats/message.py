@@ -1,7 +1,7 @@
 """How the stream stores an event: the type is the subject, the rest is the body.
 
-The sequence gives the number, so the body has none. `data` and `metadata` are the publisher's bytes,
-unchanged on the way to a client.
+The sequence gives the number, so the body has none. `data` and `metadata` are the publisher's
+bytes, unchanged on the way to a client.
 """
 
 import re
@@ -62,7 +62,7 @@ def read_message(
         if b"\n" in body or b"\r" in body:  # a line break would end a server-sent event
             body = msgspec.json.format(body, indent=-1)
         if body.startswith(_HEAD) and body[38:47] == _DATA and body.endswith(_TAIL):
-            # The form that gateways write is cheaper to read. `data` is checked to be one value below.
+            # This form, which gateways write, is cheaper to read. `data` is checked below.
             timestamp = body[14:38].decode()
             data, metadata = body[47 : -len(_TAIL)].strip(b" \t"), b"{}"
         else:

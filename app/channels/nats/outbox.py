@@ -1,8 +1,8 @@
 """`Outbox`: the pending publishes, in order. Pure: no socket, `now` is an argument.
 
-A publish is *waiting* until it is handed to NATS, *in flight* until NATS answers, and *stored* until
-the bus has fanned it out, which resolves its future. Past its deadline it fails with an error that
-names its state.
+A publish is *waiting* until it is handed to NATS, *in flight* until NATS answers, and *stored*
+until the bus has fanned it out, which resolves its future. Past its deadline it fails with an error
+that names its state.
 """
 
 from asyncio import Future

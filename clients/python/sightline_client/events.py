@@ -228,8 +228,8 @@ class FileDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, their
-    number, or absent if unknown."""
+    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, or their
+    number."""
 
     commit_hash: str
     message: str
