@@ -11,36 +11,36 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from app.api import events, history, login, pages, sessions, status, stream, token
-from app.api.metrics import metrics as metrics_page
-from app.asyncapi import to_asyncapi
-from app.auth.denial import Door, http_refusal, remember
-from app.auth.guards import require_credential
-from app.auth.tokens import Keyring
-from app.catalog import Catalog
-from app.channels.backend import ChannelBackend, MemoryBackend
-from app.channels.bus import EventBus, new_epoch
-from app.channels.publisher import EventPublisher
-from app.channels.replay import ReplayStore
-from app.channels.subscription import QueueBounds
-from app.errors import CLOSE_RESTART, SettingsError
-from app.events import Clock
-from app.flood import tell_left_out
-from app.journal.journal import Journal, JournalStatus
-from app.journal.writer import Bounds
-from app.metrics import Counters, watch_lag
-from app.openapi import to_openapi
-from app.schemas import to_text
-from app.settings import Settings
-from app.sources import check_workspace
-from app.workers import FolderLock, only_gateway
-from app.ws.listener import events_socket
-from app.ws.messages import Notice, encode
-from app.ws.registry import ConnectionRegistry
+from .api import events, history, login, pages, sessions, status, stream, token
+from .api.metrics import metrics as metrics_page
+from .auth.denial import Door, http_refusal, remember
+from .auth.guards import require_credential
+from .auth.tokens import Keyring
+from .catalog.registry import Catalog
+from .channels.backend import ChannelBackend, MemoryBackend
+from .channels.bus import EventBus, new_epoch
+from .channels.publisher import EventPublisher
+from .channels.replay import ReplayStore
+from .channels.subscription import QueueBounds
+from .contract.asyncapi import to_asyncapi
+from .contract.openapi import to_openapi
+from .contract.schemas import to_text
+from .errors import CLOSE_RESTART, SettingsError
+from .events import Clock
+from .journal.journal import Journal, JournalStatus
+from .journal.writer import Bounds
+from .log.flood import tell_left_out
+from .metrics import Counters, watch_lag
+from .settings import Settings
+from .sources import check_workspace
+from .state.lock import FolderLock, only_gateway
+from .ws.listener import events_socket
+from .ws.messages import Notice, encode
+from .ws.registry import ConnectionRegistry
 
 if TYPE_CHECKING:
-    from app.sources.git import GitSource
-    from app.sources.workspace import WorkspaceSource
+    from .sources.git import GitSource
+    from .sources.workspace import WorkspaceSource
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
 LONGEST_PAUSE_S = 60.0
@@ -250,10 +250,10 @@ def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) ->
     if settings.nats_url is None:
         return MemoryBackend(bus)
     try:
-        from app.channels.jetstream import JetStreamBackend
+        from .channels.nats.backend import JetStreamBackend
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline[nats]'"
+            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline-gateway[nats]'"
         ) from error
 
     def close_all() -> None:
@@ -272,10 +272,10 @@ def _sources(
 ) -> "dict[str, WorkspaceSource | GitSource]":
     """What watches the workspace, by name: nothing where the extra is not installed, which is told."""
     try:
-        from app.sources.git import GitSource
-        from app.sources.workspace import WorkspaceSource
+        from .sources.git import GitSource
+        from .sources.workspace import WorkspaceSource
     except ModuleNotFoundError as error:
-        remedy = "pip install 'sightline[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
+        remedy = "pip install 'sightline-gateway[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
         _log.warning("workspace_not_watched", missing=error.name, remedy=remedy)
         return {}
     return {

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from app.errors import SettingsError
+from .errors import SettingsError
 
 PREFIX = "SIGHTLINE_"
 MIB = 1024 * 1024

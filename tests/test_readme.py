@@ -71,7 +71,7 @@ class Gateway:
 
 @contextmanager
 def running(command: list[str], folder: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that is ended, and killed should it not answer within PATIENCE_S."""
+    """A process that is ended, and killed if the test hangs."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -81,7 +81,7 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
         text=True,
         start_new_session=True,
     )
-    watchdog = threading.Timer(PATIENCE_S, process.kill)
+    watchdog = threading.Timer(4 * PATIENCE_S, process.kill)
     watchdog.start()
     try:
         yield process
@@ -94,7 +94,9 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
 
 
 @contextmanager
-def gateway(folder: Path, app: str = "app:create_app", workspace: str = "") -> Iterator[Gateway]:
+def gateway(
+    folder: Path, app: str = "sightline:create_app", workspace: str = ""
+) -> Iterator[Gateway]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

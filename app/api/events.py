@@ -8,12 +8,12 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app import cloudevents
-from app.channels.bus import EventBus
-from app.channels.publisher import EventPublisher
-from app.cloudevents import Mapped
-from app.errors import BadRequestError, UnavailableError
-from app.strict_json import BODY_DEPTH, check_depth, reason
+from ..channels.bus import EventBus
+from ..channels.publisher import EventPublisher
+from ..channels.strict_json import BODY_DEPTH, check_depth, reason
+from ..errors import BadRequestError, UnavailableError
+from ..ingest import cloudevents
+from ..ingest.cloudevents import Mapped
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000

@@ -8,15 +8,15 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from msgspec import Meta
 
-from app.channels.backend import ChannelBackend
-from app.channels.bus import EventBus
-from app.channels.replay import ReplayStore
-from app.errors import BadRequestError
-from app.events import Event, Gap, Position
-from app.journal.history import Order, Page, Question, terms_of
-from app.journal.journal import Journal
-from app.journal.times import to_unix_ms
-from app.queries import Query
+from ..channels.backend import ChannelBackend
+from ..channels.bus import EventBus
+from ..channels.replay import ReplayStore
+from ..errors import BadRequestError
+from ..events import Event, Gap, Position
+from ..journal.history import Order, Page, Question, terms_of
+from ..journal.journal import Journal
+from ..journal.times import to_unix_ms
+from ..ws.queries import Query
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -24,7 +24,7 @@ MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this; `next` says how 
 ONLY_JOURNAL = ("before", "order", "since", "until", "agent", "session_id", "q")
 _OFFSET = re.compile(r"(?<=[0-9]) ([0-9]{2}:?[0-9]{2})\Z")  # a + in a query arrives as a blank
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
-_SCHEMA: dict[str, object] = {"$ref": "#/components/schemas/AnyEvent"}  # of app.openapi
+_SCHEMA: dict[str, object] = {"$ref": "#/components/schemas/AnyEvent"}  # of app.contract.openapi
 _Encoded = Annotated[msgspec.Raw, Meta(extra_json_schema=_SCHEMA)]
 
 

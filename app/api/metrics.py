@@ -6,13 +6,13 @@ from itertools import accumulate
 from litestar import Response, get
 from litestar.di import NamedDependency
 
-from app.channels.backend import ChannelBackend
-from app.channels.bus import EventBus
-from app.channels.publisher import EventPublisher
-from app.errors import UnavailableError
-from app.journal.journal import Journal
-from app.metrics import LATENCY_BOUNDS_S, Histogram
-from app.ws.registry import ConnectionRegistry
+from ..channels.backend import ChannelBackend
+from ..channels.bus import EventBus
+from ..channels.publisher import EventPublisher
+from ..errors import UnavailableError
+from ..journal.journal import Journal
+from ..metrics import LATENCY_BOUNDS_S, Histogram
+from ..ws.registry import ConnectionRegistry
 
 try:
     from prometheus_client import CollectorRegistry, generate_latest
@@ -126,7 +126,9 @@ async def metrics(
 ) -> Response[bytes]:
     """Return all counters and gauges."""
     if Collector is object:
-        raise UnavailableError("metrics need prometheus-client: pip install 'sightline[metrics]'")
+        raise UnavailableError(
+            "metrics need prometheus-client: pip install 'sightline-gateway[metrics]'"
+        )
     collectors = CollectorRegistry()
     collectors.register(_Gateway(bus, registry, publisher, backend, journal))
     return Response(generate_latest(collectors), headers={"content-type": CONTENT_TYPE_LATEST})

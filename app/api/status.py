@@ -7,16 +7,16 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app.auth.credentials import AuthenticatedBy
-from app.catalog import Catalog, CatalogEntry
-from app.channels.backend import BackendStatus, ChannelBackend
-from app.errors import BadRequestError
-from app.journal.journal import Journal, JournalStatus
-from app.metrics import Counters
-from app.settings import Settings
-from app.ws.listener import asked, fault_of, history_start, limits_of
-from app.ws.messages import HistoryStart, Limits
-from app.ws.registry import ConnectionRegistry
+from ..auth.credentials import AuthenticatedBy
+from ..catalog.registry import Catalog, CatalogEntry
+from ..channels.backend import BackendStatus, ChannelBackend
+from ..errors import BadRequestError
+from ..journal.journal import Journal, JournalStatus
+from ..metrics import Counters
+from ..settings import Settings
+from ..ws.listener import asked, fault_of, history_start, limits_of
+from ..ws.messages import HistoryStart, Limits
+from ..ws.registry import ConnectionRegistry
 
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
@@ -49,7 +49,7 @@ class CatalogPage(msgspec.Struct):
 @get("/api/health", opt={"open": True})
 async def health() -> HealthStatus:
     """Tell that the gateway is up."""
-    return HealthStatus("healthy", version("sightline"))
+    return HealthStatus("healthy", version("sightline-gateway"))
 
 
 @get("/api/session")

@@ -9,19 +9,19 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.types import Message, Receive, Scope, Send
 
-from app.channels.backend import ChannelBackend
-from app.channels.bus import EventBus
-from app.channels.replay import Replay
-from app.channels.subscription import Subscription
-from app.events import Event, Gap, Position
-from app.filters import EventFilter
-from app.journal.journal import Journal
-from app.queries import Query, new_client_id
-from app.settings import Settings
-from app.ws.listener import history_start, limits_of
-from app.ws.messages import Connected, Heartbeat, Notice, encode
-from app.ws.outlet import RUN_BYTES, message_of
-from app.ws.registry import ConnectionRegistry
+from ..channels.backend import ChannelBackend
+from ..channels.bus import EventBus
+from ..channels.filters import EventFilter
+from ..channels.replay import Replay
+from ..channels.subscription import Subscription
+from ..events import Event, Gap, Position
+from ..journal.journal import Journal
+from ..settings import Settings
+from ..ws.listener import history_start, limits_of
+from ..ws.messages import Connected, Heartbeat, Notice, encode
+from ..ws.outlet import RUN_BYTES, message_of
+from ..ws.queries import Query, new_client_id
+from ..ws.registry import ConnectionRegistry
 
 MAX_NOTICES = 8
 HEARTBEAT_INTERVAL_S = 15.0  # at most: proxies cut what is silent, some of them after 20 s

@@ -5,8 +5,8 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from app.channels.bus import Contents, EventBus
-from app.events import Event, Position
+from ..events import Event, Position
+from .bus import Contents, EventBus
 
 
 class BackendStatus(msgspec.Struct, frozen=True):

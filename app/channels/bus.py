@@ -12,14 +12,14 @@ from typing import Protocol
 
 import msgspec
 
-from app.catalog import Catalog
-from app.channels.owner import Owner
-from app.channels.queue import EventQueue
-from app.channels.replay import Replay, ReplayStore
-from app.channels.subscription import DirectWriter, QueueBounds, Subscription
-from app.events import Clock, Event, Gap, Position
-from app.filters import EventFilter
-from app.metrics import Counters
+from ..catalog.registry import Catalog
+from ..events import Clock, Event, Gap, Position
+from ..metrics import Counters
+from .filters import EventFilter
+from .owner import Owner
+from .queue import EventQueue
+from .replay import Replay, ReplayStore
+from .subscription import DirectWriter, QueueBounds, Subscription
 
 Contents = tuple[bytes, bytes]  # data and metadata, each an encoded JSON object
 FLUSH_EVENTS = 64  # a turn is flushed early at this many events, or
@@ -150,7 +150,6 @@ class EventBus:
                     else Gap(subscription.position + 1, head, None, "expired")
                 )
         self._store.begin(epoch, head)
-        self._flushed = head
         if self._follower is not None:
             self._follower.begin(epoch, head)
 
@@ -158,7 +157,6 @@ class EventBus:
         """Go on after number `head` of `epoch`, with these events retained. Before anybody joins."""
         self.owner.require_here()
         self._store.restore(epoch, head, events, self.clock.monotonic())
-        self._flushed = head
 
     def follow(self, follower: Follower) -> None:
         """Hand every later event and epoch to `follower`, from the current head on."""

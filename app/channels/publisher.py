@@ -11,19 +11,19 @@ from typing import Protocol, TypeVar
 import msgspec
 import structlog
 
-from app.catalog import Catalog
-from app.channels.backend import ChannelBackend
-from app.channels.bus import Contents
-from app.channels.encoding import Fields, encode, too_large
-from app.channels.owner import Owner
-from app.errors import (
+from ..catalog.registry import Catalog
+from ..errors import (
     EventTooLargeError,
     JournalUnavailableError,
     PublishError,
     UnavailableError,
     WrongLoopError,
 )
-from app.events import Clock, Event
+from ..events import Clock, Event
+from .backend import ChannelBackend
+from .bus import Contents
+from .encoding import Fields, encode, too_large
+from .owner import Owner
 
 YIELD_EVERY = 64  # publishes without a pause before the loop gets a turn
 MAX_FROM_THREADS = 1000  # publishes from other threads in flight

@@ -7,8 +7,8 @@ from itertools import takewhile
 
 import msgspec
 
-from app.events import Event, Gap, Position
-from app.filters import EventFilter
+from ..events import Event, Gap, Position
+from .filters import EventFilter
 
 
 class Replay(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..filters import EventFilter
+from ..channels.filters import EventFilter
 from .record import words_of
 from .schema import create_words_table, open_writer, words_table
 from .writer import Segment

@@ -5,9 +5,9 @@ from typing import Literal
 
 import msgspec
 
+from ..channels.filters import EventFilter
 from ..errors import BadRequestError
 from ..events import Gap, Position
-from ..filters import EventFilter
 
 MAX_WORDS = 32  # terms of one search
 _TERM = re.compile(r'"([^"]*)"|(\S+)')

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from app.sources.tree import Folder
+from .tree import Folder
 
 LIMIT, PERMISSION, UNREADABLE = "limit", "permission", "unreadable"
 MOVING = (

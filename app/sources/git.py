@@ -10,10 +10,10 @@ from pathlib import Path
 
 import structlog
 
-from app.sources import Emit, git_commits
-from app.sources.git_command import GitError, git
-from app.sources.git_commits import describe, new_commits
-from app.sources.watch import FolderWatch
+from . import Emit, git_commits
+from .git_command import GitError, git
+from .git_commits import describe, new_commits
+from .watch import FolderWatch
 
 TICK_S = 2.0  # how soon a repository that was replaced is noticed
 FIRST_PAUSE_S = 1.0

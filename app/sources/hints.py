@@ -63,10 +63,10 @@ class NoWatches:
 def open_watches(top: str) -> Watches:
     """The best that this system has."""
     if sys.platform != "linux":
-        from app.sources.recursive import Recursive
+        from .recursive import Recursive
 
         return Recursive(top)
-    from app.sources.inotify import Inotify
+    from .inotify import Inotify
 
     try:
         return Inotify()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import structlog
 
-from app.sources.git_command import GitError, git
-from app.sources.wildmatch import Patterns
+from .git_command import GitError, git
+from .wildmatch import Patterns
 
 GITIGNORE = ".gitignore"
 SILENT_FOLDERS = frozenset({".git", ".sightline"})

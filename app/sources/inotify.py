@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from inotify_simple import INotify, flags, parse_events  # type: ignore[import-untyped]
 
-from app.sources.hints import Hint, WatchLimitError
+from .hints import Hint, WatchLimitError
 
 MASK = (
     flags.CREATE

@@ -12,9 +12,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from app.sources.blindness import LIMIT, MOVING, PERMISSION, UNREADABLE, Blindness
-from app.sources.hints import Watches, WatchLimitError
-from app.sources.tree import Change, Entry, Folder, Found, Rules, Tree, entry_of
+from .blindness import LIMIT, MOVING, PERMISSION, UNREADABLE, Blindness
+from .hints import Watches, WatchLimitError
+from .tree import Change, Entry, Folder, Found, Rules, Tree, entry_of
 
 SLICE = 2000  # names looked at before the loop hears of what was found
 MOST_NAMES = 1000  # in one folder: with more, the whole folder is looked at

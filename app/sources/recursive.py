@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from watchfiles._rust_notify import RustNotify
 
-from app.sources.hints import Hint
+from .hints import Hint
 
 GATHER_MS, STEP_MS = 50, 25
 

@@ -11,9 +11,9 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
-from app.sources.hints import Watches, open_watches
-from app.sources.look import Looker
-from app.sources.tree import Change, Rules, Tree
+from .hints import Watches, open_watches
+from .look import Looker
+from .tree import Change, Rules, Tree
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import structlog
 
-from app.sources import Emit
-from app.sources.ignore import ignore_rules
-from app.sources.tree import Change, Tree
-from app.sources.watch import TreeWatch
+from . import Emit
+from .ignore import ignore_rules
+from .tree import Change, Tree
+from .watch import TreeWatch
 
 CHUNK = 200  # events emitted before the loop gets a turn
 REMEDIES = {

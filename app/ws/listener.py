@@ -14,25 +14,25 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import websocket_listener
 from litestar.types import Scope
 
-from app.auth.guards import SUBPROTOCOL
-from app.channels.backend import ChannelBackend
-from app.channels.bus import EventBus
-from app.channels.subscription import Subscription
-from app.errors import (
+from ..auth.guards import SUBPROTOCOL
+from ..channels.backend import ChannelBackend
+from ..channels.bus import EventBus
+from ..channels.filters import EventFilter
+from ..channels.subscription import Subscription
+from ..errors import (
     CLOSE_INTERNAL_ERROR,
     CLOSE_RESTART,
     CLOSE_TOO_BIG,
     CLOSE_TOO_MANY_MESSAGES,
 )
-from app.events import Position
-from app.filters import EventFilter
-from app.journal.journal import Journal
-from app.queries import Query
-from app.settings import Settings
-from app.ws.messages import Connected, HistoryStart, Limits, Notice, Pong, encode
-from app.ws.outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
-from app.ws.registry import ConnectionRegistry
-from app.ws.session import Session, TooManyMessagesError
+from ..events import Position
+from ..journal.journal import Journal
+from ..settings import Settings
+from .messages import Connected, HistoryStart, Limits, Notice, Pong, encode
+from .outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
+from .queries import Query
+from .registry import ConnectionRegistry
+from .session import Session, TooManyMessagesError
 
 Socket = WebSocket[object, object, object]  # type: ignore[type-var]
 HANDSHAKE_FAULT = "sightline.handshake_fault"  # scope extension: why an upgrade became a plain GET

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from app.errors import ErrorMessage as ErrorMessage  # a control message like those here
-from app.filters import Pattern
+from ..channels.filters import Pattern
+from ..errors import ErrorMessage as ErrorMessage  # a control message like those here
 
 Id = Annotated[str, Meta(max_length=64)] | int | msgspec.UnsetType
 

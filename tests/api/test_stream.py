@@ -11,8 +11,8 @@ from app.api import stream
 from app.api.stream import EventStream, block, first_position
 from app.channels.backend import BackendStatus, MemoryBackend
 from app.channels.bus import EventBus
+from app.channels.filters import EventFilter
 from app.events import Position
-from app.filters import EventFilter
 from app.settings import Settings
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry

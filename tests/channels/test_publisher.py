@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from app.catalog import Catalog, WorkflowStarted
+from app.catalog.registry import Catalog
+from app.catalog.types import WorkflowStarted
 from app.channels import publisher as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import Contents, EventBus

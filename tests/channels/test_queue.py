@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
+from app.channels.filters import EventFilter
 from app.channels.queue import EventQueue
 from app.errors import SubscriptionClosedError
 from app.events import Event, Gap, Position
-from app.filters import EventFilter
 from tests.support import EPOCH, FakeClock, brief, make_bus, make_event, publish
 from tests.waiting import WATCHDOG_S, until
 

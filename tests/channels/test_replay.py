@@ -2,9 +2,9 @@
 
 import pytest
 
+from app.channels.filters import EventFilter
 from app.channels.replay import Replay, ReplayStore
 from app.events import Gap, Position
-from app.filters import EventFilter
 from tests.support import EPOCH, brief, make_event
 
 ALL = EventFilter()

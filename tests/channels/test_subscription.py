@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from app.channels.filters import EventFilter
 from app.channels.subscription import Subscription
 from app.events import Event, Gap, Position
-from app.filters import EventFilter
 from tests.support import EPOCH, FakeClock, brief, make_bus, make_event, publish
 from tests.waiting import WATCHDOG_S
 

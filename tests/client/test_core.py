@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sightline_client import Event, Gap, Position
 from sightline_client.core import Core, backoff_s
 from sightline_client.errors import (

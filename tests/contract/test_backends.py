@@ -5,9 +5,9 @@ import re
 
 import pytest
 
+from app.channels.filters import EventFilter
 from app.errors import UnavailableError, UnknownEventTypeError
 from app.events import Position
-from app.filters import EventFilter
 from tests.contract.conftest import Rig
 from tests.support import brief
 

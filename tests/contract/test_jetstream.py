@@ -11,15 +11,14 @@ import pytest
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from app.channels import follower, stream
-from app.channels import jetstream as module
-from app.channels.follower import Follower
-from app.channels.jetstream import JetStreamBackend
-from app.channels.outbox import Outbox
-from app.channels.sender import Sender
+from app.channels.filters import EventFilter
+from app.channels.nats import backend as module, follower, stream
+from app.channels.nats.backend import JetStreamBackend
+from app.channels.nats.follower import Follower
+from app.channels.nats.outbox import Outbox
+from app.channels.nats.sender import Sender
 from app.errors import PublishError, SettingsError, UnavailableError
 from app.events import Clock, Gap, Position
-from app.filters import EventFilter
 from tests.contract.conftest import MakeRig, Rig
 from tests.nats_server import NatsServer
 from tests.support import brief, contents, make_bus

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from app.channels.filters import EventFilter
 from app.events import Event, Position
-from app.filters import EventFilter
 from app.journal.history import Question
 from app.journal.reader import Reader
 from app.journal.record import to_timestamp

@@ -19,14 +19,14 @@ from websockets.exceptions import ConnectionClosed
 
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
-from app.cli import uvicorn_config
 from app.events import Clock
 from app.main import create_app
 from app.plugin import plugin_of
+from app.server.serve import uvicorn_config
+from app.server.sockets import BACKLOG, bind
+from app.server.websocket import SightlineWebSocketProtocol
 from app.settings import Settings
-from app.sockets import BACKLOG, bind
 from app.ws.registry import ConnectionRegistry
-from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
 from tests.waiting import WATCHDOG_S, until
 
 TOKEN = "live-test-token-0123456789"

@@ -11,10 +11,10 @@ import uvicorn
 from litestar import Litestar
 from websockets.asyncio.client import connect
 
-from app.cli import uvicorn_config
 from app.plugin import plugin_of
+from app.server.serve import uvicorn_config
+from app.server.sockets import bind
 from app.settings import Settings
-from app.sockets import bind
 from tests.live.conftest import TOKEN
 from tests.waiting import WATCHDOG_S, until
 

@@ -200,6 +200,7 @@ def routes_of(gateway: Gateway) -> set[tuple[str, str]]:
     return (routes | {("UPGRADE", "/ws")}) - {("GET", "/api/health")}
 
 
+@pytest.mark.slow
 async def test_every_credential_from_every_page_on_every_route(client: Client) -> None:
     guarded = routes_of(client.gateway) - OPEN.keys()
     assert guarded >= LET_IN.keys()

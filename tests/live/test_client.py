@@ -194,7 +194,7 @@ async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
         with sync.connect(queue_size=10) as stream:
             streams.append(stream)
             entered.set()
-            assert go_on.wait(10)
+            assert go_on.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(11))
 
     running = asyncio.create_task(asyncio.to_thread(script))
@@ -202,7 +202,7 @@ async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
     await gateway.publish(50)
     await asyncio.to_thread(_until_received, streams[0], 50)
     go_on.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, WATCHDOG_S)
     assert heard[0] == Gap(1, 40, 40, "slow_consumer")
     assert [item.sequence_number for item in heard[1:] if isinstance(item, Event)] == [
         *range(41, 51)
@@ -254,7 +254,7 @@ async def test_what_lay_in_the_socket_of_a_suspended_process_is_heard(
         await gateway.publish(10)
         await until(lambda: gateway.registry.taken == 0)  # given up, as it answers no ping
         process.send_signal(signal.SIGCONT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WATCHDOG_S):
             lines = [(await process.stdout.readline()).strip() for _ in range(10)]
             assert lines == [b"%d" % number for number in range(1, 11)]
             await until(lambda: gateway.registry.taken == 1)

@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.ws import uvicorn_http, uvicorn_tls
-from app.ws.uvicorn_strict import MAX_PIPELINED
+from app.server import http as uvicorn_http, tls as uvicorn_tls
+from app.server.strict import MAX_PIPELINED
 from tests.live.attack import bystander, dial, request, rest
 from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
 from tests.live.test_event_stream import listen

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.api import stream
-from app.ws import uvicorn_http
+from app.server import http as uvicorn_http
 from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
 from tests.live.test_process import litestar_run
 from tests.waiting import WATCHDOG_S, ticks, until

@@ -44,7 +44,7 @@ class Process:
                 "-m",
                 "litestar",
                 "--app",
-                "app:create_app",
+                "sightline:create_app",
                 "run",
                 "--port",
                 str(self.port),

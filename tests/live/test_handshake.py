@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from app.ws import uvicorn_http
+from app.server import http as uvicorn_http
 from tests.live import conftest
 from tests.live.attack import bystander, dial, drip, request, resident_bytes, rest
 from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive, until

@@ -19,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 
 from app.main import create_app
 from app.plugin import SightlinePlugin
-from app.sockets import bind
+from app.server.sockets import bind
 from tests.live.conftest import TOKEN, receive
 from tests.live.hosts import settings_in
 from tests.waiting import WATCHDOG_S, until

@@ -64,7 +64,7 @@ class Run:
 async def litestar_run(
     folder: Path,
     port: int | None = None,
-    app: str = "app:create_app",
+    app: str = "sightline:create_app",
     options: tuple[str, ...] = (),
 ) -> AsyncIterator[Run]:
     port = port or free_port()
@@ -227,7 +227,7 @@ async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_pa
 
 
 def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
-    for app, port in (("examples.stories:create_app", "8000"), ("app:create_app", "3000")):
+    for app, port in (("examples.stories:create_app", "8000"), ("sightline:create_app", "3000")):
         shown = subprocess.run(
             [sys.executable, "-m", "litestar", "--app", app, "run", "--help"],
             cwd=tmp_path,

@@ -21,22 +21,22 @@ from tests.waiting import WATCHDOG_S
 pytestmark = pytest.mark.attack
 
 END_S = 5
-FACTORY = "app:create_app()"
+FACTORY = "sightline:create_app()"
 SERVERS = {
-    "litestar run": "litestar --app app:create_app run --port {port}",
-    "uvicorn": "uvicorn --factory app:create_app --port {port}",
-    "uvicorn, wsproto": "uvicorn --factory app:create_app --port {port} --ws wsproto",
-    "uvicorn, websockets": "uvicorn --factory app:create_app --port {port} --ws websockets",
-    "uvicorn, h11": "uvicorn --factory app:create_app --port {port} --http h11",
+    "litestar run": "sightline run --port {port}",
+    "uvicorn": "uvicorn --factory sightline:create_app --port {port}",
+    "uvicorn, wsproto": "uvicorn --factory sightline:create_app --port {port} --ws wsproto",
+    "uvicorn, websockets": "uvicorn --factory sightline:create_app --port {port} --ws websockets",
+    "uvicorn, h11": "uvicorn --factory sightline:create_app --port {port} --http h11",
     "hypercorn": f"hypercorn {FACTORY} --bind 127.0.0.1:{{port}}",
     "hypercorn, one process": f"hypercorn {FACTORY} --workers 0 --bind 127.0.0.1:{{port}}",
-    "granian": "granian --interface asgi --factory app:create_app --port {port}",
+    "granian": "granian --interface asgi --factory sightline:create_app --port {port}",
     "gunicorn": f"gunicorn {FACTORY} -k uvicorn_worker.UvicornWorker --bind 127.0.0.1:{{port}}",
 }
 SEVERAL = {
-    "uvicorn": "uvicorn --factory app:create_app --port {port} --workers 2",
+    "uvicorn": "uvicorn --factory sightline:create_app --port {port} --workers 2",
     "hypercorn": f"hypercorn {FACTORY} --bind 127.0.0.1:{{port}} --workers 2",
-    "granian": "granian --interface asgi --factory app:create_app --port {port} --workers 2",
+    "granian": "granian --interface asgi --factory sightline:create_app --port {port} --workers 2",
     "gunicorn": f"gunicorn {FACTORY} -k uvicorn_worker.UvicornWorker -w 2 --bind 127.0.0.1:{{port}}",
 }
 MODULES = {

@@ -10,7 +10,7 @@ import pytest
 from app.errors import UnavailableError
 from app.events import Position
 from app.plugin import plugin_of
-from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
+from app.server.websocket import SightlineWebSocketProtocol
 from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, receive_type
 from tests.waiting import WATCHDOG_S, ticks, until
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from app.filters import EventFilter
+from app.channels.filters import EventFilter
 from app.ws.outlet import MAX_CONTROL, ASGIOutlet
 from tests.support import FakeClock, make_bus, publish
 from tests.waiting import WATCHDOG_S
