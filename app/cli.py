@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import gc
 import os
 import resource
 import signal
@@ -38,7 +39,7 @@ from app.ws.uvicorn_tls import GatewayConfig
 DEFAULT_PORT = 3000
 # What `litestar run` has and a gateway cannot use; given all the same, they are refused with the reason.
 REFUSED = frozenset({"reload", "reload_dir", "reload_include", "reload_exclude", "wc"})
-ACCEPTS_PER_TURN = 4  # connections in one turn of the loop: a storm must not hold up the clients
+ACCEPTS_PER_TURN = 2  # connections in one turn of the loop: a storm must not hold up the clients
 LONGEST_END_S = 10.0  # a further Ctrl-C then waits for nothing
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 FEW_WAITING = 64  # connections beside the clients' that any use of the gateway needs
@@ -124,6 +125,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what the start made stays: no collection need look at it again
         if not sockets or not self.started:
             return
         self.config.ssl = cast(
