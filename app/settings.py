@@ -10,16 +10,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from app.errors import SettingsError
+from .errors import SettingsError
 
 PREFIX = "SIGHTLINE_"
 MIB = 1024 * 1024
 SHOWN_CHARACTERS = 80
+JOURNAL_FILE = "journal.db"
 OF_CLIENTS = PREFIX + "URL"  # where the Python client finds a gateway; none of its settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*")
+_TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _SECRET = ("session_token", "nats_url")  # a URL may hold a password
@@ -53,8 +55,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_max_age_s: float = 3600  # what the stream retains; clients resume within `replay_window_s`
     nats_max_bytes: int = 1024 * MIB
     nats_publish_wait_s: float = 5
+    journal: str = (
+        "auto"  # a file below the state folder, "" for none; "auto" is DEFAULT without NATS
+    )
+    journal_max_bytes: int = 1024 * MIB  # on disk, index and write-ahead log included
+    journal_max_age_days: float = 30
+    journal_leave_out: tuple[str, ...] = ("chat.streaming_chunk",)  # event types that are not kept
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: str = "info"
+
+    @property
+    def journal_path(self) -> Path | None:
+        """The journal's file; None if there is none. On NATS the stream is the history."""
+        if self.journal == "auto":
+            return self.state_dir / JOURNAL_FILE if self.nats_url is None else None
+        return self.state_dir / self.journal if self.journal else None
 
     def __repr__(self) -> str:
         """Everything but the secrets."""
@@ -114,6 +129,12 @@ def _whole(text: str) -> int:
     return number
 
 
+def _journal_bytes(text: str) -> int:
+    number = _whole(text)
+    _check(number >= MIB)
+    return number
+
+
 def _seconds(text: str) -> float:
     number = float(text)
     _check(math.isfinite(number) and number > 0)
@@ -134,6 +155,17 @@ def _optional_folder(text: str) -> Path | None:
 
 def _items(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _journal(text: str) -> str:
+    _check("\0" not in text and text == text.strip())
+    return text
+
+
+def _types(text: str) -> tuple[str, ...]:
+    names = _items(text)
+    _check(all(_TYPE.fullmatch(name) for name in names))
+    return names
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -219,6 +251,10 @@ _PARSERS: dict[str, _Parser] = {
     "nats_max_age_s": _SECONDS,
     "nats_max_bytes": _WHOLE,
     "nats_publish_wait_s": _SECONDS,
+    "journal": (_journal, "a file's path, below the state folder if relative, or nothing for none"),
+    "journal_max_bytes": (_journal_bytes, "a whole number of bytes from 1048576 (1 MiB)"),
+    "journal_max_age_days": (_seconds, "a number of days above 0"),
+    "journal_leave_out": (_types, "event types like chat.streaming_chunk, separated by commas"),
     "log_format": (_log_format, "auto, json or console"),
     "log_level": (_log_level, "one of " + ", ".join(_LEVELS)),
 }

@@ -194,7 +194,7 @@ def start(folder: str) -> tuple[psutil.Popen, int]:
         "SIGHTLINE_WORKSPACE": "",
         "SIGHTLINE_LOG_LEVEL": "error",
     }
-    command = [sys.executable, "-m", "litestar", "--app", "app:create_app", "run"]
+    command = [sys.executable, "-m", "litestar", "--app", "sightline:create_app", "run"]
     process = psutil.Popen([*command, "--port", str(port)], env=environ, stdout=-3)
     for _ in range(200):
         if process.poll() is None:

@@ -9,8 +9,8 @@ from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from app.auth.guards import authenticate_scope, has_browser_session
-from app.errors import UnauthorizedError
+from ..auth.guards import authenticate_scope, has_browser_session
+from ..errors import UnauthorizedError
 
 APP = Path(__file__).parent.parent
 STATIC = APP / "static"

@@ -4,16 +4,16 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
 
-from app.sources import Emit, git_commits
-from app.sources.git_command import GitError, git
-from app.sources.git_commits import describe, new_commits
-from app.sources.watch import FolderWatch, WatchError
+from . import Emit, git_commits
+from .git_command import GitError, git
+from .git_commits import describe, new_commits
+from .watch import FolderWatch
 
 TICK_S = 2.0  # how soon a repository that was replaced is noticed
 FIRST_PAUSE_S = 1.0
@@ -23,7 +23,7 @@ MOST_COMMITS = 500
 MOST_KNOWN = 1000  # earlier tips that are remembered, beside those of today
 SLICE = 50  # commits that are described by one command, and emitted before the loop gets a turn
 QUIET_FOLDERS = frozenset({"objects", "hooks", "info", "modules", "lfs"})
-Changes = Callable[[], Awaitable[Collection[tuple[object, str]] | None]]
+Changes = Callable[[], Awaitable[set[str] | None]]
 log = structlog.get_logger("sightline.git")
 
 
@@ -70,10 +70,9 @@ class GitSource:
         async with AsyncExitStack() as leaving:
             changes: Changes = _nothing_known
             try:
-                changes = (
-                    await leaving.enter_async_context(FolderWatch(repository.common))
-                ).changes
-            except (OSError, WatchError) as error:
+                watch = FolderWatch(repository.common, QUIET_FOLDERS)
+                changes = (await leaving.enter_async_context(watch)).changes
+            except OSError as error:
                 path = str(repository.common)
                 log.warning("git_unwatchable", path=path, error=str(error), asked_every_s=POLL_S)
             found = await git_commits.tips(self._workspace, all_refs=True)
@@ -95,7 +94,7 @@ class GitSource:
                     changed = pending.result()
                     pending = asyncio.ensure_future(changes())
                     is_behind |= changed is None or any(
-                        repository.may_tell(path) for _, path in changed
+                        repository.may_tell(path) for path in changed
                     )
                 if is_behind:
                     is_behind = not await self._look()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from app.sources.git_command import GitFailedError, GitLimitError, git, git_stream
+from .git_command import GitFailedError, GitLimitError, git, git_stream
 
 MOST_CHARACTERS = 1000
 CUT = "…"

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sightline_client import Event, Gap, Position
 from sightline_client.core import Core, backoff_s
 from sightline_client.errors import (
     EndedError,
     ProtocolError,
     ReplacedError,
+    UnauthorizedError,
     UnreachableError,
     closed,
     refusal,
@@ -180,6 +180,7 @@ def test_a_credential_that_is_no_longer_good_is_not_shown_again() -> None:
         Core("c").wait_s(closed(4401, "logged out"), 0, 0)
     with pytest.raises(EndedError, match="4401: connect again"):
         Core("c").wait_s(closed(4401, ""), 0, 0)
+    assert isinstance(closed(4401, ""), UnauthorizedError)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,7 @@
 """What waits for the consumer: bounded, and every loss counted where it is."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sightline_client import Event, Gap, Position
 from sightline_client.inbox import Entry, Inbox
 

@@ -7,10 +7,10 @@ from typing import Any
 import nats
 import pytest
 
-from app.catalog import Catalog
-from app.channels import domains, follower, stream
+from app.catalog.registry import Catalog
 from app.channels.backend import ChannelBackend, MemoryBackend
-from app.channels.jetstream import JetStreamBackend
+from app.channels.nats import domains, follower, stream
+from app.channels.nats.backend import JetStreamBackend
 from app.channels.publisher import EventPublisher
 from app.events import Clock
 from app.settings import Settings

@@ -8,12 +8,11 @@ import nats
 import pytest
 from nats.errors import NoRespondersError
 
-from app.channels import domains
-from app.channels import jetstream as module
+from app.channels.nats import backend as module, domains
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig
 from tests.nats_server import NatsServer, free_ports
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 SUBJECTS = ["sightline.events.*.*"]
 
@@ -60,7 +59,7 @@ async def _are_linked(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(domains, "PROBE_S", 0.3)
     monkeypatch.setattr(module, "START_WAIT_S", 8)
     client = await nats.connect(servers.leaf.url)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WATCHDOG_S):
         while True:
             try:
                 await client.request("$JS.hub.API.INFO", b"", timeout=1)

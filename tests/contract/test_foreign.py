@@ -10,9 +10,13 @@ from urllib.parse import urlsplit
 import pytest
 from nats.errors import NoRespondersError
 
-from app.channels import jetstream as module
-from app.channels import nats_client, nats_connection, remedies
-from app.channels.stream import ApiError, RefusedError
+from app.channels.nats import (
+    backend as module,
+    client as nats_client,
+    connection as nats_connection,
+    remedies,
+)
+from app.channels.nats.stream import ApiError, RefusedError
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig
 from tests.nats_server import NatsServer, free_ports

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from tests.contract.conftest import MakeRig
 from tests.snippets import ROOT, snippets
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 BODY, READ = snippets("docs/nats.md", "json python")
 CHAT = {"role": "user", "content": "Hello"}
@@ -43,7 +43,7 @@ async def test_the_example_reads_what_is_there_and_what_comes(
     )
     try:
         assert process.stdout
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WATCHDOG_S):
             line = await process.stdout.readline()
             assert line.decode() == f"1 chat.message_sent {first.timestamp} {CHAT}\n"
             second = await rig.publisher.publish("plugin.up", {"n": 2})

@@ -38,7 +38,7 @@ from sightline_client.events import ChatMessageSent, WorkflowStarted
 
 from app.state import write_private
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import ticks, until
+from tests.waiting import WATCHDOG_S, ticks, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -63,7 +63,7 @@ def url(gateway: Gateway) -> str:
 
 
 async def next_item(stream: Stream) -> Event | Gap:
-    return await asyncio.wait_for(anext(stream), 10)
+    return await asyncio.wait_for(anext(stream), WATCHDOG_S)
 
 
 async def numbers(stream: Stream, count: int) -> AsyncIterator[int]:
@@ -194,7 +194,7 @@ async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
         with sync.connect(queue_size=10) as stream:
             streams.append(stream)
             entered.set()
-            assert go_on.wait(10)
+            assert go_on.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(11))
 
     running = asyncio.create_task(asyncio.to_thread(script))
@@ -202,7 +202,7 @@ async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
     await gateway.publish(50)
     await asyncio.to_thread(_until_received, streams[0], 50)
     go_on.set()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, WATCHDOG_S)
     assert heard[0] == Gap(1, 40, 40, "slow_consumer")
     assert [item.sequence_number for item in heard[1:] if isinstance(item, Event)] == [
         *range(41, 51)
@@ -254,7 +254,7 @@ async def test_what_lay_in_the_socket_of_a_suspended_process_is_heard(
         await gateway.publish(10)
         await until(lambda: gateway.registry.taken == 0)  # given up, as it answers no ping
         process.send_signal(signal.SIGCONT)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WATCHDOG_S):
             lines = [(await process.stdout.readline()).strip() for _ in range(10)]
             assert lines == [b"%d" % number for number in range(1, 11)]
             await until(lambda: gateway.registry.taken == 1)
@@ -330,7 +330,7 @@ async def test_no_gateway_is_waited_for_or_given_up(folder: Path, start: Start) 
     await asyncio.sleep(0)
     later: Gateway = await start()
     name(folder, later)
-    assert await asyncio.wait_for(entering, 10) == later.bus.epoch
+    assert await asyncio.wait_for(entering, WATCHDOG_S) == later.bus.epoch
 
 
 async def _first_connected() -> str:
@@ -386,7 +386,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
             sync.publish_many([NewEvent("chat.message_sent", CHAT)] * 2)
             heard.extend(next(stream) for _ in range(3))
             loop.call_soon_threadsafe(half_done.set)
-            assert restarted.wait(10)
+            assert restarted.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(2))
             heard.append(stream.position)
         with pytest.raises(UnauthorizedError), sync.connect(token="wrong"):
@@ -401,7 +401,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
     name(folder, second)
     await second.publish()
     restarted.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, WATCHDOG_S)
     assert [item.sequence_number for item in heard[:3]] == [1, 2, 3]
     assert heard[3] == Gap(None, None, None, "epoch_changed")
     assert heard[4].sequence_number == 1

@@ -14,7 +14,7 @@ from sightline_client.errors import AddressError
 from sightline_client.events import ChatMessageSent
 
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -132,5 +132,5 @@ async def test_a_script_that_ends_at_once_has_told_all_the_same(
         cwd=tmp_path,
         env={"SIGHTLINE_URL": url(gateway), "SIGHTLINE_SESSION_TOKEN": TOKEN},
     )
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert await asyncio.wait_for(process.wait(), WATCHDOG_S) == 0
     assert [found["content"] for found in contents(gateway)] == ["0", "1", "2", "3", "4"]

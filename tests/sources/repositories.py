@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from app.sources.git import GitSource
+from tests.waiting import WATCHDOG_S
 
 Commits = asyncio.Queue[dict[str, object]]
 
@@ -46,7 +47,7 @@ async def watching(folder: Path, is_there: bool = True) -> AsyncIterator[Commits
     source = GitSource(emit, folder)
     task = asyncio.create_task(source.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WATCHDOG_S):
             if is_there:
                 await source.ready.wait()
         yield commits
@@ -59,5 +60,5 @@ async def watching(folder: Path, is_there: bool = True) -> AsyncIterator[Commits
 
 
 async def following(commits: Commits) -> dict[str, object]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WATCHDOG_S):
         return await commits.get()

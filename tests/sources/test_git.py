@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app.sources import git as module
-from app.sources import git_command, git_commits
+from app.sources import git as module, git_command, git_commits
 from app.sources.git import GitSource
 from tests.sources.repositories import commit, create, following, git, watching
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 
 @pytest.fixture(autouse=True)
@@ -233,7 +232,7 @@ async def test_a_folder_that_cannot_be_watched_is_asked_with_pauses(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class NoWatch:
-        def __init__(self, folder: Path) -> None:
+        def __init__(self, folder: Path, quiet: frozenset[str]) -> None:
             raise OSError(f"no watch is left for {folder}")
 
     monkeypatch.setattr(module, "FolderWatch", NoWatch)
@@ -309,7 +308,7 @@ async def test_many_commits_are_emitted_in_slices(
 
     source = GitSource(emit, repository)
     task = asyncio.create_task(source.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WATCHDOG_S):
         await source.ready.wait()
     git(repository, "reset", "-q", "--hard", tip)
     asyncio.get_running_loop().call_soon(next_turn)

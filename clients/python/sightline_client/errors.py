@@ -5,7 +5,7 @@ SightlineError
 ├── AddressError             no gateway or no token is known, or the URL is not one
 ├── UnreachableError         nothing answers there (temporary)
 ├── RefusedError             the gateway answered with an HTTP status that is not success
-│   ├── UnauthorizedError    401, also as the end of an open connection (4401)
+│   ├── UnauthorizedError    401
 │   ├── ForbiddenError       403
 │   ├── PublishError         a published event was refused: no number is used up
 │   │   ├── UnknownEventTypeError
@@ -13,7 +13,8 @@ SightlineError
 │   │   └── TooLargeError    413
 │   └── UnavailableError     429 or 5xx (temporary): no place left, shutting down
 ├── ClosedError              an open connection ended (temporary, but for 1009)
-│   ├── EndedError           4401: the gateway ended the token that let this client in
+│   ├── EndedError           4401: the gateway ended the token that let this client in; an
+│   │                        UnauthorizedError too
 │   └── ReplacedError        4409: another connection took over this client's id
 └── ProtocolError            what arrived is not `events.v1`
 ```
@@ -109,17 +110,19 @@ class ClosedError(SightlineError):
     def __init__(self, close_code: int, reason: str) -> None:
         super().__init__(f"the connection ended with {close_code} {reason}".rstrip())
         self.close_code = close_code
-        self.temporary = close_code not in (MESSAGE_TOO_BIG, UNAUTHORIZED, REPLACED)
+        self.temporary = close_code not in (MESSAGE_TOO_BIG, REPLACED)
         self.wait_s = TOO_MANY_MESSAGES_WAIT_S if close_code == TOO_MANY_MESSAGES else 0.0
 
 
-class EndedError(ClosedError):
+class EndedError(ClosedError, UnauthorizedError):
     """The gateway ended the token or log-in that this connection came in by: read the new one."""
 
-    code = "unauthorized"
-
-    def __str__(self) -> str:
-        return f"{super().__str__()}: connect again with a new token"
+    def __init__(self, close_code: int, reason: str) -> None:
+        said = f"the connection ended with {close_code} {reason}".rstrip()
+        super(ClosedError, self).__init__(
+            f"{said}: connect again with a new token", 401, "unauthorized"
+        )
+        self.close_code = close_code
 
 
 class ReplacedError(ClosedError):

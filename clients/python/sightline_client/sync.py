@@ -13,8 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as dial
+from websockets.sync.client import ClientConnection, connect as dial
 
 from sightline_client.address import find
 from sightline_client.core import HANDSHAKE_S
