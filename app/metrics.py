@@ -32,10 +32,10 @@ class Counters(msgspec.Struct):
     gaps: Counter[str] = msgspec.field(default_factory=Counter)  # gaps handed over, by reason
     evictions: Counter[str] = msgspec.field(default_factory=Counter)  # connections, by reason
     refusals: Counter[str] = msgspec.field(default_factory=Counter)  # requests, by status
+    # A state, not a count: the workspace's folders that cannot be watched, by reason.
+    blind: dict[str, int] = msgspec.field(default_factory=dict)
     loop_lag: Histogram = msgspec.field(default_factory=Histogram)  # delay of the loop's timers
-    publish_to_write: Histogram = msgspec.field(
-        default_factory=Histogram
-    )  # of each turn's oldest event
+    publish_to_write: Histogram = msgspec.field(default_factory=Histogram)  # of the oldest event
 
 
 async def watch_lag(lag: Histogram) -> None:
