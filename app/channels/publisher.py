@@ -53,7 +53,7 @@ class EventPublisher:
         """`disk` stores events in addition to the backend's log; None without a journal."""
         self.disk = disk
         self._backend = backend
-        self._check = EventCheck(catalog, clock, max_event_bytes).check
+        self._checks = EventCheck(catalog, clock, max_event_bytes)
         self._closed = False
         self._owner = Owner()
         self._since_pause = 0
@@ -91,7 +91,7 @@ class EventPublisher:
                 [(event, data or {}, metadata or {})], [key], durable=True
             )
             return durably
-        checked = self._check(event, data, metadata)
+        checked = self._checks.check(event, data, metadata)
         try:
             accepted = self._backend.submit(*checked, key)
         except WrongLoopError:
@@ -118,7 +118,7 @@ class EventPublisher:
             UnavailableError: as `publish`; a backend that failed half-way has published some.
         """
         self._ensure_open()
-        checked = [self._check(*event) for event in events]
+        checked = [self._checks.check(*event) for event in events]
         keys = keys or [None] * len(checked)
         for key in keys:
             if key is not None:
@@ -178,7 +178,7 @@ class EventPublisher:
         """
         try:
             self._ensure_open()
-            checked = self._check(event, data, metadata)
+            checked = self._checks.check(event, data, metadata)
             try:
                 accepted = self._backend.submit(*checked)
             except WrongLoopError:
@@ -217,7 +217,7 @@ class EventPublisher:
         """
         self._ensure_open()
         try:
-            return self._submit_there(self._check(event, data, metadata))
+            return self._submit_there(self._checks.check(event, data, metadata))
         except PublishError as error:
             refused: concurrent.futures.Future[Event] = concurrent.futures.Future()
             refused.set_exception(error)
