@@ -400,7 +400,7 @@ async def test_a_client_of_a_newer_epoch_is_waited_for_and_not_sent_back_to_the_
     await jetstream.delete_stream(stream_name)
     await jetstream.add_stream(config)
     client = await nats.connect(nats_url)
-    newer = (await stream.look(client, backend_of(behind)._wanted)).epoch
+    newer = (await stream.find_or_create(client, backend_of(behind)._wanted)).epoch
     await client.close()
     await behind.backend.catch_up(Position(0, newer))
     assert behind.bus.epoch == newer

@@ -30,7 +30,7 @@ from .connection import (
     end,
     first_to_end,
 )
-from .domains import look_first
+from .domains import find_unambiguous
 from .follower import Follower
 from .horizon import Horizon
 from .outbox import Outbox
@@ -77,7 +77,7 @@ class JetStreamBackend:
         self._trouble: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
-        self._is_first_look = True
+        self._is_first_find = True
 
     @property
     def status(self) -> BackendStatus:
@@ -183,7 +183,7 @@ class JetStreamBackend:
                 self._follow(client),
                 self._sender.send(client),
                 self._sender.look_up(client),
-                lost.raised(),
+                lost.wait(),
             )
         finally:
             self._client = self._follower = None
@@ -192,9 +192,9 @@ class JetStreamBackend:
         settings = self._settings
         stream.check_payload(client, settings.max_event_bytes)
         while True:
-            look = look_first if self._is_first_look else stream.look
-            found = await look(client, self._wanted)
-            self._is_first_look = False
+            find = find_unambiguous if self._is_first_find else stream.find_or_create
+            found = await find(client, self._wanted)
+            self._is_first_find = False
             self._sender.domain = found.domain
             if found.epoch != self._bus.epoch:
                 stream.check(found, self._wanted)

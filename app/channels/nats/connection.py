@@ -38,7 +38,7 @@ class Lost:
     async def on_closed(self) -> None:
         self._event.set()
 
-    async def raised(self) -> None:
+    async def wait(self) -> None:
         """Wait until the connection is lost.
 
         Raises:

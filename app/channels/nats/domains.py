@@ -22,8 +22,8 @@ class _ProbeAnswer(msgspec.Struct):
     stream: str = ""
 
 
-async def look_first(client: Client, asked: stream.StreamConfig) -> stream.StreamInfo:
-    """`stream.look` for the start of a gateway: only with a single stream has an event one number.
+async def find_unambiguous(client: Client, asked: stream.StreamConfig) -> stream.StreamInfo:
+    """Find or create the stream at the start, and make sure that no other stream stores events.
 
     Raises:
         SettingsError: events would reach several streams, in several domains.
@@ -36,7 +36,7 @@ async def look_first(client: Client, asked: stream.StreamConfig) -> stream.Strea
             if refused.error.err_code != stream.NOT_FOUND:
                 raise
             raise _ambiguous([*takers, asked.name]) from None
-    found = await stream.look(client, asked)
+    found = await stream.find_or_create(client, asked)
     if not takers:  # another gateway may have created one at the same moment
         takers = await _takers(client)
     if len(takers) > 1:

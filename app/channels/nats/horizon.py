@@ -40,7 +40,7 @@ class Horizon:
         try:
             if client is None:
                 raise TimeoutError
-            found = await stream.look(client, self._wanted)
+            found = await stream.find_or_create(client, self._wanted)
             if position.epoch not in (None, found.epoch):
                 number = 0  # an ended or unknown epoch: the bus answers with a gap
             if found.epoch != self._bus.epoch:

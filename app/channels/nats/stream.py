@@ -137,7 +137,7 @@ async def request(client: Client, operation: str, body: bytes = b"") -> bytes:
     return answer.data
 
 
-async def look(client: Client, asked: StreamConfig) -> StreamInfo:
+async def find_or_create(client: Client, asked: StreamConfig) -> StreamInfo:
     """Return the stream; create it if it is absent. An existing one is never changed.
 
     Raises:
