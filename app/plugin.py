@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from . import log
-from .auth.denial import Door, http_refusal, remember
+from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import require_credential
 from .auth.tokens import Keyring
 from .channels.bus import EventBus
@@ -108,7 +108,7 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         if self.alone:  # a route registered later is as guarded and refuses as the gateway's do
             self._state = app_config.state
             app_config.guards.append(require_credential)
-            app_config.after_exception.append(remember)
+            app_config.after_exception.append(keep_refusal)
             app_config.exception_handlers = {Exception: http_refusal}
         if not self._running:  # the command line may build the application twice
             self._make()
@@ -180,16 +180,16 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
 
     def _in_front_of(self, gateway: Gateway, application: ASGIApp) -> ASGIApp:
         if self.alone:
-            application = Door(application, self.settings, gateway.counters)
+            application = AccessGate(application, self.settings, gateway.counters)
 
-        async def share_out(scope: Scope, receive: Receive, send: Send) -> None:
+        async def distribute(scope: Scope, receive: Receive, send: Send) -> None:
             below = unprefixed(scope)
             if gateway.owns(normalize_path(below["path"])):
                 await gateway.app(below, receive, send)
             else:
                 await application(below if self.alone else scope, receive, send)
 
-        return redirected(share_out) if gateway.console else share_out
+        return redirected(distribute) if gateway.console else distribute
 
 
 def plugin_of(app: Litestar) -> SightlinePlugin:

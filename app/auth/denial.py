@@ -1,7 +1,7 @@
 """Real HTTP refusals, of requests and of upgrades, all in one shape and order.
 
 Litestar turns any exception before `accept` into a close, which servers send as an empty 403
-(litestar issue 4111). `remember` runs first and keeps the exception in the scope; `Door`, the
+(litestar issue 4111). `keep_refusal` runs first and keeps the exception in the scope; `AccessGate`, the
 outermost layer, answers with it through the `websocket.http.response` extension.
 """
 
@@ -31,9 +31,9 @@ OPEN_PATH = "/api/health"
 # Answers are private and are what they say they are; a page may say otherwise of itself.
 PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _SHARED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Session-Token"
-_REMEMBERED = "sightline_refusal"
-_VANISHED = "client disconnected prematurely"  # Litestar's word for a body that breaks off
-_log = structlog.get_logger("sightline.door")
+_REFUSAL = "sightline_refusal"
+_BROKEN_OFF = "client disconnected prematurely"  # Litestar's word for a body that breaks off
+_log = structlog.get_logger("sightline.access")
 
 
 def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
@@ -70,10 +70,10 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
     return status, headers, msgspec.json.encode(ErrorMessage(code, message))
 
 
-async def remember(error: Exception, scope: Scope) -> None:
+async def keep_refusal(error: Exception, scope: Scope) -> None:
     """Litestar's `after_exception`: keep what a WebSocket scope would lose."""
     if scope["type"] == ScopeType.WEBSOCKET:
-        scope["state"][_REMEMBERED] = error
+        scope["state"][_REFUSAL] = error
 
 
 def http_refusal(request: Request[object, object, object], error: Exception) -> Response[bytes]:  # type: ignore[type-var]
@@ -92,7 +92,7 @@ def http_refusal(request: Request[object, object, object], error: Exception) -> 
 
 def _logged(status: int, error: Exception, scope: Scope) -> None:
     peer = ":".join(map(str, scope.get("client") or ("unknown",)))
-    if isinstance(error, HTTPException) and error.detail == _VANISHED:
+    if isinstance(error, HTTPException) and error.detail == _BROKEN_OFF:
         _log.info("request_broken_off", peer=peer, path=scope["path"])
     elif status >= 500 and not isinstance(error, SightlineError):
         _log.error("request_failed", status=status, peer=peer, path=scope["path"], exc_info=error)
@@ -141,7 +141,7 @@ def _sharing(send: Send, origin: bytes) -> Send:
     return send_shared
 
 
-class Door:
+class AccessGate:
     """The outermost layer: Host and Origin first, CORS, a real answer to a refused upgrade."""
 
     def __init__(self, app: ASGIApp, settings: Settings, counters: Counters) -> None:
@@ -173,7 +173,7 @@ class Door:
             nonlocal accepted
             accepted = accepted or message["type"] == "websocket.accept"
             if message["type"] == "websocket.close" and not accepted:
-                error = scope["state"].get(_REMEMBERED, HTTPException(status_code=500))
+                error = scope["state"].get(_REFUSAL, HTTPException(status_code=500))
                 if isinstance(error, HTTPException) and error.status_code < 500:
                     error = NotFoundException()  # the router's word for a path with no WebSocket
                 await answer(error, scope, send)

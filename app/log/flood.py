@@ -40,7 +40,7 @@ class Flood(logging.Filter):
         """Whether this line goes out. Debug lines do: who asks for all gets all."""
         if record.levelno <= logging.DEBUG or record.name == LOGGER:
             return True
-        self.tell_ended()
+        self.report_ended()
         kind = _kind_of(record)
         with self._lock:
             if kind not in self._windows and len(self._windows) >= MAX_KINDS:
@@ -49,18 +49,18 @@ class Flood(logging.Filter):
             window.lines += 1
             lines = window.lines
         if lines == FIRST_LINES + 1:
-            self._tell_later()
+            self._report_later()
         return lines <= FIRST_LINES
 
-    def tell_ended(self) -> None:
+    def report_ended(self) -> None:
         """Log how many lines each window that is over left out."""
-        self._tell_began_until(self._monotonic() - WINDOW_S)
+        self._report_began_by(self._monotonic() - WINDOW_S)
 
-    def tell_all(self) -> None:
+    def report_all(self) -> None:
         """Log what has been left out so far: nobody will come by later."""
-        self._tell_began_until(self._monotonic())
+        self._report_began_by(self._monotonic())
 
-    def _tell_began_until(self, moment: float) -> None:
+    def _report_began_by(self, moment: float) -> None:
         with self._lock:
             ended = [kind for kind, window in self._windows.items() if window.began <= moment]
             left_out = {kind: self._windows.pop(kind).lines - FIRST_LINES for kind in ended}
@@ -68,9 +68,9 @@ class Flood(logging.Filter):
             if count > 0:
                 _log.warning(LEFT_OUT, of=" ".join(kind), count=count, seconds=WINDOW_S)
 
-    def _tell_later(self) -> None:
+    def _report_later(self) -> None:
         with suppress(RuntimeError):  # in a thread the next line of any kind tells
-            asyncio.get_running_loop().call_later(WINDOW_S, self.tell_ended)
+            asyncio.get_running_loop().call_later(WINDOW_S, self.report_ended)
 
 
 def _kind_of(record: logging.LogRecord) -> Kind:
@@ -80,9 +80,9 @@ def _kind_of(record: logging.LogRecord) -> Kind:
     return record.name, *(str(value) for value in values if value is not None)
 
 
-def tell_left_out() -> None:
+def report_left_out() -> None:
     """Log what any handler of the root has left out so far."""
     for handler in logging.getLogger().handlers:
         for filter_ in handler.filters:
             if isinstance(filter_, Flood):
-                filter_.tell_all()
+                filter_.report_all()

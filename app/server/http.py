@@ -37,7 +37,7 @@ SEND_BUFFER_BYTES = 128 * 1024  # kernel memory an unread response may hold, dou
 MAX_WAITING = 2048  # connections beside the clients'
 RESERVED_DESCRIPTORS = 64  # for files, git, and what one turn of the loop accepts
 
-_log = structlog.get_logger("sightline.door")
+_log = structlog.get_logger("sightline.access")
 
 
 def most_connections(max_clients: int) -> int:

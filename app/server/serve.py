@@ -30,7 +30,7 @@ from ..state.lock import FolderLock
 from .http import http_protocol, most_connections
 from .sockets import BACKLOG, bind, bind_unix, more_descriptors, open_to_others, url_of
 from .tls import GatewayConfig
-from .websocket import SightlineWebSocketProtocol, fall_back_if_misfit
+from .websocket import SightlineWebSocketProtocol, use_stock_if_incompatible
 
 DEFAULT_PORT = 3000
 # Connections taken in one turn of the loop: a storm of them must not hold up the clients.
@@ -173,7 +173,7 @@ def serve(
         app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key
     )
     config.load()
-    fall_back_if_misfit(config)
+    use_stock_if_incompatible(config)
     signal.signal(signal.SIGTERM, _exit)  # until the server takes it
     try:
         with around or nullcontext():

@@ -2,7 +2,7 @@
 
 Stock uvicorn answers a ping time-out with `transport.close()`, which waits for a buffer that a
 stalled reader never drains: the place is lost and SIGTERM hangs. This uses uvicorn's internals,
-so its minor version is pinned, `misfit` looks at the start and live tests hold the behaviour.
+so its minor version is pinned, `incompatibility` looks at the start and live tests hold the behaviour.
 """
 
 import asyncio
@@ -206,15 +206,15 @@ _USED = {
 }
 
 
-def misfit(config: uvicorn.Config) -> str | None:
+def incompatibility(config: uvicorn.Config) -> str | None:
     """Name what this uvicorn lacks of the internals used here; None if nothing."""
     stock = WebSocketsSansIOProtocol(config, ServerState(), {})
     missing = sorted(name for name in _USED if not hasattr(stock, name))
     return f"uvicorn {uvicorn.__version__} has no {', '.join(missing)}" if missing else None
 
 
-def fall_back_if_misfit(config: uvicorn.Config) -> None:
+def use_stock_if_incompatible(config: uvicorn.Config) -> None:
     """Serve by uvicorn's stock protocol, slower and without eviction, rather than fail midway."""
-    if (lacking := misfit(config)) is not None:
+    if (lacking := incompatibility(config)) is not None:
         _log.error("stock_protocol", why=lacking, remedy="install the locked versions again")
         config.ws = config.ws_protocol_class = WebSocketsSansIOProtocol

@@ -86,7 +86,7 @@ class ConnectionRegistry:
         if self._by_client.get(place.client_id) is place:
             del self._by_client[place.client_id]
 
-    def tell_all(self, message: bytes) -> None:
+    def send_all(self, message: bytes) -> None:
         """Send a control message to every client."""
         for place in tuple(self._places):
             place.on_message(message)
