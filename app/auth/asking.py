@@ -1,4 +1,4 @@
-"""Requests from the command line to the gateway of a state folder, after it has proven its identity."""
+"""Requests of the command line to the gateway of a state folder, which proves its identity first."""
 
 import json
 import secrets
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 
 def ask(url: str, token: str, path: str) -> Answer:
-    """Post to the gateway at `url` and return its answer. `token`, its session token, is never sent.
+    """Post to the gateway at `url` and return its answer. The session token itself is never sent.
 
     Raises:
         StrangerError: the program at `url` cannot prove that it has the session token.

@@ -46,7 +46,7 @@ class _Kept(msgspec.Struct):
 
 
 class BrowserSessions:
-    """At most `MOST` sessions, each for `LIFETIME_S`; a new session ends the oldest if there are too many."""
+    """At most `MOST` sessions, each for `LIFETIME_S`; a new one may end the oldest."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class BrowserSessions:
             raise
 
     def take_back(self, path: Path, boot_id: str) -> None:
-        """Restore the sessions that `keep` wrote; ignore an invalid file and one from an earlier boot."""
+        """Restore the sessions that `keep` wrote in this boot; ignore an invalid file."""
         try:
             kept = msgspec.json.decode(read_kept(path) or "", type=_Kept)
         except (OSError, msgspec.MsgspecError):

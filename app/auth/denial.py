@@ -37,7 +37,7 @@ _log = structlog.get_logger("sightline.access")
 
 
 def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
-    """The status, headers and body that answer `error`; details of an unexpected error stay in the log."""
+    """The status, headers and body that answer `error`, without details of unexpected errors."""
     headers = {"content-type": "application/json"}
     if isinstance(error, SightlineError):
         status, code, message = error.status, error.code, str(error)
@@ -140,7 +140,7 @@ def _sharing(send: Send, origin: bytes) -> Send:
 
 
 class AccessGate:
-    """The outermost middleware: checks Host and Origin, adds CORS headers, answers refused upgrades."""
+    """Outermost middleware: checks Host and Origin, adds CORS headers, answers refused upgrades."""
 
     def __init__(self, app: ASGIApp, settings: Settings, counters: Counters) -> None:
         self._app = app
@@ -182,7 +182,7 @@ class AccessGate:
 
 
 async def answer(error: Exception, scope: Scope, send: Send) -> None:
-    """Answer a request or upgrade with `error`; without the extension, an upgrade gets only a close."""
+    """Answer a request or upgrade with `error`; some servers can only close an upgrade."""
     status, headers, body = refusal(error)
     _logged(status, error, scope)
     if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (

@@ -1,4 +1,4 @@
-"""Authentication and the checks of Host and Origin: pure functions, and the Litestar guard around them."""
+"""Authentication and the checks of Host and Origin: pure functions, and a Litestar guard."""
 
 import re
 from typing import cast
@@ -136,7 +136,7 @@ def check_browser_rules(
 
 
 def shared_origin(headers: Headers, allowed_origins: tuple[str, ...]) -> bytes | None:
-    """The allowed origin of a request, whose page may read the answer (CORS); None for any other."""
+    """The origin of a request if its page may read the answer (CORS), else None."""
     origins = values_of(headers, b"origin")
     configured = {origin.encode() for origin in allowed_origins}
     return origins[0] if len(origins) == 1 and origins[0] in configured else None
@@ -206,7 +206,7 @@ def _method(scope: Scope) -> str | None:
 
 
 async def require_credential(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
-    """Litestar guard: authenticate every route that is not open; `denial` answers with the error."""
+    """Litestar guard: authenticate requests to every route that is not open."""
     if handler.opt.get("open") or is_preflight(connection.scope):
         return
     credential = authenticate_scope(connection.scope)

@@ -17,7 +17,7 @@ NONCE = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 
 def proof(token: str, nonce: str, run: str, address: str) -> str:
-    """The answer to a challenge, which needs the session token; `run` names a run of the gateway."""
+    """The answer to a challenge, made with the session token; `run` names a gateway's run."""
     return _hmac(token, "sightline proof", nonce, run, address)
 
 

@@ -56,7 +56,7 @@ class SessionToken:
 
 
 def session_token(settings: Settings) -> SessionToken:
-    """The token in the settings, else the one in the token file, else a new one; write it to the file."""
+    """The token of the settings, the token file, or a new one; also written to the file."""
     path = settings.state_dir / TOKEN_FILE
     try:
         make_folder(settings.state_dir)
@@ -204,7 +204,7 @@ class Keyring:
             self._timer.cancel()
 
     def _digest(self, purpose: str, value: bytes) -> str:
-        """A fingerprint for one purpose; it no longer matches once the session token has changed."""
+        """A fingerprint for one purpose; it changes with the session token."""
         return self.session_token.digest(purpose.encode() + b"\n" + value)
 
     def _keep(self) -> None:

@@ -21,7 +21,7 @@ class Source(Protocol):
 
 
 def sources_of(workspace: Path, emit: Emit) -> dict[str, Source]:
-    """The sources that watch the workspace, by name; empty, with a warning, if the extra is missing."""
+    """The sources of the workspace, by name; empty, with a warning, if the extra is missing."""
     try:
         from .git import GitSource
         from .workspace import WorkspaceSource

@@ -9,7 +9,7 @@ import pytest
 from app.auth.browsers import LIFETIME_S
 from app.auth.credentials import Credential
 from app.auth.proof import address_of, run_token
-from app.auth.tokens import Keyring, Tickets, SessionToken, session_token
+from app.auth.tokens import Keyring, SessionToken, Tickets, session_token
 from app.errors import SettingsError
 from app.events import Clock
 from app.settings import Settings

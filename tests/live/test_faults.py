@@ -18,8 +18,7 @@ import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from app.sources import running as restarts
-from app.sources import workspace
+from app.sources import running as restarts, workspace
 from tests.live.attack import bystander, request
 from tests.live.conftest import TOKEN, Gateway, Start, close_code, receive, until
 from tests.live.test_process import ROOT, free_port
