@@ -70,7 +70,7 @@ class Gateway:
         console: bool = True,
         metrics: bool = True,
     ) -> None:
-        """`state` is the state of the routes' application; false for `console` or `metrics` omits paths."""
+        """`state` is the state of the routes' application; `console`, `metrics`: serve these paths."""
         self.settings = settings
         self.console = console
         self._clock = clock
