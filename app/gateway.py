@@ -1,7 +1,7 @@
 """`Gateway`: the wiring of everything that one gateway is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from litestar import Litestar
@@ -57,8 +57,7 @@ class Gateway:
     """The stream, the places and the routes of one gateway, for one lifespan.
 
     Building is pure: the token file, the sources and their tasks begin in the lifespan. The routes
-    are a separate Litestar application, so another application's guards and middleware cannot affect
-    them.
+    are a separate Litestar application, so no other guards or middleware apply to them.
     """
 
     def __init__(
@@ -178,6 +177,11 @@ class Gateway:
             self.bus.restore(mark.epoch, mark.head, newest)
         self.bus.follow(self.journal)
 
+    def _report_blind(self, blind: Mapping[str, int]) -> None:
+        """Count the parts of the workspace that cannot be watched, and report them to clients."""
+        self.counters.blind = dict(blind)
+        self.registry.send_all(encode(Notice.of_workspace(self._clock.timestamp(), blind)))
+
     def begin_drain(self) -> None:
         """Refuse new events and clients, and announce the shutdown. Idempotent."""
         self.publisher.close()
@@ -205,10 +209,9 @@ class Gateway:
                 try:
                     keyring.watch()
                     if settings.workspace is not None:
-                        sources = sources_of(settings.workspace, self.publisher.emit)
-                        owned += [
-                            tasks.create_task(keep_running(*each)) for each in sources.items()
-                        ]
+                        emit = self.publisher.emit
+                        sources = sources_of(settings.workspace, emit, self._report_blind)
+                        owned += [tasks.create_task(keep_running(*one)) for one in sources.items()]
                     yield
                 finally:
                     for task in owned:

@@ -26,6 +26,11 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
     _unwanted = 0  # of `_body_bytes`, received after the response
     _held = b""  # input after a pipelined request, not parsed yet
 
+    @property
+    def known(self) -> bool:
+        """Whether the client is authenticated."""
+        raise NotImplementedError
+
     def begin(self, part: Literal["head", "body"] | None) -> None:
         """Await this part of a request."""
         self.part = part
@@ -43,25 +48,38 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
         """Parse the input in pieces, until the connection is refused or upgraded."""
         if self.refused or self.upgrading:
             return
-        if self.pipeline or self._held:
-            self._held += data
-            if len(self._held) > UNWANTED_BYTES:
-                self.refuse(400, "bad_request", "too many requests at once: wait for the answers")
-            return
-        if self.part is None:
-            self.begin("head")
+        data = self._held + data
+        self._held = b""
         while (
             data and not (self.refused or self.upgrading) and self.transport.get_protocol() is self
         ):
-            if self.pipeline:  # the rest is parsed after the response
-                self._held = data
-                return
-            room = MAX_HEAD_BYTES - (self.received if self.part == "head" else 0)
-            piece, data = data[:room], data[room:]
+            if self.part is None:
+                if self._answer_is_due():
+                    self._hold(data)
+                    return
+                self.begin("head")
+            end = MAX_HEAD_BYTES
+            if self.part == "head":  # up to its end, if that is found
+                end -= self.received
+                found = data.find(b"\r\n\r\n", 0, end)
+                end = end if found < 0 else found + 4
+            piece, data = data[:end], data[end:]
             self.received += len(piece)
             super().data_received(piece)
             if not self.refused:
                 self._count()
+
+    def _answer_is_due(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _hold(self, data: bytes) -> None:
+        """Keep a further request unparsed, which takes far less memory than a parsed one.
+
+        Reading continues meanwhile, so that a disconnect is noticed.
+        """
+        self._held = data
+        if len(data) > (UNWANTED_BYTES if self.known else MAX_HEAD_BYTES):
+            self.refuse(400, "bad_request", "too many requests at once: wait for the answers")
 
     def _count(self) -> None:
         if self.part == "head":
@@ -100,10 +118,9 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._held and not self.pipeline:
+        if self._held and not self.transport.is_closing():
             self.loop.call_soon(self._parse_held)
 
     def _parse_held(self) -> None:
-        data, self._held = self._held, b""
         if not self.transport.is_closing():
-            self.data_received(data)
+            self.data_received(b"")

@@ -1,6 +1,7 @@
 """`serve`: run the gateway on uvicorn, with its own sockets, protocols, signals and logging."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -42,7 +43,7 @@ from .websocket import SightlineWebSocketProtocol, use_stock_if_incompatible
 
 DEFAULT_PORT = 3000
 # Connections accepted in one turn of the loop, so that a flood of them does not delay the clients.
-ACCEPTS_PER_TURN = 4
+ACCEPTS_PER_TURN = 2
 LONGEST_END_S = 10.0  # of a shutdown; then another Ctrl-C ends the process at once
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 FEW_WAITING = 64  # connections besides `max_clients` that a gateway needs at least
@@ -79,6 +80,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # objects of the start are permanent: exclude them from collections
         if not sockets or not self.started:
             return
         # uvicorn's log line takes the scheme from it.

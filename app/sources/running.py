@@ -1,6 +1,7 @@
 """Makes the sources of a workspace, and runs each one until the gateway stops."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +21,13 @@ class Source(Protocol):
         """Emit events until cancelled."""
 
 
-def sources_of(workspace: Path, emit: Emit) -> dict[str, Source]:
-    """The sources of the workspace, by name; empty, with a warning, if the extra is missing."""
+def sources_of(
+    workspace: Path, emit: Emit, on_sight: Callable[[Mapping[str, int]], None]
+) -> dict[str, Source]:
+    """The sources of the workspace, by name; empty, with a warning, if the extra is missing.
+
+    `on_sight`: see `WorkspaceSource`.
+    """
     try:
         from .git import GitSource
         from .workspace import WorkspaceSource
@@ -29,7 +35,10 @@ def sources_of(workspace: Path, emit: Emit) -> dict[str, Source]:
         remedy = "pip install 'sightline-gateway[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
         _log.warning("workspace_not_watched", missing=error.name, remedy=remedy)
         return {}
-    return {"workspace": WorkspaceSource(emit, workspace), "git": GitSource(emit, workspace)}
+    return {
+        "workspace": WorkspaceSource(emit, workspace, on_sight),
+        "git": GitSource(emit, workspace),
+    }
 
 
 async def keep_running(name: str, source: Source) -> None:

@@ -1,5 +1,6 @@
 """Control messages as tagged structs: what a client sends, and what the gateway sends it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -102,6 +103,19 @@ class Notice(msgspec.Struct, tag="notice"):
             "journal_failing",
             f"The journal cannot be written ({failing}): events are still sent live, but may be"
             " missing from the history",
+        )
+
+    @classmethod
+    def of_workspace(cls, timestamp: str, blind: Mapping[str, int]) -> "Notice":
+        """The number of unwatched folders or files by reason; empty: all are watched again."""
+        if not blind:
+            return cls(timestamp, "workspace_back", "All of the workspace can be watched again")
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(blind.items()))
+        return cls(
+            timestamp,
+            "workspace_blind",
+            f"Parts of the workspace cannot be watched ({reasons}): their changes may come late or be"
+            " missing; the gateway's log says where and what to do",
         )
 
 
