@@ -237,7 +237,7 @@ def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) ->
         ) from error
 
     def close_all() -> None:
-        registry.close_all(CLOSE_RESTART, "the stream goes on elsewhere: connect again")
+        registry.close_all(CLOSE_RESTART, "the stream continues elsewhere: reconnect")
 
     def report(connected: bool) -> None:
         now = bus.clock.timestamp()

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 
 class WatchLimitError(OSError):
-    """The system allows no more watches."""
+    """The system does not allow another watch."""
 
 
 class Hint(NamedTuple):

@@ -88,7 +88,7 @@ class Looker:
         seen = 0
         while self._dirty and seen < SLICE and not self.stop.is_set():
             folder, names = self._dirty.popitem(last=False)
-            if not folder.gone:
+            if not folder.removed:
                 seen += 1 + self._look_at(folder, names, found)
                 self._settle(found)
         if self.idle:

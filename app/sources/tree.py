@@ -68,11 +68,11 @@ class Folder:
     __slots__ = (
         "entries",
         "folders",
-        "gone",
         "hidden",
         "identity",
         "judged",
         "path",
+        "removed",
         "rules",
         "watch",
     )
@@ -84,7 +84,7 @@ class Folder:
         self.folders: dict[str, Folder] = {}
         self.hidden: dict[str, bool] = {}  # ignored names, and whether each is a folder
         self.judged = False  # whether all names were compared with the current rules
-        self.gone = False
+        self.removed = False
         # Used by `Looker`:
         self.watch: int | None = None
         self.rules: Entry | None = None  # its ignore file
@@ -187,13 +187,13 @@ class Tree:
         if not known.is_folder:
             into.changes.append(Change("deleted", folder.path_of(name), False))
             return
-        gone = list(self.folders(folder.folders.pop(name)))
-        for inside in reversed(gone):
-            inside.gone = True
+        removed = list(self.folders(folder.folders.pop(name)))
+        for inside in reversed(removed):
+            inside.removed = True
             into.changes += (
                 Change("deleted", inside.path_of(file), False)
                 for file, entry in inside.entries.items()
                 if not entry.is_folder
             )
             into.changes.append(Change("deleted", inside.path, True))
-        into.removed += gone
+        into.removed += removed

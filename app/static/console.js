@@ -80,7 +80,7 @@ const stream = new EventStream({
   batch: true,
   parse, // JSON.parse would round large numbers
   onEvents: take,
-  onState: heed,
+  onState: showState,
   onNotice: (notice) => notices.show(notice),
 });
 
@@ -94,7 +94,7 @@ function show(items) {
   panel.take(items);
 }
 
-function heed(state) {
+function showState(state) {
   if (state.name === "connecting") notices.clear(); // the gateway sends notices that still apply again
   connection.show(state);
   if (state.name !== "live" || opened) return;
