@@ -56,7 +56,7 @@ $(DOCS): requirements-docs.lock $(DEV)
 	@touch $@
 
 run: $(RUN) ## start the gateway (PORT=3000, WORKSPACE=<dir> to watch a folder)
-	@exec env $(if $(WORKSPACE),SIGHTLINE_WORKSPACE='$(WORKSPACE)') $(BIN)/litestar --app app:create_app run --port $(PORT)
+	@exec env $(if $(WORKSPACE),SIGHTLINE_WORKSPACE='$(WORKSPACE)') $(BIN)/sightline run --port $(PORT)
 
 PYTEST := $(BIN)/python -m pytest
 # More workers than a small machine has cores, as most tests wait for sockets and processes.

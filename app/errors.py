@@ -12,6 +12,7 @@ SightlineError
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
 ├── UnavailableError         503: no place left, or shutting down
+│   └── JournalUnavailableError  nothing can be stored
 ├── NotStartedError          503: the server never ran the lifespan
 ├── WrongLoopError           a call from another thread, event loop or process
 └── SubscriptionClosedError  nothing more comes from this subscription
@@ -97,6 +98,10 @@ class WrongLoopError(SightlineError):
 
 class SubscriptionClosedError(SightlineError):
     code = "subscription_closed"
+
+
+class JournalUnavailableError(UnavailableError):
+    code = "journal_unavailable"
 
 
 class NotStartedError(SightlineError):

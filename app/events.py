@@ -11,7 +11,7 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 Payload = TypeVar("Payload", bound=msgspec.Struct)
-GapReason = Literal["epoch_changed", "expired", "replay_limit", "slow_consumer"]
+GapReason = Literal["epoch_changed", "expired", "not_stored", "replay_limit", "slow_consumer"]
 
 
 class Timer(Protocol):

@@ -11,37 +11,40 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from app.api import events, login, pages, sessions, status, stream, token
-from app.api.metrics import metrics as metrics_page
-from app.asyncapi import to_asyncapi
-from app.auth.denial import Door, http_refusal, remember
-from app.auth.guards import require_credential
-from app.auth.tokens import Keyring
-from app.catalog import Catalog
-from app.channels.backend import ChannelBackend, MemoryBackend
-from app.channels.bus import EventBus, new_epoch
-from app.channels.publisher import EventPublisher
-from app.channels.replay import ReplayStore
-from app.channels.subscription import QueueBounds
-from app.errors import CLOSE_RESTART, SettingsError
-from app.events import Clock
-from app.flood import tell_left_out
-from app.metrics import Counters, watch_lag
-from app.openapi import to_openapi
-from app.schemas import to_text
-from app.settings import Settings
-from app.sources import check_workspace
-from app.workers import FolderLock, only_gateway
-from app.ws.listener import events_socket
-from app.ws.messages import Notice, encode
-from app.ws.registry import ConnectionRegistry
+from .api import events, history, login, pages, sessions, status, stream, token
+from .api.metrics import metrics as metrics_page
+from .auth.denial import Door, http_refusal, remember
+from .auth.guards import require_credential
+from .auth.tokens import Keyring
+from .catalog.registry import Catalog
+from .channels.backend import ChannelBackend, MemoryBackend
+from .channels.bus import EventBus, new_epoch
+from .channels.publisher import EventPublisher
+from .channels.replay import ReplayStore
+from .channels.subscription import QueueBounds
+from .contract.asyncapi import to_asyncapi
+from .contract.openapi import to_openapi
+from .contract.schemas import to_text
+from .errors import CLOSE_RESTART, SettingsError
+from .events import Clock
+from .journal.journal import Journal, JournalStatus
+from .journal.writer import Bounds
+from .log.flood import tell_left_out
+from .metrics import Counters, watch_lag
+from .settings import Settings
+from .sources import check_workspace
+from .state.lock import FolderLock, only_gateway
+from .ws.listener import events_socket
+from .ws.messages import Notice, encode
+from .ws.registry import ConnectionRegistry
 
 if TYPE_CHECKING:
-    from app.sources.git import GitSource
-    from app.sources.workspace import WorkspaceSource
+    from .sources.git import GitSource
+    from .sources.workspace import WorkspaceSource
 
 FIRST_PAUSE_S = 1.0  # before a source that died is begun again; doubled each time, up to
 LONGEST_PAUSE_S = 60.0
+MS_OF_A_DAY = 86_400_000
 LAST_GRACE_S = 1.0  # for clients to hear why they are closed, where the server does not wait for it
 _log = structlog.get_logger("sightline.gateway")
 
@@ -79,6 +82,7 @@ class Gateway:
         """`state` is that of the routes' application; `console` and `metrics` leave out paths."""
         self.settings = settings
         self.console = console
+        self._clock = clock
         self.counters = Counters()
         catalog = Catalog(settings.extra_namespaces)
         self.replay_store = ReplayStore(
@@ -97,20 +101,22 @@ class Gateway:
             self.counters,
         )
         self.registry = ConnectionRegistry(settings.max_clients)
+        self.journal = self._journal()
         self.backend = _backend(settings, self.bus, self.registry)
-        self.publisher = EventPublisher(self.backend, catalog, clock, settings.max_event_bytes)
+        self.publisher = EventPublisher(
+            self.backend, catalog, clock, settings.max_event_bytes, self.journal
+        )
         site = [pages.console, pages.login_page, pages.static_file]
         left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
         self.started = False
         self.lock = FolderLock(settings.state_dir)
-        self._clock = clock
         state.begin_drain = self.begin_drain
         state.counters = self.counters
         self.app = Litestar(
             route_handlers=[
                 events_socket,
                 events.publish_events,
-                events.read_events,
+                history.read_events,
                 stream.stream_events,
                 login.make_ticket,
                 login.log_in,
@@ -132,6 +138,7 @@ class Gateway:
                 "backend": _given(self.backend),
                 "replay_store": _given(self.replay_store),
                 "registry": _given(self.registry),
+                "journal": _given(self.journal),
                 "settings": _given(settings),
                 "catalog": _given(catalog),
                 "openapi": _lazily(lambda: to_text(to_openapi(catalog, left_out))),
@@ -160,6 +167,37 @@ class Gateway:
         """Whether a normalised path is the gateway's, whatever the method."""
         return path in self.paths or path.startswith(self.folders)
 
+    def _journal(self) -> Journal | None:
+        settings = self.settings
+        if settings.journal_path is None:
+            return None
+        age_ms = int(settings.journal_max_age_days * MS_OF_A_DAY)
+        bounds = Bounds(settings.journal_max_bytes, age_ms)
+        leave_out = frozenset(settings.journal_leave_out)
+        clock = self._clock
+
+        def tell(status: JournalStatus) -> None:
+            notice = Notice.of_journal(clock.timestamp(), status.reason)
+            self.registry.tell_all(encode(notice))
+
+        return Journal(settings.journal_path, bounds, clock, leave_out, tell)
+
+    async def _go_on(self) -> None:
+        """Continue the epoch of a clean stop, and have the journal follow the bus."""
+        if self.journal is None:
+            return
+        settings = self.settings
+        mark = await self.journal.open()
+        if mark is not None and settings.nats_url is None:
+            newest = await self.journal.newest(
+                mark.epoch,
+                settings.replay_max_events,
+                settings.replay_max_bytes,
+                settings.replay_window_s,
+            )
+            self.bus.restore(mark.epoch, mark.head, newest)
+        self.bus.follow(self.journal)
+
     def begin_drain(self) -> None:
         """Refuse what is new and tell the clients, at the first sign of the end; twice is fine."""
         self.publisher.close()
@@ -180,6 +218,7 @@ class Gateway:
             keyring = self.app.state.keyring = Keyring(settings, self._clock, self.registry.end)
             self.bus.owner.start(asyncio.get_running_loop())
             self.publisher.start(asyncio.get_running_loop())
+            await self._go_on()
             await self.backend.start()
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
@@ -196,6 +235,8 @@ class Gateway:
                     self.begin_drain()
                     await self.registry.emptied(LAST_GRACE_S)
                     await self.backend.stop()
+                    if self.journal is not None:
+                        await self.journal.close()
                     tell_left_out()
 
 
@@ -204,10 +245,10 @@ def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) ->
     if settings.nats_url is None:
         return MemoryBackend(bus)
     try:
-        from app.channels.jetstream import JetStreamBackend
+        from .channels.nats.backend import JetStreamBackend
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline[nats]'"
+            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline-gateway[nats]'"
         ) from error
 
     def close_all() -> None:
@@ -226,10 +267,10 @@ def _sources(
 ) -> "dict[str, WorkspaceSource | GitSource]":
     """What watches the workspace, by name: nothing where the extra is not installed, which is told."""
     try:
-        from app.sources.git import GitSource
-        from app.sources.workspace import WorkspaceSource
+        from .sources.git import GitSource
+        from .sources.workspace import WorkspaceSource
     except ModuleNotFoundError as error:
-        remedy = "pip install 'sightline[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
+        remedy = "pip install 'sightline-gateway[workspace]', or set SIGHTLINE_WORKSPACE to nothing"
         _log.warning("workspace_not_watched", missing=error.name, remedy=remedy)
         return {}
     return {

@@ -11,10 +11,10 @@ from typing import cast
 from litestar import Litestar
 from litestar.types import LifeSpanReceive, LifeSpanScope, LifeSpanSend, Receive, Scope, Send
 
-from app.events import Clock
-from app.front import begin, refuse_not_started
-from app.plugin import SightlinePlugin, plugin_of
-from app.settings import Settings
+from .events import Clock
+from .mounting import begin, refuse_not_started
+from .plugin import SightlinePlugin, plugin_of
+from .settings import Settings
 
 
 class GatewayApp(Litestar):

@@ -14,18 +14,18 @@ from litestar.routes import ASGIRoute, BaseRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from app import log
-from app.auth.denial import Door, http_refusal, remember
-from app.auth.guards import require_credential
-from app.auth.tokens import Keyring
-from app.channels.bus import EventBus
-from app.channels.publisher import EventPublisher
-from app.channels.replay import ReplayStore
-from app.events import Clock
-from app.front import NOT_STARTED, first_at_signals, not_started_routes, redirected, unprefixed
-from app.gateway import Gateway
-from app.settings import Settings
-from app.ws.registry import ConnectionRegistry
+from . import log
+from .auth.denial import Door, http_refusal, remember
+from .auth.guards import require_credential
+from .auth.tokens import Keyring
+from .channels.bus import EventBus
+from .channels.publisher import EventPublisher
+from .channels.replay import ReplayStore
+from .events import Clock
+from .gateway import Gateway
+from .mounting import NOT_STARTED, first_at_signals, not_started_routes, redirected, unprefixed
+from .settings import Settings
+from .ws.registry import ConnectionRegistry
 
 
 class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
@@ -144,7 +144,7 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
 
     def on_cli_init(self, cli: click.Group) -> None:
         """Have `litestar run` serve with direct writes and eviction."""
-        from app.cli import replace_run  # other servers need no uvicorn
+        from .cli.run import replace_run  # other servers need no uvicorn
 
         replace_run(cli, self)
 

@@ -10,16 +10,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from app.errors import SettingsError
+from .errors import SettingsError
 
 PREFIX = "SIGHTLINE_"
 MIB = 1024 * 1024
 SHOWN_CHARACTERS = 80
+JOURNAL_FILE = "journal.db"
 OF_CLIENTS = PREFIX + "URL"  # where the Python client finds a gateway; none of its settings
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*")
+_TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _SECRET = ("session_token", "nats_url")  # a URL may hold a password
@@ -48,12 +50,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workspace: Path | None = Path(".")
     nats_url: str | None = None  # None: this process's memory is the log, and there is one gateway
     nats_stream: str = "sightline"
+    nats_domain: str | None = None  # the JetStream domain of the stream; None: the server's own
     nats_replicas: int = 1
     nats_max_age_s: float = 3600  # what the stream retains; clients resume within `replay_window_s`
     nats_max_bytes: int = 1024 * MIB
     nats_publish_wait_s: float = 5
+    journal: str = (
+        "auto"  # a file below the state folder, "" for none; "auto" is DEFAULT without NATS
+    )
+    journal_max_bytes: int = 1024 * MIB  # on disk, index and write-ahead log included
+    journal_max_age_days: float = 30
+    journal_leave_out: tuple[str, ...] = ("chat.streaming_chunk",)  # event types that are not kept
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: str = "info"
+
+    @property
+    def journal_path(self) -> Path | None:
+        """The journal's file; None if there is none. On NATS the stream is the history."""
+        if self.journal == "auto":
+            return self.state_dir / JOURNAL_FILE if self.nats_url is None else None
+        return self.state_dir / self.journal if self.journal else None
 
     def __repr__(self) -> str:
         """Everything but the secrets."""
@@ -113,6 +129,12 @@ def _whole(text: str) -> int:
     return number
 
 
+def _journal_bytes(text: str) -> int:
+    number = _whole(text)
+    _check(number >= MIB)
+    return number
+
+
 def _seconds(text: str) -> float:
     number = float(text)
     _check(math.isfinite(number) and number > 0)
@@ -133,6 +155,17 @@ def _optional_folder(text: str) -> Path | None:
 
 def _items(text: str) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def _journal(text: str) -> str:
+    _check("\0" not in text and text == text.strip())
+    return text
+
+
+def _types(text: str) -> tuple[str, ...]:
+    names = _items(text)
+    _check(all(_TYPE.fullmatch(name) for name in names))
+    return names
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -167,6 +200,10 @@ def _nats_url(text: str) -> str | None:
 def _stream_name(text: str) -> str:
     _check(_STREAM.fullmatch(text) is not None)
     return text
+
+
+def _domain(text: str) -> str | None:
+    return _stream_name(text) if text else None
 
 
 def _replicas(text: str) -> int:
@@ -209,10 +246,15 @@ _PARSERS: dict[str, _Parser] = {
     "workspace": (_optional_folder, "the path of a folder, or nothing to watch none"),
     "nats_url": (_nats_url, "nats://host:4222, several separated by commas, or nothing for none"),
     "nats_stream": (_stream_name, "up to 64 letters, digits, - or _"),
+    "nats_domain": (_domain, "a JetStream domain's name, letters, digits, - or _, or nothing"),
     "nats_replicas": (_replicas, "a whole number from 1 to 5"),
     "nats_max_age_s": _SECONDS,
     "nats_max_bytes": _WHOLE,
     "nats_publish_wait_s": _SECONDS,
+    "journal": (_journal, "a file's path, below the state folder if relative, or nothing for none"),
+    "journal_max_bytes": (_journal_bytes, "a whole number of bytes from 1048576 (1 MiB)"),
+    "journal_max_age_days": (_seconds, "a number of days above 0"),
+    "journal_leave_out": (_types, "event types like chat.streaming_chunk, separated by commas"),
     "log_format": (_log_format, "auto, json or console"),
     "log_level": (_log_level, "one of " + ", ".join(_LEVELS)),
 }

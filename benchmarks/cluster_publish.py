@@ -10,9 +10,9 @@ from pathlib import Path
 import nats
 from litestar import Litestar
 
-from app.channels.message import encode_body, subject_of
+from app.channels.nats.message import encode_body, subject_of
+from app.channels.nats.stream import look, wanted
 from app.channels.publisher import EventPublisher
-from app.channels.stream import look, wanted
 from app.events import Clock
 from app.main import create_app
 from benchmarks.events import TYPE, Order, feed

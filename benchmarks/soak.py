@@ -127,7 +127,16 @@ async def start(folder: str) -> tuple[Process, int]:
         "SIGHTLINE_PONG_TIMEOUT_S": "2",
         "SIGHTLINE_LOG_LEVEL": "error",
     }
-    command = (sys.executable, "-m", "litestar", "--app", "app:create_app", "run", "--port", "0")
+    command = (
+        sys.executable,
+        "-m",
+        "litestar",
+        "--app",
+        "sightline:create_app",
+        "run",
+        "--port",
+        "0",
+    )
     process = await asyncio.create_subprocess_exec(*command, env=environ, stdout=PIPE)
     assert process.stdout is not None
     async for line in process.stdout:

@@ -10,12 +10,12 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-from app.catalog import Catalog
+from app.catalog.registry import Catalog
 from app.channels.bus import EventBus
+from app.channels.filters import EventFilter
 from app.channels.replay import ReplayStore
 from app.channels.subscription import QueueBounds, Subscription
 from app.events import Clock
-from app.filters import EventFilter
 from app.metrics import Counters
 
 EVENTS = 960  # in one run: fewer than a queue holds

@@ -16,13 +16,10 @@ from litestar.di import NamedDependency, Provide
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from app.catalog import event
-from app.channels.publisher import EventPublisher
-from app.plugin import SightlinePlugin
-from app.settings import Settings
+from sightline import EventPublisher, Settings, SightlinePlugin, event_type
 
 
-@event("story.added", example={"story_id": 1, "title": "Show the stream"})
+@event_type("story.added", example={"story_id": 1, "title": "Show the stream"})
 class StoryAdded(msgspec.Struct, frozen=True):
     """A story came onto the board."""
 
@@ -30,7 +27,7 @@ class StoryAdded(msgspec.Struct, frozen=True):
     title: str
 
 
-@event("story.moved", example={"story_id": 1, "from_column": "todo", "to_column": "done"})
+@event_type("story.moved", example={"story_id": 1, "from_column": "todo", "to_column": "done"})
 class StoryMoved(msgspec.Struct, frozen=True):
     """A story moved to another column."""
 

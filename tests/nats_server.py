@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from tests.waiting import WATCHDOG_S
+
 BINARY = Path(sys.executable).parent / "nats-server"
-READY_S = 20
+READY_S = WATCHDOG_S
 
 
 def free_ports(count: int) -> list[int]:

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from app.catalog import event
+from app.catalog import event_type
 
 
 class Item(msgspec.Struct):
@@ -15,7 +15,7 @@ class Item(msgspec.Struct):
     price: float | None = None
 
 
-@event("shop.order_placed", example={"order_id": 7, "items": [{"name": "tea"}], "via": "web"})
+@event_type("shop.order_placed", example={"order_id": 7, "items": [{"name": "tea"}], "via": "web"})
 class OrderPlaced(msgspec.Struct, frozen=True, kw_only=True):
     """A customer placed an order."""
 

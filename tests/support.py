@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from app.catalog import Catalog
+from app.catalog.registry import Catalog
 from app.channels.bus import Contents, EventBus
 from app.channels.replay import ReplayStore
 from app.channels.subscription import QueueBounds

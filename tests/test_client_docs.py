@@ -77,6 +77,7 @@ def test_the_synchronous_flavour(server: Gateway) -> None:
     assert python(server, SYNC).startswith("chat.message_sent {'role': 'user'")
 
 
+@pytest.mark.slow
 def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
     everything, patterns, piped = TERMINAL[0].splitlines()
     with (
@@ -95,6 +96,7 @@ def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
     assert (first.returncode, '"sequence_number":1,' in first.stdout) == (0, True)
 
 
+@pytest.mark.slow
 def test_recording_and_replaying(server: Gateway) -> None:
     record, *replays = TERMINAL[3].splitlines()
     publish = TERMINAL[1].splitlines()[0]

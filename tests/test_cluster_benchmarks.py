@@ -20,7 +20,7 @@ def fan_out(clients: int, events_per_s: float) -> Result:
     return Result(scenario="fan-out", label=str(clients), runs=runs)
 
 
-def test_the_page_has_a_place_for_every_table() -> None:
+def test_the_page_of_scaling_has_a_place_for_every_table() -> None:
     marks = re.findall(r"^<!-- ([a-z-]+) -->$", PAGE.read_text(), re.M)
     names = [*TABLES, *tables(None, None)]
     assert sorted(marks) == sorted([*names, *["end"] * len(names)])

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.catalog import Catalog
+from app.catalog.registry import Catalog
 from app.errors import ErrorMessage
 from app.events import Gap
 from app.ws.messages import Connected, ControlMessage, Heartbeat, Notice, Pong, Subscribed
@@ -81,7 +81,12 @@ def test_json_is_json_and_messages_are_those_of_the_protocol(page: str) -> None:
 @pytest.mark.parametrize("goal", ["run", "test"])
 def test_an_old_python_is_told_with_the_command_that_was_meant(tmp_path: Path, goal: str) -> None:
     (tmp_path / "clients/python").mkdir(parents=True)
-    for name in ("requirements.lock", "pyproject.toml", "clients/python/pyproject.toml"):
+    for name in (
+        "requirements.lock",
+        "requirements-dev.lock",
+        "pyproject.toml",
+        "clients/python/pyproject.toml",
+    ):
         (tmp_path / name).touch()
     command = ["make", "-f", str(ROOT / "Makefile"), goal, "PYTHON=false"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)

@@ -8,16 +8,15 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from app.channels.encoding import encode
+from app.channels.filters import EventFilter
 from app.errors import BadRequestError, InvalidDataError, InvalidPatternError
-from app.filters import EventFilter
 from app.main import create_app
-from app.queries import MAX_SEQUENCE_NUMBER, Query
 from app.settings import Settings
 from app.ws import messages
+from app.ws.queries import MAX_SEQUENCE_NUMBER, Query
 from app.ws.session import Session
 from tests.support import FakeClock, make_bus
 

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from tests.snippets import ROOT, snippets
+from tests.waiting import WATCHDOG_S
 
 FENCES = snippets("README.md", "sh bash console bash json json js python python")
-PATIENCE_S = 20
+PATIENCE_S = WATCHDOG_S
 (
     COMMANDS,
     TERMINAL,
@@ -70,7 +71,7 @@ class Gateway:
 
 @contextmanager
 def running(command: list[str], folder: Path, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that is ended, and killed should it not answer within PATIENCE_S."""
+    """A process that is ended, and killed if the test hangs."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -80,7 +81,7 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
         text=True,
         start_new_session=True,
     )
-    watchdog = threading.Timer(PATIENCE_S, process.kill)
+    watchdog = threading.Timer(4 * PATIENCE_S, process.kill)
     watchdog.start()
     try:
         yield process
@@ -93,14 +94,16 @@ def running(command: list[str], folder: Path, **environ: str) -> Iterator[subpro
 
 
 @contextmanager
-def gateway(folder: Path, app: str = "app:create_app", workspace: str = "") -> Iterator[Gateway]:
+def gateway(
+    folder: Path, app: str = "sightline:create_app", workspace: str = ""
+) -> Iterator[Gateway]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port)]
     environ = {"SIGHTLINE_WORKSPACE": workspace, "PYTHONPATH": str(ROOT)}
     with running(command, folder, **environ) as process:
-        until(process, "running on")
+        until(process, "Serving http")  # then the address stands in its file too
         yield Gateway(folder, port, process)
 
 

@@ -27,6 +27,7 @@ def test_reads_every_kind() -> None:
         WORKSPACE="",
         NATS_URL="nats://127.0.0.1:4222, tls://[::1]:4223",
         NATS_STREAM="blue-1",
+        NATS_DOMAIN="hub",
         NATS_REPLICAS="3",
     )
     assert settings == Settings(
@@ -41,6 +42,7 @@ def test_reads_every_kind() -> None:
         workspace=None,
         nats_url="nats://127.0.0.1:4222,tls://[::1]:4223",
         nats_stream="blue-1",
+        nats_domain="hub",
         nats_replicas=3,
     )
 
@@ -64,6 +66,8 @@ def test_reads_every_kind() -> None:
         ("ALLOWED_HOSTS", "a/b"),
         ("EXTRA_NAMESPACES", "Deploy"),
         ("NATS_STREAM", "a.b"),
+        ("NATS_DOMAIN", "a.b"),
+        ("NATS_DOMAIN", ">"),
         ("NATS_REPLICAS", "6"),
         ("NATS_MAX_AGE_S", "0"),
         ("NATS_PUBLISH_WAIT_S", "soon"),

@@ -82,6 +82,7 @@ def test_the_wheels_carry_licence_and_types(wheels: tuple[Path, Path]) -> None:
     assert "sightline_client/py.typed" in zipfile.ZipFile(wheels[1]).namelist()
 
 
+@pytest.mark.slow
 def test_each_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
     wheels: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -97,12 +98,21 @@ def test_each_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
     where = "import sightline_client; print(sightline_client.__file__)"
     assert run(client, where).startswith(str(tmp_path))
     port = free_port()
-    command = [gateway, "-m", "litestar", "--app", "app:create_app", "run", "--port", str(port)]
+    command = [
+        gateway,
+        "-m",
+        "litestar",
+        "--app",
+        "sightline:create_app",
+        "run",
+        "--port",
+        str(port),
+    ]
     with running(command, folder) as process:
-        assert "sightline[workspace]" in until(process, "workspace_not_watched")
+        assert "sightline-gateway[workspace]" in until(process, "workspace_not_watched")
         until(process, "running on")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health") as answer:
-            version = importlib.metadata.version("sightline")
+            version = importlib.metadata.version("sightline-gateway")
             assert json.load(answer) == {"status": "healthy", "version": version}
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/client/sightline.js") as answer:
             assert answer.read() == (ROOT / "clients/js/sightline.js").read_bytes()

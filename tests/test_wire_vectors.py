@@ -9,10 +9,9 @@ import msgspec
 import pytest
 
 from app import errors
+from app.channels.filters import MAX_PATTERNS, EventFilter
 from app.errors import ErrorMessage, InvalidPatternError
 from app.events import Gap, Position
-from app.filters import MAX_PATTERNS, EventFilter
-from app.queries import Query
 from app.ws.messages import (
     Connected,
     Heartbeat,
@@ -24,6 +23,7 @@ from app.ws.messages import (
     decode_control,
     encode,
 )
+from app.ws.queries import Query
 from tests.support import FakeClock, make_bus
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parent / "wire_vectors.json").read_text())

@@ -1,4 +1,7 @@
-"""How a test waits: for a condition, looked at when it may have changed, never for a time to pass."""
+"""How a test waits: for a condition, looked at when it may have changed, never for a time to pass.
+
+A deadline here only ends a test that hangs, so it is generous: `WATCHDOG_S`.
+"""
 
 import asyncio
 import itertools
@@ -9,6 +12,8 @@ from pathlib import Path
 
 from watchfiles import watch
 
+WATCHDOG_S = 60.0
+
 
 class WatchfulSelector(selectors.DefaultSelector):
     """Looks at the conditions that tests wait for whenever the loop has nothing else to do."""
@@ -16,24 +21,40 @@ class WatchfulSelector(selectors.DefaultSelector):
     def __init__(self) -> None:
         super().__init__()
         self.awaited: dict[asyncio.Future[None], Callable[[], object]] = {}
+        self.idle_s = 0.0  # how long the loop has waited with nothing to do
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         for future, condition in self.awaited.items():
             if not future.done() and condition():
                 future.set_result(None)
                 timeout = 0
-        return super().select(timeout)
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        began = time.monotonic()
+        ready = super().select(timeout)
+        waited_s = time.monotonic() - began
+        self.idle_s += waited_s if timeout is None else min(waited_s, max(timeout, 0))
+        return ready
 
 
 class WatchfulLoop(asyncio.SelectorEventLoop):
-    """The loop of every test: what runs in it changes only in its turns, so each turn looks again."""
+    """The loop of every test: what runs in it changes only in its turns, so each turn looks again.
+
+    Its clock counts the time that the loop waits with nothing to do, and the CPU time of its thread.
+    It stands still while other processes have the processor, so a test that decides by this clock
+    decides the same way on a busy machine.
+    """
 
     def __init__(self) -> None:
         self.selector = WatchfulSelector()
         super().__init__(self.selector)
 
+    def time(self) -> float:
+        return self.selector.idle_s + time.thread_time()
 
-async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
+
+async def until(condition: Callable[[], object], timeout_s: float = WATCHDOG_S) -> None:
     """Return as soon as the condition holds, which code in the test's own loop must bring about."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, WatchfulLoop)
@@ -46,7 +67,7 @@ async def until(condition: Callable[[], object], timeout_s: float = 5) -> None:
         del loop.selector.awaited[future]
 
 
-def lines_of_file(path: Path, count: int, timeout_s: float = 20) -> list[str]:
+def lines_of_file(path: Path, count: int, timeout_s: float = WATCHDOG_S) -> list[str]:
     """The lines of a file that another process writes, as soon as there are `count`."""
     began = time.monotonic()
     changes = watch(path.parent, step=10, rust_timeout=200, yield_on_timeout=True)

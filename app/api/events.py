@@ -1,32 +1,23 @@
-"""Publish over HTTP, and read what is retained."""
+"""Publish over HTTP."""
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
-from msgspec import Meta
 
-from app import cloudevents
-from app.channels.backend import ChannelBackend
-from app.channels.bus import EventBus
-from app.channels.publisher import EventPublisher
-from app.channels.replay import ReplayStore
-from app.cloudevents import Mapped
-from app.errors import BadRequestError, UnavailableError
-from app.events import Event, Gap, Position
-from app.queries import Query
-from app.strict_json import BODY_DEPTH, check_depth, reason
+from ..channels.bus import EventBus
+from ..channels.publisher import EventPublisher
+from ..channels.strict_json import BODY_DEPTH, check_depth, reason
+from ..errors import BadRequestError, UnavailableError
+from ..ingest import cloudevents
+from ..ingest.cloudevents import Mapped
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
 KEY = re.compile(r"[!-~]{1,128}")
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 1000
-MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this; `next` says how far it came
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
@@ -44,19 +35,6 @@ class Published(msgspec.Struct):
     epoch: str
     sequence_number: int
     timestamp: str
-
-
-_SCHEMA: dict[str, object] = {"$ref": "#/components/schemas/AnyEvent"}  # of app.openapi
-_Encoded = Annotated[msgspec.Raw, Meta(extra_json_schema=_SCHEMA)]
-
-
-class History(msgspec.Struct):
-    """A page of retained events; `next` is the number read up to."""
-
-    epoch: str
-    events: list[_Encoded]
-    next: int
-    gap: Gap | None
 
 
 _decode = msgspec.json.Decoder(NewEvent | list[NewEvent]).decode
@@ -95,6 +73,7 @@ async def publish_events(
             _key_of(e, key if batch is not new else key and f"{key}.{i}")
             for i, e in enumerate(batch)
         ],
+        durable=publisher.disk is not None,
     )
     if bus.epoch != epoch:
         raise UnavailableError(
@@ -127,41 +106,3 @@ def _key(request: HTTPRequest) -> str | None:
     if values or not KEY.fullmatch(key):
         raise BadRequestError("Idempotency-Key is not one value of 1 to 128 visible characters")
     return key
-
-
-@get("/api/events")
-async def read_events(
-    request: HTTPRequest,
-    bus: NamedDependency[EventBus],
-    replay_store: NamedDependency[ReplayStore],
-    backend: NamedDependency[ChannelBackend],
-) -> History:
-    """Return retained events after a number, oldest first."""
-    query = Query(request.scope["query_string"], ())
-    event_filter = query.event_filter()
-    position = query.position("after", None, None)
-    limit = query.number("limit")
-    if limit is None:
-        limit = DEFAULT_LIMIT
-    if not 1 <= limit <= MAX_LIMIT:
-        raise BadRequestError(f"limit={limit} is not from 1 to {MAX_LIMIT}")
-    if position is not None:
-        await backend.catch_up(position)
-    replay_store.expire(bus.clock.monotonic())
-    gap = replay_store.gap_before(position, event_filter) if position else None
-    changed = gap is not None and gap.reason == "epoch_changed"
-    start = Position(0) if position is None or changed else position
-    found: list[Event] = replay_store.after(start.sequence_number, event_filter)
-    page = _page(found, limit)
-    read_up_to = page[-1].sequence_number if len(found) > len(page) else bus.head
-    return History(bus.epoch, [msgspec.Raw(e.encoded) for e in page], read_up_to, gap)
-
-
-def _page(found: list[Event], limit: int) -> list[Event]:
-    """The first of these events, at least one if there is any, that fit into one answer."""
-    size = 0
-    for count, event in enumerate(found[:limit]):
-        size += len(event.encoded)
-        if count and size > MAX_PAGE_BYTES:
-            return found[:count]
-    return found[:limit]

@@ -5,12 +5,12 @@ from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app.auth.browsers import LIFETIME_S
-from app.auth.credentials import KEY_HEADER, cookie_name
-from app.auth.guards import cookie_path
-from app.auth.tokens import TICKET_LIFETIME_S, Keyring
-from app.errors import BadRequestError, UnauthorizedError
-from app.strict_json import check_depth
+from ..auth.browsers import LIFETIME_S
+from ..auth.credentials import KEY_HEADER, cookie_name
+from ..auth.guards import cookie_path
+from ..auth.tokens import TICKET_LIFETIME_S, Keyring
+from ..channels.strict_json import check_depth
+from ..errors import BadRequestError, UnauthorizedError
 
 MAX_BODY_BYTES = 4096
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]

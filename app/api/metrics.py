@@ -6,12 +6,13 @@ from itertools import accumulate
 from litestar import Response, get
 from litestar.di import NamedDependency
 
-from app.channels.backend import ChannelBackend
-from app.channels.bus import EventBus
-from app.channels.publisher import EventPublisher
-from app.errors import UnavailableError
-from app.metrics import LATENCY_BOUNDS_S, Histogram
-from app.ws.registry import ConnectionRegistry
+from ..channels.backend import ChannelBackend
+from ..channels.bus import EventBus
+from ..channels.publisher import EventPublisher
+from ..errors import UnavailableError
+from ..journal.journal import Journal
+from ..metrics import LATENCY_BOUNDS_S, Histogram
+from ..ws.registry import ConnectionRegistry
 
 try:
     from prometheus_client import CollectorRegistry, generate_latest
@@ -36,7 +37,9 @@ class _Gateway(Collector):
         registry: ConnectionRegistry,
         publisher: EventPublisher,
         backend: ChannelBackend,
+        journal: Journal | None,
     ) -> None:
+        self._journal = journal
         self._backend = backend
         self._bus = bus
         self._registry = registry
@@ -78,6 +81,21 @@ class _Gateway(Collector):
             ("emit_failures", "Events of `emit` that failed.", self._publisher.emit_failures),
         ):
             yield CounterMetricFamily(f"sightline_{name}", what, count)
+        if self._journal is not None:
+            journal = self._journal.status
+            for name, what, level in (
+                (
+                    "storing",
+                    "Whether the journal can be written.",
+                    float(not self._journal.failing),
+                ),
+                ("behind_events", "Events published that are not on disk.", journal.behind),
+                ("bytes", "The journal on disk.", journal.bytes),
+            ):
+                yield GaugeMetricFamily(f"sightline_journal_{name}", what, level)
+            yield CounterMetricFamily(
+                "sightline_journal_lost", "Events that could not be stored.", journal.lost
+            )
         yield _histogram(
             "publish_to_write",
             "From a turn's oldest event to its writes.",
@@ -98,10 +116,13 @@ async def metrics(
     registry: NamedDependency[ConnectionRegistry],
     publisher: NamedDependency[EventPublisher],
     backend: NamedDependency[ChannelBackend],
+    journal: NamedDependency[Journal | None],
 ) -> Response[bytes]:
     """Return all counters and gauges."""
     if Collector is object:
-        raise UnavailableError("metrics need prometheus-client: pip install 'sightline[metrics]'")
+        raise UnavailableError(
+            "metrics need prometheus-client: pip install 'sightline-gateway[metrics]'"
+        )
     collectors = CollectorRegistry()
-    collectors.register(_Gateway(bus, registry, publisher, backend))
+    collectors.register(_Gateway(bus, registry, publisher, backend, journal))
     return Response(generate_latest(collectors), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,14 +1,16 @@
 """The pages and scripts that browsers load. None holds a secret; they come with strict rules."""
 
 import hashlib
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from litestar import Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from app.auth.guards import authenticate_scope, has_browser_session
-from app.errors import UnauthorizedError
+from ..auth.guards import authenticate_scope, has_browser_session
+from ..errors import UnauthorizedError
 
 APP = Path(__file__).parent.parent
 STATIC = APP / "static"
@@ -33,9 +35,19 @@ RULES = {
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
-def _answer(request: HTTPRequest, path: Path, media_type: str = "text/html") -> Response[bytes]:
+@lru_cache(maxsize=128)
+def _read(path: Path, modified_ns: int) -> tuple[bytes, str]:
+    """Read a file and make its ETag, once for each time that it was modified.
+
+    Anybody may ask for pages. A thread for each request would hold up the event loop: under a flood,
+    every turn of the loop would wait for the threads' turns of the interpreter.
+    """
     body = path.read_bytes()
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def _answer(request: HTTPRequest, path: Path, media_type: str = "text/html") -> Response[bytes]:
+    body, etag = _read(path, path.stat().st_mtime_ns)
     headers = {**RULES, "ETag": etag}
     if etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
@@ -44,9 +56,9 @@ def _answer(request: HTTPRequest, path: Path, media_type: str = "text/html") -> 
 
 def _listed(request: HTTPRequest, folder: Path, name: FromPath[str]) -> Response[bytes]:
     """Only names that stand in the folder are looked up, so no path leads out of it."""
-    for path in folder.iterdir():
-        if path.name == name and path.suffix in MEDIA_TYPES and path.is_file():
-            return _answer(request, path, MEDIA_TYPES[path.suffix])
+    path = folder / name
+    if name in os.listdir(folder) and path.suffix in MEDIA_TYPES and path.is_file():
+        return _answer(request, path, MEDIA_TYPES[path.suffix])
     raise NotFoundException
 
 
@@ -60,7 +72,7 @@ def _is_logged_in(request: HTTPRequest) -> bool:
     return True
 
 
-@get("/", opt={"open": True}, sync_to_thread=True)
+@get("/", opt={"open": True}, sync_to_thread=False)
 def console(request: HTTPRequest) -> Response[bytes]:
     """Serve the console, or the login page to a browser that is not logged in.
 
@@ -70,19 +82,19 @@ def console(request: HTTPRequest) -> Response[bytes]:
     return _answer(request, STATIC / ("index.html" if _is_logged_in(request) else "login.html"))
 
 
-@get("/login", opt={"open": True}, sync_to_thread=True)
+@get("/login", opt={"open": True}, sync_to_thread=False)
 def login_page(request: HTTPRequest) -> Response[bytes]:
     """Where a login link leads: the page's script trades the ticket for a cookie."""
     return _answer(request, STATIC / "login.html")
 
 
-@get("/static/{name:str}", opt={"open": True}, sync_to_thread=True)
+@get("/static/{name:str}", opt={"open": True}, sync_to_thread=False)
 def static_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
     """What the pages are made of."""
     return _listed(request, STATIC, name)
 
 
-@get("/client/{name:str}", opt={"open": True}, sync_to_thread=True)
+@get("/client/{name:str}", opt={"open": True}, sync_to_thread=False)
 def client_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
     """The browser client, for any page that imports it."""
     return _listed(request, CLIENT, name)

@@ -6,11 +6,11 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from app.api.login import HTTPRequest, login_cookie
-from app.auth.credentials import Credential
-from app.auth.tokens import Keyring
-from app.errors import BadRequestError
-from app.ws.registry import ConnectionRegistry
+from ..auth.credentials import Credential
+from ..auth.tokens import Keyring
+from ..errors import BadRequestError
+from ..ws.registry import ConnectionRegistry
+from .login import HTTPRequest, login_cookie
 
 
 class LoggedInBrowser(msgspec.Struct):

@@ -7,14 +7,15 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from app.auth.credentials import AuthenticatedBy
-from app.catalog import Catalog, CatalogEntry
-from app.channels.backend import BackendStatus, ChannelBackend
-from app.errors import BadRequestError
-from app.settings import Settings
-from app.ws.listener import asked, fault_of, limits_of
-from app.ws.messages import Limits
-from app.ws.registry import ConnectionRegistry
+from ..auth.credentials import AuthenticatedBy
+from ..catalog.registry import Catalog, CatalogEntry
+from ..channels.backend import BackendStatus, ChannelBackend
+from ..errors import BadRequestError
+from ..journal.journal import Journal, JournalStatus
+from ..settings import Settings
+from ..ws.listener import asked, fault_of, history_start, limits_of
+from ..ws.messages import HistoryStart, Limits
+from ..ws.registry import ConnectionRegistry
 
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
@@ -33,6 +34,8 @@ class SessionStatus(msgspec.Struct):
     limits: Limits
     places_taken: int
     backend: BackendStatus
+    journal: JournalStatus | None  # null: this gateway keeps no journal
+    history: HistoryStart | None
 
 
 class CatalogPage(msgspec.Struct):
@@ -44,7 +47,7 @@ class CatalogPage(msgspec.Struct):
 @get("/api/health", opt={"open": True})
 async def health() -> HealthStatus:
     """Tell that the gateway is up."""
-    return HealthStatus("healthy", version("sightline"))
+    return HealthStatus("healthy", version("sightline-gateway"))
 
 
 @get("/api/session")
@@ -53,10 +56,18 @@ async def session(
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
     backend: NamedDependency[ChannelBackend],
+    journal: NamedDependency[Journal | None],
 ) -> SessionStatus:
     """Tell the caller that its credential is good, and what to expect."""
     authenticated_by = request.scope["state"]["credential"].kind
-    return SessionStatus(authenticated_by, limits_of(settings), registry.taken, backend.status)
+    return SessionStatus(
+        authenticated_by,
+        limits_of(settings),
+        registry.taken,
+        backend.status,
+        None if journal is None else journal.status,
+        history_start(journal),
+    )
 
 
 @get("/api/catalog")

@@ -9,18 +9,19 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.types import Message, Receive, Scope, Send
 
-from app.channels.backend import ChannelBackend
-from app.channels.bus import EventBus
-from app.channels.replay import Replay
-from app.channels.subscription import Subscription
-from app.events import Event, Gap, Position
-from app.filters import EventFilter
-from app.queries import Query, new_client_id
-from app.settings import Settings
-from app.ws.listener import limits_of
-from app.ws.messages import Connected, Heartbeat, Notice, encode
-from app.ws.outlet import RUN_BYTES, message_of
-from app.ws.registry import ConnectionRegistry
+from ..channels.backend import ChannelBackend
+from ..channels.bus import EventBus
+from ..channels.filters import EventFilter
+from ..channels.replay import Replay
+from ..channels.subscription import Subscription
+from ..events import Event, Gap, Position
+from ..journal.journal import Journal
+from ..settings import Settings
+from ..ws.listener import history_start, limits_of
+from ..ws.messages import Connected, Heartbeat, Notice, encode
+from ..ws.outlet import RUN_BYTES, message_of
+from ..ws.queries import Query, new_client_id
+from ..ws.registry import ConnectionRegistry
 
 MAX_NOTICES = 8
 HEARTBEAT_INTERVAL_S = 15.0  # at most: proxies cut what is silent, some of them after 20 s
@@ -45,6 +46,7 @@ async def stream_events(
     backend: NamedDependency[ChannelBackend],
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
+    journal: NamedDependency[Journal | None],
 ) -> "EventStream":
     """Stream what matches `types`, from behind `Last-Event-ID` or live from now."""
     query = Query(request.scope["query_string"], request.scope["headers"])
@@ -52,7 +54,7 @@ async def stream_events(
     position = query.last_event_id()
     if position is not None:
         await backend.catch_up(position)
-    return EventStream(bus, backend, registry, settings, event_filter, position)
+    return EventStream(bus, backend, registry, settings, event_filter, position, journal)
 
 
 def block(epoch: str, number: int, message: bytes) -> bytes:
@@ -101,11 +103,13 @@ class EventStream:
         settings: Settings,
         event_filter: EventFilter,
         position: Position | None,
+        journal: Journal | None = None,
     ) -> None:
         self._bus = bus
         self._backend = backend
         self._registry = registry
         self._settings = settings
+        self._journal = journal
         self._filter = event_filter
         self._position = position
         self._client_id = new_client_id()
@@ -196,6 +200,7 @@ class EventStream:
             resumed=replay.resumed,
             replayed=len(replay.events),
             limits=limits_of(self._settings),
+            history=history_start(self._journal),
         )
         epoch, number = first_position(self._position, bus.epoch, bus.head)
         return block(epoch, number, encode(connected))

@@ -6,11 +6,11 @@ import msgspec
 from litestar import post
 from litestar.di import NamedDependency
 
-from app.api.login import MAX_BODY_BYTES, HTTPRequest
-from app.auth.guards import arrived_at
-from app.auth.proof import NONCE
-from app.auth.tokens import Keyring
-from app.errors import BadRequestError, UnavailableError
+from ..auth.guards import arrived_at
+from ..auth.proof import NONCE
+from ..auth.tokens import Keyring
+from ..errors import BadRequestError, UnavailableError
+from .login import MAX_BODY_BYTES, HTTPRequest
 
 
 class Challenge(msgspec.Struct):

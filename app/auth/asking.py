@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from app.auth.proof import address_of, proof, run_token
+from .proof import address_of, proof, run_token
 
 ANSWER_S = 5
 MOST_BYTES = 64 * 1024

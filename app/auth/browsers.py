@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from app.auth.credentials import Credential
-from app.events import Clock
-from app.state import read_kept, write_private
+from ..events import Clock
+from ..state import read_kept, write_private
+from .credentials import Credential
 
 LIFETIME_S = 12 * 60 * 60
 MOST = 100

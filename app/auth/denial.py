@@ -15,16 +15,16 @@ from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFou
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth.guards import authenticate_scope, check_browser_rules, shared_origin
-from app.errors import (
+from ..errors import (
     ErrorMessage,
     ForbiddenError,
     SightlineError,
     UnauthorizedError,
     UnavailableError,
 )
-from app.metrics import Counters
-from app.settings import Settings
+from ..metrics import Counters
+from ..settings import Settings
+from .guards import authenticate_scope, check_browser_rules, shared_origin
 
 RETRY_AFTER_S = 5
 OPEN_PATH = "/api/health"

@@ -9,8 +9,9 @@ from litestar.enums import ScopeType
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
-from app.auth.browsers import BrowserSession
-from app.auth.credentials import (
+from ..errors import ForbiddenError, UnauthorizedError
+from .browsers import BrowserSession
+from .credentials import (
     KEY_HEADER,
     KEY_PARAMETER,
     Credential,
@@ -19,9 +20,8 @@ from app.auth.credentials import (
     shown,
     values_of,
 )
-from app.auth.proof import address_of
-from app.auth.tokens import Keyring
-from app.errors import ForbiddenError, UnauthorizedError
+from .proof import address_of
+from .tokens import Keyring
 
 SUBPROTOCOL = "events.v1"
 PREFIX = "sightline_prefix"  # in the scope's state: where the gateway is mounted

@@ -9,12 +9,9 @@ from pathlib import Path
 
 import structlog
 
-from app.auth.browsers import BrowserSessions, LogIn
-from app.auth.credentials import Credential
-from app.auth.proof import proof, run_token
-from app.events import Clock, Timer
-from app.settings import Settings, is_session_token
-from app.state import (
+from ..events import Clock, Timer
+from ..settings import Settings, is_session_token
+from ..state import (
     BROWSERS_FILE,
     TOKEN_FILE,
     NotOursError,
@@ -24,6 +21,9 @@ from app.state import (
     unusable,
     write_private,
 )
+from .browsers import BrowserSessions, LogIn
+from .credentials import Credential
+from .proof import proof, run_token
 
 TICKET_LIFETIME_S = 300
 MAX_TICKETS = 100

@@ -5,8 +5,8 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from app.channels.bus import Contents, EventBus
-from app.events import Event, Position
+from ..events import Event, Position
+from .bus import Contents, EventBus
 
 
 class BackendStatus(msgspec.Struct, frozen=True):
@@ -19,6 +19,7 @@ class BackendStatus(msgspec.Struct, frozen=True):
     in_flight: int = 0  # publishes that the log has not answered, or that have not come back
     outages: int = 0  # times that the log went away
     unknown: int = 0  # publishes that ended without an answer
+    durable: bool = False  # whether the log survives this process
 
 
 @runtime_checkable

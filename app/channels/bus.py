@@ -6,19 +6,20 @@ is gathered for one turn of the event loop and written once, as one run of bytes
 
 import secrets
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import get_ident
+from typing import Protocol
 
 import msgspec
 
-from app.catalog import Catalog
-from app.channels.owner import Owner
-from app.channels.queue import EventQueue
-from app.channels.replay import Replay, ReplayStore
-from app.channels.subscription import DirectWriter, QueueBounds, Subscription
-from app.events import Clock, Event, Gap, Position
-from app.filters import EventFilter
-from app.metrics import Counters
+from ..catalog.registry import Catalog
+from ..events import Clock, Event, Gap, Position
+from ..metrics import Counters
+from .filters import EventFilter
+from .owner import Owner
+from .queue import EventQueue
+from .replay import Replay, ReplayStore
+from .subscription import DirectWriter, QueueBounds, Subscription
 
 Contents = tuple[bytes, bytes]  # data and metadata, each an encoded JSON object
 FLUSH_EVENTS = 64  # a turn is flushed early at this many events, or
@@ -68,6 +69,16 @@ class _Route(msgspec.Struct, frozen=True):
     groups: tuple[_Group, ...]
 
 
+class Follower(Protocol):
+    """A consumer that gets everything and is never dropped, such as the journal."""
+
+    def begin(self, epoch: str, head: int) -> None:
+        """What comes next follows number `head` of `epoch`."""
+
+    def offer(self, event: Event) -> None:
+        """Take an event. Never waits and never raises."""
+
+
 class EventBus:
     """The stream of one gateway. All of it synchronous; nothing here ever waits for a consumer."""
 
@@ -93,6 +104,8 @@ class EventBus:
         self._replay_limit = replay_limit
         self._groups: dict[EventFilter, _Group] = {}
         self._routes: dict[str, _Route] = {}  # forgotten when a group comes; one that went is empty
+        self._follower: Follower | None = None
+        self._follow: Callable[[Event], None] | None = None  # its `offer`: saves a look-up an event
         # One turn. Invariant: all in it is older than what any queue will get next, so leaving,
         # another filter, going direct and falling behind flush it first. Who joins is behind.
         self._dirty: list[_Group] = []  # the groups whose `turn` is not empty
@@ -137,7 +150,19 @@ class EventBus:
                     else Gap(subscription.position + 1, head, None, "expired")
                 )
         self._store.begin(epoch, head)
-        self._flushed = head
+        if self._follower is not None:
+            self._follower.begin(epoch, head)
+
+    def restore(self, epoch: str, head: int, events: Sequence[Event]) -> None:
+        """Go on after number `head` of `epoch`, with these events retained. Before anybody joins."""
+        self.owner.require_here()
+        self._store.restore(epoch, head, events, self.clock.monotonic())
+
+    def follow(self, follower: Follower) -> None:
+        """Hand every later event and epoch to `follower`, from the current head on."""
+        self.owner.require_here()
+        follower.begin(self.epoch, self.head)
+        self._follower, self._follow = follower, follower.offer
 
     def find(self, number: int) -> Event | None:
         """The event with this number, if it is retained here."""
@@ -169,6 +194,8 @@ class EventBus:
             type_, timestamp, number, now if accepted_at is None else accepted_at, encoded
         )
         self._store.append(event)
+        if self._follow is not None:
+            self._follow(event)
         self._published[route.namespace] += 1
         for group in route.groups:
             if group.direct:
@@ -224,7 +251,7 @@ class EventBus:
             self._routes.clear()
         groups = tuple(group for group in self._groups.values() if group.filter.matches(type_))
         prefix = b'{"type":"%s","timestamp":"' % type_.encode()  # both need no escaping
-        namespace = type_.partition(".")[0]
+        namespace = self._catalog.label_of(type_)
         self._published.setdefault(namespace, 0)
         route = self._routes[type_] = _Route(namespace, prefix, groups)
         return route

@@ -6,9 +6,8 @@ from math import isfinite
 
 import msgspec
 
-from app.errors import EventTooLargeError, InvalidDataError
-from app.strict_json import FLATTER, MAX_DEPTH
-from app.strict_json import check_depth as check_depth
+from ..errors import EventTooLargeError, InvalidDataError
+from .strict_json import FLATTER, MAX_DEPTH, check_depth as check_depth
 
 Fields = Mapping[str, object]
 _EXACT = frozenset((str, int, bool, type(None)))  # what both encoders write alike

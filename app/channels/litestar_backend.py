@@ -13,14 +13,14 @@ import structlog
 from litestar.channels import ChannelsPlugin
 from litestar.channels.backends.base import ChannelsBackend
 
-from app.channels.bus import EventBus
-from app.channels.publisher import EventPublisher
-from app.channels.replay import ReplayStore
-from app.channels.subscription import Subscription
-from app.errors import InvalidDataError, SightlineError
-from app.events import Gap
-from app.filters import EventFilter
-from app.strict_json import check_depth, reason
+from ..errors import InvalidDataError, SightlineError
+from ..events import Gap
+from .bus import EventBus
+from .filters import EventFilter
+from .publisher import EventPublisher
+from .replay import ReplayStore
+from .strict_json import check_depth, reason
+from .subscription import Subscription
 
 _log = structlog.get_logger("sightline.channels")
 _decode = msgspec.json.Decoder(dict[str, object]).decode

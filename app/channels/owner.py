@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from threading import current_thread, get_ident
 
-from app.errors import UnavailableError, WrongLoopError
+from ..errors import UnavailableError, WrongLoopError
 
 FORKED = 0  # no thread has this identifier
 _REMEDY = (

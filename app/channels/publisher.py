@@ -6,18 +6,24 @@ import re
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from threading import get_ident
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 import structlog
 
-from app.catalog import Catalog
-from app.channels.backend import ChannelBackend
-from app.channels.bus import Contents
-from app.channels.encoding import Fields, encode, too_large
-from app.channels.owner import Owner
-from app.errors import EventTooLargeError, PublishError, UnavailableError, WrongLoopError
-from app.events import Clock, Event
+from ..catalog.registry import Catalog
+from ..errors import (
+    EventTooLargeError,
+    JournalUnavailableError,
+    PublishError,
+    UnavailableError,
+    WrongLoopError,
+)
+from ..events import Clock, Event
+from .backend import ChannelBackend
+from .bus import Contents
+from .encoding import Fields, encode, too_large
+from .owner import Owner
 
 YIELD_EVERY = 64  # publishes without a pause before the loop gets a turn
 MAX_FROM_THREADS = 1000  # publishes from other threads in flight
@@ -28,12 +34,29 @@ _Checked = tuple[str, str, Contents]
 _Result = TypeVar("_Result")
 
 
+class Disk(Protocol):
+    """Where events are kept, for publishers that wait for it."""
+
+    def ensure_storing(self) -> None:
+        """Raise `UnavailableError` while nothing can be stored."""
+
+    async def stored(self, number: int) -> None:
+        """Wait until the event with this number is stored; raises as `ensure_storing`."""
+
+
 class EventPublisher:
     """Publish by type name or by catalog struct. One per gateway, injected, never a global."""
 
     def __init__(
-        self, backend: ChannelBackend, catalog: Catalog, clock: Clock, max_event_bytes: int
+        self,
+        backend: ChannelBackend,
+        catalog: Catalog,
+        clock: Clock,
+        max_event_bytes: int,
+        disk: Disk | None = None,
     ) -> None:
+        """`disk` keeps the events beside the backend's log; None where there is no journal."""
+        self.disk = disk
         self._backend = backend
         self._catalog = catalog
         self._clock = clock
@@ -52,8 +75,11 @@ class EventPublisher:
         metadata: Fields | None = None,
         *,
         key: str | None = None,
+        durable: bool = False,
     ) -> Event:
         """Publish one event and return it, numbered. It is in every queue when this returns.
+
+        `durable` also waits until the event is on disk: in the journal, or in NATS without one.
 
         `key`, of 1 to 256 visible ASCII characters, makes a retry safe where the backend remembers
         keys (NATS). Cancelling does not take back what the backend was handed.
@@ -61,10 +87,17 @@ class EventPublisher:
         Raises:
             PublishError: unknown type, or data or key that does not fit; no number is used up.
             UnavailableError: the gateway is shutting down, or the backend is away.
+            JournalUnavailableError: with `durable`, the event cannot be stored; nothing was
+                published unless the message says so.
         """
         self._ensure_open()
         if key is not None:
             _check_key(key)
+        if durable:
+            (durably,) = await self.publish_all(
+                [(event, data or {}, metadata or {})], [key], durable=True
+            )
+            return durably
         checked = self._checked(event, data, metadata)
         try:
             accepted = self._backend.submit(*checked, key)
@@ -77,11 +110,15 @@ class EventPublisher:
         return accepted if isinstance(accepted, Event) else await accepted
 
     async def publish_all(
-        self, events: list[tuple[str, Fields, Fields]], keys: Sequence[str | None] | None = None
+        self,
+        events: Sequence[tuple[str | msgspec.Struct, Fields, Fields]],
+        keys: Sequence[str | None] | None = None,
+        *,
+        durable: bool = False,
     ) -> list[Event]:
         """Check all `(type, data, metadata)`, then publish all in order: one refusal refuses all.
 
-        `keys` are those of `publish`, one for each event.
+        `keys` are those of `publish`, one for each event; `durable` as there.
 
         Raises:
             PublishError: as `publish`; nothing was published then.
@@ -95,11 +132,16 @@ class EventPublisher:
                 _check_key(key)
         pairs = list(zip(checked, keys, strict=True))
         if not self._owner.is_here():
-            return await asyncio.wrap_future(self._run_there(self._publish_pairs(pairs)))
-        return await self._publish_pairs(pairs)
+            there = self._publish_pairs(pairs, durable)
+            return await asyncio.wrap_future(self._run_there(there))
+        return await self._publish_pairs(pairs, durable)
 
-    async def _publish_pairs(self, pairs: list[tuple[_Checked, str | None]]) -> list[Event]:
+    async def _publish_pairs(
+        self, pairs: list[tuple[_Checked, str | None]], durable: bool
+    ) -> list[Event]:
         self._ensure_open()
+        if durable:
+            self._ensure_durable()
         accepted = [self._backend.submit(*event, key) for event, key in pairs]
         if waited := [one for one in accepted if not isinstance(one, Event)]:
             await asyncio.wait(waited)
@@ -116,7 +158,18 @@ class EventPublisher:
         if self._since_pause >= YIELD_EVERY:
             self._since_pause = 0
             await asyncio.sleep(0)
-        return [one if isinstance(one, Event) else one.result() for one in accepted]
+        events = [one if isinstance(one, Event) else one.result() for one in accepted]
+        if durable and events and self.disk is not None:
+            await self.disk.stored(events[-1].sequence_number)
+        return events
+
+    def _ensure_durable(self) -> None:
+        if self.disk is not None:
+            self.disk.ensure_storing()
+        elif not self._backend.status.durable:
+            raise JournalUnavailableError(
+                "this gateway keeps no journal: publish without durable, or set SIGHTLINE_JOURNAL"
+            )
 
     def emit(
         self,

@@ -8,11 +8,11 @@ from threading import get_ident
 
 import msgspec
 
-from app.channels.owner import Owner
-from app.channels.replay import Replay
-from app.errors import SubscriptionClosedError
-from app.events import Event, Gap
-from app.metrics import Counters
+from ..errors import SubscriptionClosedError
+from ..events import Event, Gap
+from ..metrics import Counters
+from .owner import Owner
+from .replay import Replay
 
 
 class QueueBounds(msgspec.Struct, frozen=True):

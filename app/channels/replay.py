@@ -1,13 +1,14 @@
 """`ReplayStore`: the one shared, bounded log that every resume reads. Nothing in it is per client."""
 
 from collections import deque
+from collections.abc import Sequence
 from functools import cache
 from itertools import takewhile
 
 import msgspec
 
-from app.events import Event, Gap, Position
-from app.filters import EventFilter
+from ..events import Event, Gap, Position
+from .filters import EventFilter
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -39,6 +40,16 @@ class ReplayStore:
         self.head = head
         self._events.clear()
         self._bytes = 0
+
+    def restore(self, epoch: str, head: int, events: Sequence[Event], now: float) -> None:
+        """Go on after number `head` of `epoch`, the last of these events, which count as retained.
+
+        Time stood still while the gateway was away: `accepted_at` is 0 for the newest of them.
+        """
+        self.begin(epoch, head - len(events))
+        for event in events:
+            self.append(msgspec.structs.replace(event, accepted_at=now + event.accepted_at))
+        self.head = head
 
     def get(self, number: int) -> Event | None:
         """The retained event with this number; cheap for one near either end."""

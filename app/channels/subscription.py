@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from app.channels.owner import Owner
-from app.channels.queue import EventQueue
-from app.channels.queue import QueueBounds as QueueBounds
-from app.channels.replay import Replay
-from app.errors import SubscriptionClosedError
-from app.events import Event, Gap
-from app.filters import EventFilter
+from ..errors import SubscriptionClosedError
+from ..events import Event, Gap
+from .filters import EventFilter
+from .owner import Owner
+from .queue import EventQueue, QueueBounds as QueueBounds
+from .replay import Replay
 
 if TYPE_CHECKING:
-    from app.channels.bus import EventBus
+    from .bus import EventBus
 
 
 class DirectWriter(Protocol):

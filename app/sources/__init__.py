@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from app.errors import SettingsError
+from ..errors import SettingsError
 
 Emit = Callable[[str, dict[str, object], dict[str, object]], None]
 

@@ -2,122 +2,207 @@
 
 import asyncio
 import os
-from itertools import pairwise
+import stat
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
 
-from app.sources import Emit
-from app.sources.git_command import GitError, git
-from app.sources.watch import FolderWatch, WatchError
+from . import Emit, git_commits
+from .git_command import GitError, git
+from .git_commits import describe, new_commits
+from .watch import FolderWatch
 
+TICK_S = 2.0  # how soon a repository that was replaced is noticed
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 10.0
+POLL_S = 10.0  # how often git is asked where the folder cannot be watched
 MOST_COMMITS = 500
+MOST_KNOWN = 1000  # earlier tips that are remembered, beside those of today
+SLICE = 50  # commits that are described by one command, and emitted before the loop gets a turn
 QUIET_FOLDERS = frozenset({"objects", "hooks", "info", "modules", "lfs"})
-TELLING_NAMES = frozenset({"HEAD", "packed-refs"})
+Changes = Callable[[], Awaitable[set[str] | None]]
 log = structlog.get_logger("sightline.git")
 
 
 class GitSource:
-    """Emits git.commit_created for every new commit; `ready` is set once watching."""
+    """Emits git.commit_created for every new commit; `ready` is set once watching.
 
-    def __init__(self, emit: Emit, workspace: Path) -> None:
+    In a repository that appears later, new is what was committed since the last one was seen, or
+    since the start.
+    """
+
+    def __init__(self, emit: Emit, workspace: Path, now: Callable[[], float] = time.time) -> None:
         self.ready = asyncio.Event()
         self._emit = emit
         self._workspace = Path(os.path.abspath(workspace))
+        self._now = now
         # Everything reachable from these was there at the start or has been reported since.
-        self._known: set[str] = set()
+        self._known: dict[str, None] = {}
+        # Of these the history has a hole: git would fail if it was to leave out what they reach.
+        self._unreadable: set[str] = set()
+        self._seen_at: float | None = None  # when a repository was last watched; None at the start
 
     async def run(self) -> None:
-        """Watch until cancelled, which ends the thread and any git command; else return."""
-        try:
-            folder = await git(self._workspace, "rev-parse", "--git-common-dir")
-            common = _absolute(self._workspace, folder.removesuffix("\n"))
-            async with FolderWatch(common) as watch:
-                self._known |= await self._tips(all_refs=True)
-                self.ready.set()
-                log.info("commits_watched", path=str(common))
-                await self._follow(watch, common)
-        except (GitError, OSError, WatchError) as error:
-            log.warning("git_unavailable", path=str(self._workspace), error=str(error))
+        """Watch until cancelled, which ends the thread and any git command.
 
-    async def _follow(self, watch: FolderWatch, common: Path) -> None:
+        Without a repository, look again with pauses.
+        """
+        start = self._now()
+        said, pause_s = "", FIRST_PAUSE_S
         while True:
-            changes = await watch.changes()
-            if not common.is_dir():  # noqa: ASYNC240 - one stat of a local folder
-                raise GitError("the repository is gone")
-            if changes is None or any(_telling(path, common) for _, path in changes):
-                try:
-                    await self._report_new()
-                except GitError as error:
-                    log.warning("git_command_failed", error=str(error))
+            try:
+                with await Repository.find(self._workspace) as repository:
+                    said, pause_s = "", FIRST_PAUSE_S
+                    await self._stay(repository)
+            except (GitError, OSError) as error:
+                if str(error) != said:
+                    log.warning("git_unavailable", path=str(self._workspace), error=str(error))
+                said = str(error)
+            self._seen_at = start if self._seen_at is None else self._seen_at
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _report_new(self) -> None:
-        tips = await self._tips(all_refs=False)
-        if tips <= self._known:
-            return
-        wanted = [*tips, *(f"^{tip}" for tip in self._known)]
-        listed = await git(
-            self._workspace,
-            "rev-list",
-            "--topo-order",
-            "--reverse",
-            "--ignore-missing",
-            "--stdin",
-            lines=wanted,
-        )
-        hashes = listed.split()
-        if len(hashes) > MOST_COMMITS:
-            log.warning("git_commits_skipped", count=len(hashes) - MOST_COMMITS)
-            hashes = hashes[-MOST_COMMITS:]
-        commits = await self._describe(hashes) if hashes else {}
-        self._known |= tips
-        for commit in hashes:
-            if commit in commits:
-                self._emit("git.commit_created", commits[commit], {"source": "git"})
+    async def _stay(self, repository: "Repository") -> None:
+        """Report new commits until the repository is another one or gone."""
+        async with AsyncExitStack() as leaving:
+            changes: Changes = _nothing_known
+            try:
+                watch = FolderWatch(repository.common, QUIET_FOLDERS)
+                changes = (await leaving.enter_async_context(watch)).changes
+            except OSError as error:
+                path = str(repository.common)
+                log.warning("git_unwatchable", path=path, error=str(error), asked_every_s=POLL_S)
+            found = await git_commits.tips(self._workspace, all_refs=True)
+            if self._seen_at is not None:
+                await self._report(found, self._seen_at)
+            self._remember(found)
+            self.ready.set()
+            log.info("commits_watched", path=str(repository.common))
+            await self._follow(repository, changes)
 
-    async def _tips(self, all_refs: bool) -> set[str]:
-        """The commits that HEAD and the branches (or all refs) point to."""
-        scope = () if all_refs else ("refs/heads",)
-        form = "--format=%(objecttype) %(objectname) %(*objecttype) %(*objectname)"
-        words = (await git(self._workspace, "for-each-ref", form, *scope)).split()
-        tips = {name for kind, name in pairwise(words) if kind == "commit"}
-        head = await git(
-            self._workspace, "rev-parse", "-q", "--verify", "HEAD^{commit}", missing_ok=True
-        )
-        return tips | set(head.split())
+    async def _follow(self, repository: "Repository", changes: "Changes") -> None:
+        pending = asyncio.ensure_future(changes())
+        is_behind = False
+        try:
+            while repository.is_same():
+                self._seen_at = self._now()
+                await asyncio.wait({pending}, timeout=TICK_S)
+                if pending.done():
+                    changed = pending.result()
+                    pending = asyncio.ensure_future(changes())
+                    is_behind |= changed is None or any(
+                        repository.may_tell(path) for path in changed
+                    )
+                if is_behind:
+                    is_behind = not await self._look()
+        finally:
+            pending.cancel()
+            await asyncio.gather(pending, return_exceptions=True)
 
-    async def _describe(self, hashes: list[str]) -> dict[str, dict[str, object]]:
-        text = await git(
-            self._workspace,
-            "log",
-            *("--no-walk=unsorted", "--stdin", "--no-show-signature", "--no-color", "--root"),
-            *("-m", "--first-parent", "-M", "--name-only", "--encoding=UTF-8"),
-            "--format=%x00%H%x00%an%x00%s%x00",
-            lines=hashes,
-        )
-        parts = text.split("\0")[1:]
-        groups = zip(parts[::4], parts[1::4], parts[2::4], parts[3::4], strict=False)
-        return {
-            commit: {
-                "commit_hash": commit,
-                "message": subject,
-                "author": author,
-                "files_changed": sum(1 for line in files.splitlines() if line),
-            }
-            for commit, author, subject, files in groups
-        }
+    async def _look(self) -> bool:
+        """Report what is new; return whether git could be asked."""
+        try:
+            found = await git_commits.tips(self._workspace, all_refs=False)
+            if not found <= self._known.keys():
+                await self._report(found, None)
+        except GitError as error:
+            log.warning("git_command_failed", error=str(error))
+            return False
+        self._remember(found)
+        return True
+
+    async def _report(self, found: set[str], since: float | None) -> None:
+        known = self._known.keys() - self._unreadable
+        new = found - self._unreadable
+        hashes, unreadable = await new_commits(self._workspace, new, known, MOST_COMMITS, since)
+        self._unreadable |= unreadable
+        for start in range(0, len(hashes), SLICE):
+            part = hashes[start : start + SLICE]
+            try:
+                described = await describe(self._workspace, part)
+            except GitError:  # the next look reports the rest
+                self._remember({*hashes[:start]})
+                raise
+            for data in described:
+                self._emit("git.commit_created", data, {"source": "git"})
+            await asyncio.sleep(0)
+
+    def _remember(self, found: set[str]) -> None:
+        for tip in found:  # the newest last
+            self._known.pop(tip, None)
+        self._known |= dict.fromkeys(found)
+        for tip in list(self._known)[: -MOST_KNOWN - len(found)]:
+            del self._known[tip]
+            self._unreadable.discard(tip)
 
 
-def _absolute(base: Path, folder: str) -> Path:
-    return (base / folder).resolve()
+class Repository:
+    """A repository as it was found. Its folders are held open, so that no other can look the same."""
+
+    def __init__(self, workspace: Path, common: Path) -> None:
+        self.common = common
+        self._link = workspace / ".git"
+        self._was_linked = _stamp(self._link)
+        self._held: dict[Path, int] = {}
+        try:
+            for folder in (workspace, common):
+                self._held[folder] = os.open(folder, os.O_RDONLY)
+        except OSError:
+            self.__exit__()
+            raise
+
+    @classmethod
+    async def find(cls, workspace: Path) -> "Repository":
+        """Ask git.
+
+        Raises:
+            GitError: the folder is in no repository, or git cannot be run.
+            OSError: the repository went away at this very moment.
+        """
+        answer = await git(workspace, "rev-parse", "--git-common-dir")
+        return cls(workspace, (workspace / answer.removesuffix("\n")).resolve())
+
+    def __enter__(self) -> "Repository":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for held in self._held.values():
+            os.close(held)
+        self._held.clear()
+
+    def is_same(self) -> bool:
+        """Whether the workspace and the repository are still those that were found."""
+        try:
+            return _stamp(self._link) == self._was_linked and all(
+                os.path.samestat(os.fstat(held), os.stat(folder))
+                for folder, held in self._held.items()
+            )
+        except OSError:
+            return False
+
+    def may_tell(self, path: str) -> bool:
+        """Whether a changed path below the git folder can mean a new commit."""
+        try:
+            parts = Path(path).relative_to(self.common).parts
+        except ValueError:
+            return False
+        return bool(parts) and parts[0] not in QUIET_FOLDERS and not path.endswith(".lock")
 
 
-def _telling(path: str, common: Path) -> bool:
-    """Whether a changed path below the git folder can mean a new commit."""
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What tells a file or link from the one that replaces it; a folder only from none."""
     try:
-        parts = Path(path).relative_to(common).parts
-    except ValueError:
-        return False
-    if not parts or parts[0] in QUIET_FOLDERS or path.endswith(".lock"):
-        return False
-    return bool(TELLING_NAMES & {parts[-1]}) or "refs" in parts or "logs" in parts
+        found = path.lstat()
+    except OSError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        return (found.st_mode,)
+    return found.st_mode, found.st_ino, found.st_mtime_ns
+
+
+async def _nothing_known() -> None:
+    """What stands for a watch where there is none: anything may have changed."""
+    await asyncio.sleep(POLL_S)

@@ -1,18 +1,23 @@
-"""`IgnoreRules`: which paths of a folder say nothing, by git's rules and by those of this gateway."""
+"""`IgnoreRules`: which paths of a folder are left out, by git's rules and by those of this gateway."""
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+import stat
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pathspec.patterns.gitignore import GitIgnorePatternError
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+import structlog
 
-from app.sources.git_command import GitError, git
+from .git_command import GitError, git
+from .wildmatch import Patterns
 
 GITIGNORE = ".gitignore"
 SILENT_FOLDERS = frozenset({".git", ".sightline"})
-Patterns = list[GitIgnoreSpecPattern]
+MOST_BYTES = 1024 * 1024  # of one ignore file
+MOST_CACHED = 50_000  # folders and files that are remembered
+MOST_LEFT_OUT = 20  # files that `left_out` names
+NO_PATTERNS = Patterns()
+Stamp = tuple[int, ...] | None
+_log = structlog.get_logger("sightline.workspace")
 
 
 class IgnoreRules:
@@ -21,11 +26,26 @@ class IgnoreRules:
     The watched folder itself is never ignored: somebody chose it. Tracked files that match are.
     """
 
-    def __init__(self, top: Path, folder: str = "", shared: Sequence[Path] = ()) -> None:
-        """`folder` is the watched one below `top`; of the `shared` files the first is stronger."""
+    file_name = GITIGNORE
+
+    def __init__(
+        self,
+        top: Path,
+        folder: str = "",
+        shared: Sequence[Path] = (),
+        fold: bool = False,
+        repositories: Mapping[Path, Stamp] | None = None,
+    ) -> None:
+        """`folder` is the watched one below `top`; of the `shared` files the first is stronger.
+
+        `fold` is git's `core.ignoreCase`; `repositories` are stamps of where a repository may be.
+        """
+        self.left_out: set[str] = set()  # files that are too large, unreadable or too costly
         self._top = top
         self._folder = folder
         self._shared = tuple(shared)
+        self._fold = fold
+        self._repositories = dict(repositories or {})
         above = [folder[:i] for i, letter in enumerate(folder) if letter == "/"]
         self._outside = [*shared, *(top / name / GITIGNORE for name in ("", *above) if folder)]
         self._stamps = [_stamp(path) for path in self._outside]
@@ -33,15 +53,19 @@ class IgnoreRules:
 
     def forget(self) -> None:
         """Read every file again when it is next needed."""
+        self.left_out.clear()
+        self._forget_cached()
+
+    def _forget_cached(self) -> None:
         self._files: dict[Path, Patterns] = {}
+        self._chains: dict[str, list[tuple[Patterns, int]]] = {}
         self._ignored_folders: dict[str, bool] = {self._folder: False}
 
-    def refresh(self) -> None:
-        """Forget if a file outside of the watched folder has changed."""
-        stamps = [_stamp(path) for path in self._outside]
-        if stamps != self._stamps:
-            self._stamps = stamps
-            self.forget()
+    def stale(self) -> bool:
+        """Whether git must be asked again: a file outside of the folder or a repository changed."""
+        return self._stamps != [_stamp(path) for path in self._outside] or any(
+            _repository_stamp(path) != stamp for path, stamp in self._repositories.items()
+        )
 
     def ignored(self, path: str, is_directory: bool) -> bool:
         """Whether `path`, relative to the watched folder, or a folder that it lies in is ignored."""
@@ -54,87 +78,72 @@ class IgnoreRules:
         parent, _, name = path.rpartition("/")
         # Git looks at each folder on the way: what lies in an ignored one cannot be had back.
         verdict = (
-            self._ignored(parent, True) or _is_silent(name) or self._matched(path, is_directory)
+            self._ignored_folders.get(parent)
+            or self._ignored(parent, True)
+            or is_silent(name)
+            or self._matched(parent, path, name, is_directory)
         )
         if is_directory:
             self._ignored_folders[path] = verdict
         return verdict
 
-    def _matched(self, path: str, is_directory: bool) -> bool:
-        folder = path
-        while folder:
-            folder = folder.rpartition("/")[0]
-            below = path[len(folder) + 1 :] if folder else path
-            verdict = _verdict(self._read(self._top / folder / GITIGNORE), below, is_directory)
+    def _matched(self, parent: str, path: str, name: str, is_directory: bool) -> bool:
+        chain = self._chains.get(parent)
+        if chain is None:
+            chain = self._chains[parent] = self._chain(parent)
+        if not chain:
+            return False
+        whole, last = os.fsencode(path), os.fsencode(name)
+        for patterns, start in chain:
+            verdict = patterns.verdict(whole[start:], last, is_directory)
             if verdict is not None:
                 return verdict
-        verdicts = (_verdict(self._read(file), path, is_directory) for file in self._shared)
-        return next((verdict for verdict in verdicts if verdict is not None), False)
+        return False
 
-    def _read(self, file: Path) -> Patterns:
+    def _chain(self, folder: str) -> list[tuple[Patterns, int]]:
+        """The files that count in a folder, the strongest first, and where their paths begin."""
+        chain: list[tuple[Patterns, int]] = []
+        if len(self._files) > MOST_CACHED:
+            self._forget_cached()
+        while True:
+            start = len(os.fsencode(folder)) + 1 if folder else 0
+            chain.append((self._read(self._top / folder / GITIGNORE, os.O_NOFOLLOW), start))
+            if not folder:
+                break
+            folder = folder.rpartition("/")[0]
+        chain += [(self._read(file, 0), 0) for file in self._shared]
+        return [(patterns, start) for patterns, start in chain if patterns]
+
+    def _read(self, file: Path, flags: int) -> Patterns:
+        """A link inside of the work tree is not followed: git does not either."""
         if file not in self._files:
-            self._files[file] = _patterns(file)
+            text = _bounded(file, flags)
+            patterns = self._files[file] = Patterns(text, self._fold) if text else NO_PATTERNS
+            if (text is None or patterns.left_out) and len(self.left_out) < MOST_LEFT_OUT:
+                self.left_out.add(os.fsencode(file).decode("utf-8", "replace"))
         return self._files[file]
 
 
 async def ignore_rules(folder: Path) -> IgnoreRules:
     """Ask git where the rules for `folder` are; without git or a repository, in the folder alone."""
+    repositories = {path: _repository_stamp(path) for path in _places(folder)}
     try:
-        answer = await git(
-            folder, "rev-parse", "--show-toplevel", "--show-prefix", "--git-path", "info/exclude"
-        )
-        named = await git(folder, "config", "--path", "core.excludesFile", missing_ok=True)
-    except GitError:
-        return IgnoreRules(folder)
-    top, prefix, exclude = answer.removesuffix("\n").split("\n")
-    users = Path(top, named.removesuffix("\n")) if named else _users_file()
-    return IgnoreRules(Path(top), prefix.rstrip("/"), (folder / exclude, users))
+        top = _line(await git(folder, "rev-parse", "--show-toplevel"))
+        prefix = _line(await git(folder, "rev-parse", "--show-prefix"))
+        exclude = _line(await git(folder, "rev-parse", "--git-path", "info/exclude"))
+        named = _line(await git(folder, "config", "--path", "core.excludesFile", missing_ok=True))
+        fold = await git(folder, "config", "--bool", "core.ignoreCase", missing_ok=True)
+    except GitError as error:
+        if any(repositories.values()):  # such as one of another user, which git does not open
+            _log.warning("ignore_rules_unknown", path=str(folder), error=str(error))
+        return IgnoreRules(folder, repositories=repositories)
+    users = Path(top, named) if named else _users_file()
+    shared = (folder / exclude, users)
+    return IgnoreRules(Path(top), prefix.rstrip("/"), shared, _line(fold) == "true", repositories)
 
 
-def _users_file() -> Path:
-    """Where git looks when `core.excludesFile` is not set."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "git/ignore")
-
-
-def _patterns(file: Path) -> Patterns:
-    """The patterns of a file, the strongest first; of one that cannot be read, none."""
-    try:
-        text = file.read_text("utf-8-sig", "surrogateescape")
-    except OSError:
-        return []
-    patterns: Patterns = []
-    for line in reversed(text.split("\n")):
-        with suppress(GitIgnorePatternError):  # git, too, lets a malformed line match nothing
-            patterns.append(GitIgnoreSpecPattern(line.removesuffix("\r")))
-    return patterns
-
-
-def _verdict(patterns: Patterns, path: str, is_directory: bool) -> bool | None:
-    """What the strongest pattern that matches says: ignored, not ignored, or None for no match."""
-    for pattern in patterns:
-        if pattern.include is not None and _matches(pattern, path, is_directory):
-            return pattern.include
-    return None
-
-
-def _matches(pattern: GitIgnoreSpecPattern, path: str, is_directory: bool) -> bool:
-    """Whether a pattern matches this very path, not only a folder above it.
-
-    The one group in pathspec's expressions is the slash behind a folder that matched.
-    """
-    regex = pattern.regex
-    if regex is None:
-        return False
-    found = regex.search(path)
-    if found is not None and found.lastindex is None:
-        return True
-    if not is_directory:
-        return False
-    whole = regex.fullmatch(path + "/") or regex.search(path + "/", len(path))
-    return whole is not None and whole.lastindex is not None
-
-
-def _is_silent(name: str) -> bool:
+def is_silent(name: str) -> bool:
+    """Whether a name is git's, this gateway's or of an editor's passing files."""
     return (
         name in SILENT_FOLDERS
         or name.endswith((".swp", ".swo", "~"))
@@ -144,9 +153,54 @@ def _is_silent(name: str) -> bool:
     )
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
+def _line(output: str) -> str:
+    return output.removesuffix("\n")
+
+
+def _users_file() -> Path:
+    """Where git looks when `core.excludesFile` is not set."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "git/ignore")
+
+
+def _bounded(file: Path, flags: int) -> bytes | None:
+    """The content of a regular file; empty if there is none, None if it cannot be read or is large.
+
+    What is no regular file, such as a FIFO or a device, is none to read.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(file, follow_symlinks=not flags).st_mode):
+            return b""  # to open a device may do something
+        opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+        with open(opened, "rb") as content:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                return b""
+            text = content.read(MOST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError:
+        return None
+    return text if len(text) <= MOST_BYTES else None
+
+
+def _places(folder: Path) -> Iterable[Path]:
+    """Where a repository that `folder` belongs to may be."""
+    real = Path(os.path.realpath(folder))
+    return [place / ".git" for place in (real, *real.parents)]
+
+
+def _repository_stamp(path: Path) -> Stamp:
+    """Which repository is there, and whether it is complete; None for none. Commits change nothing."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    parts = (path / "HEAD", path / "objects", path / "refs")
+    return found.st_dev, found.st_ino, *map(os.path.lexists, parts)
+
+
+def _stamp(path: Path) -> Stamp:
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return found.st_mtime_ns, found.st_size, found.st_ino

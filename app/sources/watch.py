@@ -1,41 +1,69 @@
-"""`FolderWatch`: what changed in a folder, from a thread of its own."""
+"""`TreeWatch`: the changes in a folder, found in a thread of its own; `FolderWatch`: where they were."""
 
 import asyncio
-import threading
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
-# Not the public `watch()`: that generator begins to watch only with its first step, which also
-# waits for a change, and an error ends it. So nobody could tell when looking around is safe, and
-# what happens between an error and the next step would go unseen.
-from watchfiles._rust_notify import RustNotify
-from watchfiles._rust_notify import WatchfilesRustInternalError as WatchError
+import structlog
 
-__all__ = ("FolderWatch", "WatchError")
+from .hints import Watches, open_watches
+from .look import Looker
+from .tree import Change, Rules, Tree
 
 P = ParamSpec("P")
 T = TypeVar("T")
+MakeRules = Callable[[Path], Awaitable[Rules]]
 
-GATHER_MS = 200  # changes this close together come in one set
-STEP_MS = 50
-QUIET_MS = 5000
+LOOK_S = 2.0  # how often to look whether the folder is still the same one
+GATHER_TURNS, GATHER_S = 8, 0.025  # hints that come this close together are looked at together
+log = structlog.get_logger("sightline.watch")
 
 
-class FolderWatch:
-    """Watches a folder from one thread of its own; leaving or cancelling ends the thread."""
+class TreeWatch:
+    """Keeps a tree true from one thread of its own; leaving or cancelling ends the thread.
 
-    def __init__(self, folder: Path) -> None:
-        self.stop = threading.Event()
-        self._folder = folder
+    On entering, what is there is taken in; it never ends by itself. A folder that is not there is an
+    empty one until it is made.
+    """
+
+    def __init__(
+        self,
+        top: Path,
+        make_rules: MakeRules,
+        tree: Tree | None = None,
+        *,
+        is_new: bool = True,
+        open_watches: Callable[[str], Watches] = open_watches,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """With a `tree` that is not new, what has changed since another watch kept it is told too."""
+        self._top = top
+        self._make_rules = make_rules
+        self._is_new = is_new
+        self._tree = tree or Tree()
+        self._open_watches = open_watches
+        self._clock = clock
         self._pool = ThreadPoolExecutor(1, "folder-watch")
-        self._notify: RustNotify | None = None
 
-    async def __aenter__(self) -> "FolderWatch":
+    async def __aenter__(self) -> "TreeWatch":
         try:
-            await self.call(self.reopen)
+            self.rules = await self._make_rules(self._top)
+            self._watches = await self.call(self._open_watches, str(self._top))
+        except BaseException:
+            self._pool.shutdown()
+            raise
+        self.looker = Looker(
+            str(self._top), self._tree, self.rules, self._watches, clock=self._clock
+        )
+        try:
+            while self._is_new:
+                await self.call(self.looker.look)
+                self._is_new = not self.looker.idle
         except BaseException:
             self._close()
             raise
@@ -49,24 +77,38 @@ class FolderWatch:
     ) -> None:
         self._close()
 
-    def _close(self) -> None:
-        self.stop.set()
-        if self._notify is not None:
-            self._notify.close()
-        self._pool.shutdown()
+    async def changes(self) -> list[Change]:
+        """The next changes; empty where only what can be seen has changed, or nothing."""
+        if self.looker.idle:
+            await self._gather()
+        if await self.call(self.rules.stale):
+            self.rules = await self._make_rules(self._top)
+            await self.call(self.looker.use, self.rules)
+        return await self.call(self.looker.look)
 
-    def reopen(self) -> None:
-        """Start watching, or start again after the watcher reported an error (blocking)."""
-        if self._notify is not None:
-            self._notify.close()
-        self._notify = RustNotify(
-            [str(self._folder)],
-            debug=False,
-            force_polling=False,
-            poll_delay_ms=300,
-            recursive=True,
-            ignore_permission_denied=True,
+    def sight(self) -> dict[str, int]:
+        """How many folders, and ignore files, cannot be seen, by reason."""
+        left_out = {"ignore_files": len(self.rules.left_out)} if self.rules.left_out else {}
+        return self.looker.blindness.counts() | left_out
+
+    def first_blind(self, reason: str) -> str:
+        """One of those that cannot be seen for this reason."""
+        if reason == "ignore_files":
+            return min(self.rules.left_out)
+        return os.fsencode(self.looker.blindness.first(reason) or os.curdir).decode(
+            "utf-8", "replace"
         )
+
+    def known(self) -> int:
+        """How many files and folders are known."""
+        return sum(len(folder.entries) for folder in self._tree.folders())
+
+    async def _gather(self) -> None:
+        await self._watches.wait(LOOK_S)
+        for _ in range(GATHER_TURNS):
+            await asyncio.sleep(GATHER_S)
+            if not await self.call(self.looker.read):
+                break
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in the thread; on cancellation ask it to stop and wait until it has."""
@@ -74,17 +116,66 @@ class FolderWatch:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            self.stop.set()
+            looker: Looker | None = getattr(self, "looker", None)
+            if looker is not None:
+                looker.stop.set()
             await asyncio.wait({future})
             raise
 
-    async def changes(self) -> set[tuple[int, str]] | None:
-        """The next changes, empty after five quiet seconds, None when changes may be missing."""
-        if self._notify is None:
-            return set()
-        try:
-            found = await self.call(self._notify.watch, GATHER_MS, STEP_MS, QUIET_MS, self.stop)
-        except WatchError:  # for one, a name that is not UTF-8
-            await self.call(self.reopen)
-            return None
-        return set() if isinstance(found, str) else found
+    def _close(self) -> None:
+        self.looker.stop.set()
+        self._pool.shutdown()
+        self._watches.close()
+
+
+class _Named:
+    """Leaves out what lies below these names at the top."""
+
+    file_name = ""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.left_out: set[str] = set()
+        self._names = names
+
+    def ignored(self, path: str, is_directory: bool) -> bool:
+        return is_directory and path in self._names
+
+    def forget(self) -> None:
+        pass
+
+    def stale(self) -> bool:
+        return False
+
+
+class FolderWatch:
+    """Where something has changed below a folder, as absolute paths."""
+
+    def __init__(self, folder: Path, quiet: frozenset[str] = frozenset()) -> None:
+        """Of the folders in `quiet`, at the top, nothing is told."""
+        self._folder = folder
+        self._quiet = quiet
+        self._sight: dict[str, int] = {}
+
+    async def __aenter__(self) -> "FolderWatch":
+        self._watch = await TreeWatch(self._folder, self._rules).__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._watch.__aexit__(kind, error, tb)
+
+    async def _rules(self, folder: Path) -> Rules:
+        return _Named(self._quiet)
+
+    async def changes(self) -> set[str]:
+        """The paths of the next changes; empty after two quiet seconds."""
+        changes = await self._watch.changes()
+        sight = self._watch.sight()
+        if sight != self._sight:
+            self._sight = sight
+            log.warning("folder_partly_blind", path=str(self._folder), **sight)
+        return {os.path.join(self._folder, change.path) for change in changes}

@@ -112,6 +112,7 @@ async function begin() {
   const live = held;
   held = null;
   show(live);
+  byId("feed").setAttribute("aria-busy", "false");
 }
 
 function glance() {

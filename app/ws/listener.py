@@ -14,24 +14,25 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import websocket_listener
 from litestar.types import Scope
 
-from app.auth.guards import SUBPROTOCOL
-from app.channels.backend import ChannelBackend
-from app.channels.bus import EventBus
-from app.channels.subscription import Subscription
-from app.errors import (
+from ..auth.guards import SUBPROTOCOL
+from ..channels.backend import ChannelBackend
+from ..channels.bus import EventBus
+from ..channels.filters import EventFilter
+from ..channels.subscription import Subscription
+from ..errors import (
     CLOSE_INTERNAL_ERROR,
     CLOSE_RESTART,
     CLOSE_TOO_BIG,
     CLOSE_TOO_MANY_MESSAGES,
 )
-from app.events import Position
-from app.filters import EventFilter
-from app.queries import Query
-from app.settings import Settings
-from app.ws.messages import Connected, Limits, Notice, Pong, encode
-from app.ws.outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
-from app.ws.registry import ConnectionRegistry
-from app.ws.session import Session, TooManyMessagesError
+from ..events import Position
+from ..journal.journal import Journal
+from ..settings import Settings
+from .messages import Connected, HistoryStart, Limits, Notice, Pong, encode
+from .outlet import TRANSPORT, ASGIOutlet, DirectOutlet, Outlet, Transport
+from .queries import Query
+from .registry import ConnectionRegistry
+from .session import Session, TooManyMessagesError
 
 Socket = WebSocket[object, object, object]  # type: ignore[type-var]
 HANDSHAKE_FAULT = "sightline.handshake_fault"  # scope extension: why an upgrade became a plain GET
@@ -64,6 +65,12 @@ def limits_of(settings: Settings) -> Limits:
         max_message_bytes=settings.max_message_bytes,
         max_event_bytes=settings.max_event_bytes,
     )
+
+
+def history_start(journal: Journal | None) -> HistoryStart | None:
+    """Where the history begins, for `connected` and `/api/session`."""
+    start = None if journal is None else journal.start
+    return None if start is None else HistoryStart(*start)
 
 
 class Connection:
@@ -165,6 +172,7 @@ async def connection_lifespan(
     backend: NamedDependency[ChannelBackend],
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
+    journal: NamedDependency[Journal | None],
 ) -> AsyncIterator[None]:
     """From the upgrade's parameters to the last trace of the client. Cancelling leaves nothing."""
     event_filter, client_id, position = asked(socket.scope)
@@ -199,6 +207,7 @@ async def connection_lifespan(
             resumed=replay.resumed,
             replayed=len(replay.events),
             limits=limits_of(settings),
+            history=history_start(journal),
         )
         outlet.answer(encode(connected))
         if not backend.status.connected:

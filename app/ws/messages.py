@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from app.errors import ErrorMessage as ErrorMessage  # a control message like those here
-from app.filters import Pattern
+from ..channels.filters import Pattern
+from ..errors import ErrorMessage as ErrorMessage  # a control message like those here
 
 Id = Annotated[str, Meta(max_length=64)] | int | msgspec.UnsetType
 
@@ -42,6 +42,13 @@ class Limits(msgspec.Struct, frozen=True):
     max_event_bytes: int
 
 
+class HistoryStart(msgspec.Struct, frozen=True):
+    """Where the history begins: a position, `epoch:number`, and the time of that event."""
+
+    from_: str = msgspec.field(name="from")
+    since: str
+
+
 class Connected(msgspec.Struct, tag="connected"):
     """Always the first message of a connection."""
 
@@ -54,6 +61,7 @@ class Connected(msgspec.Struct, tag="connected"):
     replayed: int
     limits: Limits
     protocol: Literal["events.v1"] = "events.v1"
+    history: HistoryStart | None = None
 
 
 class Heartbeat(msgspec.Struct, tag="heartbeat"):
@@ -83,6 +91,18 @@ class Notice(msgspec.Struct, tag="notice"):
     def backend_back(cls, timestamp: str) -> "Notice":
         """NATS answers again, and what was missed has been read."""
         return cls(timestamp, "backend_back", "NATS is back: what was missed has been read")
+
+    @classmethod
+    def of_journal(cls, timestamp: str, failing: str | None) -> "Notice":
+        """The journal cannot be written, for the reason in `failing`; or, with None, can again."""
+        if failing is None:
+            return cls(timestamp, "journal_back", "The journal can be written again")
+        return cls(
+            timestamp,
+            "journal_failing",
+            f"The journal cannot be written ({failing}): events go on live, and may be missing from"
+            " the history",
+        )
 
 
 class Subscribed(msgspec.Struct, tag="subscribed"):

@@ -7,10 +7,10 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from app.channels.bus import frame_header
-from app.channels.subscription import Subscription
-from app.events import Clock, Event, Gap
-from app.ws.messages import Heartbeat, encode
+from ..channels.bus import frame_header
+from ..channels.subscription import Subscription
+from ..events import Clock, Event, Gap
+from .messages import Heartbeat, encode
 
 MAX_CONTROL = 512  # answers owed to a client that does not read them; over this it is closed
 TRANSPORT = "sightline.transport"  # scope extension: a `Transport`, where the server offers one

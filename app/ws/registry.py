@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from app.auth.credentials import Credential
-from app.errors import CLOSE_REPLACED, CLOSE_UNAUTHORIZED, UnauthorizedError, UnavailableError
+from ..auth.credentials import Credential
+from ..errors import CLOSE_REPLACED, CLOSE_UNAUTHORIZED, UnauthorizedError, UnavailableError
 
 
 class Place:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from app.channels.bus import EventBus
-from app.channels.subscription import Subscription
-from app.errors import InvalidDataError, SightlineError
-from app.strict_json import check_depth, reason
-from app.ws.messages import (
+from ..channels.bus import EventBus
+from ..channels.strict_json import check_depth, reason
+from ..channels.subscription import Subscription
+from ..errors import InvalidDataError, SightlineError
+from .messages import (
     Answer,
     ErrorMessage,
     Id,

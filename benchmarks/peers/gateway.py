@@ -4,8 +4,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from app.cli import uvicorn_config
 from app.main import create_app
+from app.server.serve import uvicorn_config
 from app.settings import Settings
 from benchmarks.orders import serve_uvicorn
 from benchmarks.peers import TOKEN

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from app.channels.publisher import EventPublisher
-from app.cli import uvicorn_config
 from app.main import create_app
+from app.server.serve import uvicorn_config
 from app.settings import Settings
 from benchmarks.events import Fields
 from benchmarks.orders import serve_uvicorn

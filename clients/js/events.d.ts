@@ -1,41 +1,7 @@
-// Written by `python -m app.typescript > clients/js/events.d.ts`; do not edit by hand.
+// Written by `python -m app.contract`; do not edit by hand.
 
 /** The `data` of every event type. Fields beyond those named here pass through unchanged. */
 export interface EventData {
-  /** A workflow began to run. */
-  "workflow.started": {
-    workflow_id: string;
-    workflow_name: string;
-    project?: string;
-    [field: string]: unknown;
-  };
-
-  /** A step of a workflow completed. */
-  "workflow.step_completed": {
-    workflow_id: string;
-    step_name: string;
-    step_index: number;
-    total_steps: number;
-    workflow_name?: string;
-    [field: string]: unknown;
-  };
-
-  /** A workflow ran to its end. */
-  "workflow.finished": {
-    workflow_id: string;
-    status: string;
-    duration_ms: number;
-    [field: string]: unknown;
-  };
-
-  /** A workflow stopped on an error. */
-  "workflow.failed": {
-    workflow_id: string;
-    error: string;
-    step_name?: string;
-    [field: string]: unknown;
-  };
-
   /** A person sent a message to an agent. */
   "chat.message_sent": {
     role: string;
@@ -127,27 +93,37 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** A file or a directory was created. */
-  "file.created": {
-    path: string;
-    size?: number;
-    is_directory?: boolean;
+  /** A workflow began to run. */
+  "workflow.started": {
+    workflow_id: string;
+    workflow_name: string;
+    project?: string;
     [field: string]: unknown;
   };
 
-  /** A file or a directory was modified. */
-  "file.modified": {
-    path: string;
-    size?: number;
-    is_directory?: boolean;
+  /** A step of a workflow completed. */
+  "workflow.step_completed": {
+    workflow_id: string;
+    step_name: string;
+    step_index: number;
+    total_steps: number;
+    workflow_name?: string;
     [field: string]: unknown;
   };
 
-  /** A file or a directory was deleted. */
-  "file.deleted": {
-    path: string;
-    size?: number;
-    is_directory?: boolean;
+  /** A workflow ran to its end. */
+  "workflow.finished": {
+    workflow_id: string;
+    status: string;
+    duration_ms: number;
+    [field: string]: unknown;
+  };
+
+  /** A workflow stopped on an error. */
+  "workflow.failed": {
+    workflow_id: string;
+    error: string;
+    step_name?: string;
     [field: string]: unknown;
   };
 
@@ -173,15 +149,6 @@ export interface EventData {
     to_state: string;
     epic_id?: string | number;
     title?: string;
-    [field: string]: unknown;
-  };
-
-  /** A commit was created; `files_changed` is the list of paths, or their number. */
-  "git.commit_created": {
-    commit_hash: string;
-    message: string;
-    author: string;
-    files_changed: Array<string> | number;
     [field: string]: unknown;
   };
 
@@ -224,6 +191,39 @@ export interface EventData {
     title?: string;
     description?: string;
     assignee?: string;
+    [field: string]: unknown;
+  };
+
+  /** A file or a directory was created. */
+  "file.created": {
+    path: string;
+    size?: number;
+    is_directory?: boolean;
+    [field: string]: unknown;
+  };
+
+  /** A file or a directory was modified. */
+  "file.modified": {
+    path: string;
+    size?: number;
+    is_directory?: boolean;
+    [field: string]: unknown;
+  };
+
+  /** A file or a directory was deleted. */
+  "file.deleted": {
+    path: string;
+    size?: number;
+    is_directory?: boolean;
+    [field: string]: unknown;
+  };
+
+  /** A commit was created; `files_changed` is the list of paths, their number, or absent if unknown. */
+  "git.commit_created": {
+    commit_hash: string;
+    message: string;
+    author: string;
+    files_changed?: Array<string> | number;
     [field: string]: unknown;
   };
 

@@ -11,13 +11,13 @@ from app.api import stream
 from app.api.stream import EventStream, block, first_position
 from app.channels.backend import BackendStatus, MemoryBackend
 from app.channels.bus import EventBus
+from app.channels.filters import EventFilter
 from app.events import Position
-from app.filters import EventFilter
 from app.settings import Settings
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
 from tests.support import EPOCH, FakeClock, make_bus, publish
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 
 def test_a_block_is_an_id_and_one_line_of_data() -> None:
@@ -109,7 +109,7 @@ async def test_a_place_that_is_taken_over_or_drained_ends_the_stream() -> None:
         client = Client(bus)
         await until(lambda client=client: client.blocks)
         end(client.registry, client.blocks[0][1]["client_id"])
-        await asyncio.wait_for(client.serving, 5)
+        await asyncio.wait_for(client.serving, WATCHDOG_S)
         assert client.messages[-1] == {
             "type": "http.response.body",
             "body": b"",

@@ -104,6 +104,9 @@ def log_in(page: Page, gateway: Gateway) -> None:
     page.goto(gateway.link)
     page.wait_for_url(f"{gateway.origin}/")
     expect_state(page, "live")
+    expect(page.get_by_role("feed")).to_have_attribute(
+        "aria-busy", "false"
+    )  # the past has been read
 
 
 def expect_state(page: Page, name: str, timeout_ms: float = 20_000) -> None:

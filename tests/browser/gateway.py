@@ -51,7 +51,7 @@ class Gateway:
         self._lines.clear()
         litestar = str(Path(sys.executable).parent / "litestar")
         self._process = subprocess.Popen(
-            [litestar, "--app", "app:create_app", "run", "--port", str(self.port)],
+            [litestar, "--app", "sightline:create_app", "run", "--port", str(self.port)],
             cwd=self.folder,
             env={**kept, "PYTHONPATH": str(ROOT), **self._environment},
             stdout=subprocess.PIPE,

@@ -5,11 +5,11 @@ import re
 import msgspec
 import pytest
 
-from app.catalog import WorkflowStarted
+from app.catalog.types import WorkflowStarted
 from app.channels.bus import MAX_ROUTES, frame_header, new_epoch
+from app.channels.filters import EventFilter
 from app.errors import InvalidPatternError, UnknownEventTypeError
 from app.events import Gap, Position
-from app.filters import EventFilter
 from tests.channels.test_subscription import drain
 from tests.support import EPOCH, FakeClock, brief, contents, make_bus, publish
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from app.catalog import Catalog
-from app.channels import owner
-from app.channels import publisher as module
+from app.catalog.registry import Catalog
+from app.channels import owner, publisher as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import EventBus
+from app.channels.filters import EventFilter
 from app.channels.publisher import EventPublisher
 from app.errors import UnavailableError, UnknownEventTypeError, WrongLoopError
 from app.events import Event
-from app.filters import EventFilter
 from app.ws.outlet import DirectOutlet
 from tests.channels.test_subscription import drain
 from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
@@ -346,6 +345,13 @@ def test_a_gateway_may_be_made_in_one_process_and_started_in_its_fork() -> None:
         return len(publish(bus, "a.x"))
 
     assert in_forked_child(lambda: asyncio.run(serve())) == "1"
+
+
+def test_a_fork_of_a_gateway_that_has_not_started_is_refused_with_the_reason() -> None:
+    bus = make_bus(FakeClock())
+    said = in_forked_child(bus.subscribe)
+    assert said.startswith("WrongLoopError: process "), said
+    assert f"was forked from {os.getpid()}" in said
 
 
 def test_before_the_start_only_the_thread_that_made_it_publishes() -> None:

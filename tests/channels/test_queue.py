@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
+from app.channels.filters import EventFilter
 from app.channels.queue import EventQueue
 from app.errors import SubscriptionClosedError
 from app.events import Event, Gap, Position
-from app.filters import EventFilter
 from tests.support import EPOCH, FakeClock, brief, make_bus, make_event, publish
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 
 def full_queue(size: int = 3) -> tuple[EventQueue, list[Event]]:
@@ -80,7 +80,7 @@ async def test_several_that_iterate_all_end_when_the_subscription_is_closed() ->
     await asyncio.sleep(0)
     publish(bus, "a.x")
     subscription.close()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         seen = await asyncio.gather(*consumers)
     assert sorted(seen) == [[], [], [1]]
 
@@ -92,7 +92,7 @@ async def test_a_consumer_cancelled_when_its_event_came_leaves_it_to_another() -
     await asyncio.sleep(0)
     publish(bus, "a.x")
     first.cancel()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         assert brief(await second) == 1
     assert first.cancelled()
 
@@ -116,7 +116,7 @@ async def test_a_gap_that_replaces_what_is_owed_wakes_every_consumer() -> None:
     await asyncio.sleep(0)
     bus.begin("epoch2", 0)
     publish(bus, "a.x")
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         assert [brief(item) for item in await asyncio.gather(*getting)] == [
             (None, None, None, "epoch_changed"),
             1,
@@ -158,18 +158,22 @@ async def test_join_waits_until_everything_taken_is_reported_done_also_after_dro
         await asyncio.sleep(0)
         assert not joining.done()
         queue.task_done()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         await joining
     assert taken == 4  # one gap for 1 and 2, then 3, 4 and 5
     with pytest.raises(ValueError, match="too many times"):
         queue.task_done()
     await queue.put(make_event(6))
-    assert not asyncio.ensure_future(queue.join()).done()
+    await queue.put(make_event(7))
+    assert queue.qsize() == 2
+    joining = asyncio.ensure_future(queue.join())
+    await asyncio.sleep(0)
+    assert not joining.done()
     queue.interrupt(Gap(6, 9, None, "expired"))
     queue.get_nowait()
     queue.task_done()
-    async with asyncio.timeout(1):
-        await queue.join()
+    async with asyncio.timeout(WATCHDOG_S):
+        await joining
 
 
 async def test_join_waits_for_a_replay_too() -> None:

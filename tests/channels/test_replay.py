@@ -2,9 +2,9 @@
 
 import pytest
 
+from app.channels.filters import EventFilter
 from app.channels.replay import Replay, ReplayStore
 from app.events import Gap, Position
-from app.filters import EventFilter
 from tests.support import EPOCH, brief, make_event
 
 ALL = EventFilter()
@@ -160,3 +160,11 @@ def test_expired_comes_before_replay_limit_and_they_do_not_overlap() -> None:
     replay = resume(store_of(*["a.x"] * 6), 0, now=31.5, limit=1)
     assert replay.gaps == (Gap(1, 2, 2, "expired"), Gap(3, 5, 3, "replay_limit"))
     assert numbers(replay) == [6]
+
+
+def test_bytes_of_what_another_epoch_has_replaced_are_free_again() -> None:
+    store = store_of("a.x", "a.x", max_bytes=2 * SIZE)
+    store.begin("epoch2", 0)
+    for number in (1, 2):
+        store.append(make_event(number))
+    assert len(store) == 2

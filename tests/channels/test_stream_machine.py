@@ -5,13 +5,12 @@ holds every item a client takes against it.
 """
 
 import msgspec
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from app.channels.filters import EventFilter
 from app.channels.subscription import Subscription
 from app.events import Event, Gap, Position
-from app.filters import EventFilter
 from tests.support import EPOCH, FakeClock, make_bus, publish
 
 QUEUE_SIZE, QUEUE_BYTES, REPLAY_LIMIT = 4, 700, 3

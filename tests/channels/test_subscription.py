@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from app.channels.filters import EventFilter
 from app.channels.subscription import Subscription
-from app.events import Event, Position
-from app.filters import EventFilter
+from app.events import Event, Gap, Position
 from tests.support import EPOCH, FakeClock, brief, make_bus, make_event, publish
+from tests.waiting import WATCHDOG_S
 
 SIZE = len(make_event(1).encoded)
 
@@ -92,6 +93,46 @@ def test_bytes_that_a_gap_has_replaced_are_free_again() -> None:
     assert drain(subscription) == [(None, None, None, "epoch_changed"), 1, 2]
 
 
+def test_a_gap_that_replaces_everything_replaces_an_unreported_loss_too() -> None:
+    subscription = subscription_to(size=1)
+    offer(subscription, "a.x", "a.x")
+    subscription._bus.begin("epoch2", 0)
+    offer(subscription, "a.x")
+    assert drain(subscription) == [(None, None, None, "epoch_changed"), 1]
+    assert subscription.dropped == 1
+
+
+def test_losses_and_gaps_are_counted_by_reason_and_reported_to_the_listener() -> None:
+    bus = make_bus(FakeClock(), queue_size=2, replay_limit=2, max_events=3)
+    publish(bus, *["a.x"] * 5)
+    heard: list[Gap] = []
+    subscription, _ = bus.join(EventFilter(), Position(0, EPOCH), heard.append)
+    counters = bus.counters
+    assert counters.replayed == 2
+    assert counters.dropped == {"expired": 2, "replay_limit": 1}
+    assert (counters.gaps, heard) == ({}, [])
+    offer(subscription, "a.x")
+    assert counters.dropped == {"expired": 2, "replay_limit": 1, "slow_consumer": 1}
+    assert drain(subscription) == [
+        *[brief(gap) for gap in heard],
+        5,
+        6,
+    ]
+    assert [gap.reason for gap in heard] == ["expired", "replay_limit", "slow_consumer"]
+    assert counters.gaps == {"expired": 1, "replay_limit": 1, "slow_consumer": 1}
+    assert counters.delivered == 2
+
+
+def test_what_waits_is_counted_over_all_queues_and_a_closed_subscription_leaves_nothing() -> None:
+    bus = make_bus(FakeClock())
+    subscriptions = [bus.subscribe(), bus.subscribe("a.*"), bus.subscribe("a.*")]
+    publish(bus, "a.x", "b.x")
+    assert bus.queued == 4
+    for subscription in subscriptions:
+        subscription.close()
+    assert (bus.queued, bus.subscriptions, bus._groups) == (0, 0, {})
+
+
 def test_an_event_bigger_than_the_whole_bound_still_goes_through() -> None:
     subscription = subscription_to(max_bytes=SIZE - 1)
     offer(subscription, "a.x", "a.x")
@@ -157,7 +198,7 @@ async def test_a_consumer_waits_until_something_is_owed() -> None:
 
 @pytest.mark.parametrize(("retained", "limit"), [(1, 0), (5, 5)])
 async def test_a_replay_is_owed_at_once(retained: int, limit: int) -> None:
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         await resumed(retained=retained, limit=limit).wait()
 
 
@@ -195,7 +236,7 @@ async def test_iterating_gives_what_is_left_and_ends_when_closed() -> None:
     offer(subscription, "a.x")
     subscription.close()
     subscription.close()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         await consumer
     assert seen == [1]
     assert subscription._bus.subscriptions == 0
@@ -205,7 +246,7 @@ async def test_a_closed_subscription_never_lets_a_consumer_wait() -> None:
     subscription = subscription_to()
     subscription.close()
     assert subscription.take() is None
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         await subscription.wait()
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sightline_client import Event, Gap, Position
 from sightline_client.core import Core, backoff_s
 from sightline_client.errors import (
+    EndedError,
     ProtocolError,
     ReplacedError,
+    UnauthorizedError,
     UnreachableError,
     closed,
     refusal,
@@ -126,20 +127,36 @@ def test_another_epoch_is_heard_from_its_first_number_and_entered_by_its_gap_alo
     assert isinstance(core.receive(event(1)), Event)
 
 
-def test_the_wait_grows_and_begins_again_once_connected() -> None:
+def test_the_wait_grows_and_begins_again_after_a_stable_minute() -> None:
     core = Core("c")
     lost = UnreachableError("no")
     assert [core.wait_s(lost, 0, 1) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     core.begin(connected("e", 0))
-    assert core.wait_s(lost, 0, 1) == 0.5
+    assert core.wait_s(lost, 30 + 59, 1) == 30
+    core.begin(connected("e", 0))
+    assert core.wait_s(lost, 30 + 59 + 30 + 60, 1) == 0.5
 
 
-def test_a_busy_gateway_is_given_the_time_that_it_asks_for() -> None:
+def test_a_gateway_that_accepts_and_drops_is_asked_less_and_less() -> None:
+    core, now, connections = Core("c"), 0.0, 0
+    while now < 15:
+        core.begin(connected("e", 0))
+        connections += 1
+        now += core.wait_s(closed(1006, ""), now, 0.5)
+    assert connections == 6
+
+
+def test_a_busy_gateway_is_given_the_time_that_it_asks_for_and_its_clients_spread() -> None:
     busy = refusal(
         503, {"retry-after": "5"}, b'{"type":"error","code":"unavailable","message":"m"}'
     )
     assert (busy.code, str(busy)) == ("unavailable", "m")
-    assert Core("c").wait_s(busy, 0, 0.1) == 5
+    waits = [Core("c").wait_s(busy, 0, number / 1000) for number in range(1000)]
+    assert min(waits) == 5
+    assert max(waits) < 10
+    assert max(sum(wait // 0.1 == tenth for wait in waits) for tenth in range(100)) <= 21
+    asked = refusal(503, {"retry-after": "9" * 30}, b"")
+    assert asked.wait_s == 3600
 
 
 def test_patience_ends_when_it_was_in_vain_for_too_long() -> None:
@@ -156,6 +173,62 @@ def test_patience_ends_when_it_was_in_vain_for_too_long() -> None:
 def test_a_replaced_client_is_told_so() -> None:
     with pytest.raises(ReplacedError, match="4409"):
         Core("c").wait_s(closed(4409, "replaced"), 0, 0)
+
+
+def test_a_credential_that_is_no_longer_good_is_not_shown_again() -> None:
+    with pytest.raises(EndedError, match="4401 logged out: connect again with a new token"):
+        Core("c").wait_s(closed(4401, "logged out"), 0, 0)
+    with pytest.raises(EndedError, match="4401: connect again"):
+        Core("c").wait_s(closed(4401, ""), 0, 0)
+    assert isinstance(closed(4401, ""), UnauthorizedError)
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        (event(7).replace("{}", "{" * 3), Gap(7, 7, 1, "undecodable")),
+        (event(7).replace('"data"', '"dat"'), Gap(7, 7, 1, "undecodable")),
+        ('{"type":"a.b","sequence_number":true}', Gap(None, None, None, "undecodable")),
+        ('{"type":"gap","dropped":"some"}', Gap(None, None, None, "undecodable")),
+        ("no JSON", Gap(None, None, None, "undecodable")),
+        ('{"type":"heartbeat"}', None),
+        ('{"type":"error","message":"m","code":"c"}', None),
+    ],
+)
+def test_what_cannot_be_read_is_a_gap_where_it_may_be_a_loss(text: str, lost: Gap | None) -> None:
+    text = text.replace(": ", ":").replace(", ", ",")
+    core = Core("c", position=Position(6, "e"))
+    core.begin(connected("e", 6))
+    with pytest.raises(ProtocolError):
+        core.read(text)
+    entry = core.unreadable(text)
+    assert (entry.item if entry else None) == lost
+    if lost and lost.to_sequence_number:
+        assert entry
+        assert entry.after == Position(7, "e")
+        assert core.parameters["last_sequence_number"] == "7"
+
+
+def test_an_event_too_deep_for_this_interpreter_is_a_gap() -> None:
+    core = Core("c", position=Position(6, "e"))
+    core.begin(connected("e", 6))
+    deep = '{"a":' * 20_000 + "1" + "}" * 20_000
+    head = '{"type":"a.b","timestamp":"t","sequence_number":7,"data":'
+    text = f"{head}{deep}}}"
+    with pytest.raises(ProtocolError):
+        core.read(text)
+    assert core.unreadable(text) == (Gap(7, 7, 1, "undecodable"), Position(7, "e"))
+
+
+def test_a_connection_resumes_behind_what_was_received_and_a_process_behind_what_was_processed() -> (
+    None
+):
+    core = Core("c", position=Position(0, "e"))
+    core.begin(connected("e", 0))
+    core.read(event(1))
+    core.read(event(2))
+    assert core.parameters["last_sequence_number"] == "2"
+    assert core.position == Position(0, "e")
 
 
 def test_what_is_no_gateway_is_said_at_once() -> None:

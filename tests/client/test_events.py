@@ -11,8 +11,8 @@ from sightline_client import Event
 from sightline_client.events import DATA_CLASSES, WorkflowStarted
 from sightline_client.messages import decode
 
-from app.catalog import Catalog, CatalogEntry
-from app.client_events import to_python
+from app.catalog.registry import Catalog, CatalogEntry
+from app.contract.python_classes import to_python
 
 USER = """
 from sightline_client import Event, Gap, Item, connect, publish
@@ -50,7 +50,7 @@ connect(types=[int])
 
 
 def test_the_generated_classes_are_those_of_the_catalog() -> None:
-    remedy = "python -m app.client_events > clients/python/sightline_client/events.py"
+    remedy = "python -m app.contract"
     assert (files("sightline_client") / "events.py").read_text() == to_python(), remedy
 
 
@@ -102,6 +102,7 @@ def mypy(project: Path, program: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_users_program_is_type_checked(project: Path) -> None:
     said = mypy(project, USER)
     assert "error" not in said

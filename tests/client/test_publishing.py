@@ -5,8 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sightline_client import NewEvent, batches
 from sightline_client.errors import (
     InvalidDataError,

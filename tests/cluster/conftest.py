@@ -83,7 +83,7 @@ class GatewayProcess(Address):
         environ |= {f"SIGHTLINE_{name}": value for name, value in self._settings.items()}
         with (self._folder / "gateway.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "litestar", "--app", "app:create_app", "run"),
+                *(sys.executable, "-m", "litestar", "--app", "sightline:create_app", "run"),
                 *("--port", str(self.port)),
                 cwd=self._folder,
                 env={**environ, "PYTHONPATH": str(ROOT)},

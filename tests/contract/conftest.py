@@ -7,10 +7,10 @@ from typing import Any
 import nats
 import pytest
 
-from app.catalog import Catalog
-from app.channels import follower, stream
+from app.catalog.registry import Catalog
 from app.channels.backend import ChannelBackend, MemoryBackend
-from app.channels.jetstream import JetStreamBackend
+from app.channels.nats import domains, follower, stream
+from app.channels.nats.backend import JetStreamBackend
 from app.channels.publisher import EventPublisher
 from app.events import Clock
 from app.settings import Settings
@@ -54,6 +54,7 @@ def _notice_silence_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "HEARTBEAT_S", 0.1)
     monkeypatch.setattr(follower, "QUIET_S", 0.6)
     monkeypatch.setattr(stream, "REQUEST_TIMEOUT_S", 0.6)
+    monkeypatch.setattr(domains, "PROBE_S", 0.03)
 
 
 MakeRig = Callable[..., Awaitable[Rig]]

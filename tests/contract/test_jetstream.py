@@ -11,15 +11,14 @@ import pytest
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from app.channels import follower, stream
-from app.channels import jetstream as module
-from app.channels.follower import Follower
-from app.channels.jetstream import JetStreamBackend
-from app.channels.outbox import Outbox
-from app.channels.sender import Sender
+from app.channels.filters import EventFilter
+from app.channels.nats import backend as module, follower, stream
+from app.channels.nats.backend import JetStreamBackend
+from app.channels.nats.follower import Follower
+from app.channels.nats.outbox import Outbox
+from app.channels.nats.sender import Sender
 from app.errors import PublishError, SettingsError, UnavailableError
 from app.events import Clock, Gap, Position
-from app.filters import EventFilter
 from tests.contract.conftest import MakeRig, Rig
 from tests.nats_server import NatsServer
 from tests.support import brief, contents, make_bus
@@ -297,7 +296,7 @@ async def test_a_stream_made_again_is_a_new_epoch_and_closes_everything(
     old = rigs[0].bus.epoch
     subscription = rigs[0].bus.subscribe()
     await jetstream.delete_stream(stream_name)
-    await until(lambda: all(rig.bus.epoch != old for rig in rigs), 15)
+    await until(lambda: all(rig.bus.epoch != old for rig in rigs))
     assert rigs[0].bus.epoch == rigs[1].bus.epoch
     assert [rig.restarts for rig in rigs] == [[old], [old]]
     begun = rigs[0].bus.head  # 0, but for a server that is still deleting files
@@ -516,7 +515,7 @@ async def test_a_wait_over_its_bound_is_a_clear_error_and_not_published(
     with pytest.raises(UnavailableError, match=r"waited 0\.5 s for NATS.*: it was not published"):
         await rig.publisher.publish("plugin.up")
     own_server.start()
-    await until(lambda: rig.states[-1], 10)
+    await until(lambda: rig.states[-1])
     rig.backend._outbox._wait_s = 5
     assert await rig.publish(1) == [1]
 
@@ -544,9 +543,9 @@ async def test_large_events_handed_to_a_frozen_nats_do_not_hold_up_the_next_conn
     large = contents(b'{"filler":"%b"}' % (b"x" * 400_000))
     stamp = rig.bus.clock.timestamp()
     futures = [backend_of(rig).submit("plugin.up", stamp, large) for _ in range(30)]
-    await until(lambda: backend_of(rig)._client is None, 10)  # that connection has been given up
+    await until(lambda: backend_of(rig)._client is None)  # that connection has been given up
     own_server.thaw()
-    await until(lambda: rig.states == [True, False, True], 10)
+    await until(lambda: rig.states == [True, False, True])
     await asyncio.wait(futures)
     assert await rig.publish(1) == [rig.bus.head]
 
@@ -558,7 +557,7 @@ async def test_a_stream_that_lost_its_tail_is_told_like_a_restart(
     await rig.publish(3)
     rig.bus.begin(rig.bus.epoch, 50)  # as if it had followed further than the stream now reaches
     backend_of(rig)._follower.end("test")
-    await until(lambda: rig.bus.head == 3, 15)  # from 50 only by going back, then reading on
+    await until(lambda: rig.bus.head == 3)  # from 50 only by going back, then reading on
     assert rig.restarts
     assert await rig.publish(1) == [4]
 

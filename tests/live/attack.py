@@ -3,16 +3,17 @@
 import asyncio
 import os
 import socket
+import statistics
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tests.live.conftest import GOOD, Gateway, receive
-from tests.waiting import ticks
+from tests.waiting import WATCHDOG_S, ticks
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
-LIMIT_S = 0.1  # what a bystander may wait for an event while somebody attacks
+LIMIT_S = 1.0  # the longest wait of a bystander for an event while somebody attacks
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0) -> bytes:
@@ -49,7 +50,7 @@ async def dial(
     return raw
 
 
-async def rest(raw: socket.socket, timeout_s: float = 5) -> bytes:
+async def rest(raw: socket.socket, timeout_s: float = WATCHDOG_S) -> bytes:
     """All that still comes, to the end of the connection."""
     data, loop = b"", asyncio.get_running_loop()
     async with asyncio.timeout(timeout_s):
@@ -85,7 +86,11 @@ async def drip(raw: socket.socket, data: bytes, every_s: float) -> bytes:
 
 @asynccontextmanager
 async def bystander(gateway: Gateway, limit_s: float = LIMIT_S) -> AsyncIterator[list[float]]:
-    """A client that gets an event every few milliseconds; none may be late. Yields the waits."""
+    """A client that gets an event every few milliseconds; none may be late. Yields the waits.
+
+    Waits run on the loop's own clock, which other processes do not move. Half of the waits must be
+    under a tenth of the limit.
+    """
     loop = asyncio.get_running_loop()
     waits: list[float] = []
     stop = asyncio.Event()
@@ -106,7 +111,8 @@ async def bystander(gateway: Gateway, limit_s: float = LIMIT_S) -> AsyncIterator
         yield waits
         stop.set()
         await watching
-    assert max(waits) < limit_s, f"waited {max(waits) * 1000:.0f} ms"
+    assert max(waits) < limit_s
+    assert statistics.median(waits) < limit_s / 10
 
 
 MESSAGE = {"role": "user", "content": "still here"}

@@ -19,14 +19,15 @@ from websockets.exceptions import ConnectionClosed
 
 from app.channels.bus import EventBus
 from app.channels.publisher import EventPublisher
-from app.cli import uvicorn_config
 from app.events import Clock
 from app.main import create_app
+from app.plugin import plugin_of
+from app.server.serve import uvicorn_config
+from app.server.sockets import BACKLOG, bind
+from app.server.websocket import SightlineWebSocketProtocol
 from app.settings import Settings
-from app.sockets import BACKLOG, bind
 from app.ws.registry import ConnectionRegistry
-from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 TOKEN = "live-test-token-0123456789"
 UPGRADE = (
@@ -37,21 +38,21 @@ UPGRADE = (
 )
 
 
-async def receive(client: ClientConnection, timeout_s: float = 5) -> dict[str, Any]:
+async def receive(client: ClientConnection, timeout_s: float = WATCHDOG_S) -> dict[str, Any]:
     """The next message."""
     return json.loads(await asyncio.wait_for(client.recv(), timeout_s))
 
 
 async def receive_type(client: ClientConnection, type_: str) -> dict[str, Any]:
     """The next message of this type; others are passed over."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WATCHDOG_S):
         while True:
             message = json.loads(await client.recv())
             if message["type"] == type_:
                 return message
 
 
-async def close_code(client: ClientConnection, timeout_s: float = 5) -> int | None:
+async def close_code(client: ClientConnection, timeout_s: float = WATCHDOG_S) -> int | None:
     """Read to the end of the connection and return its close code."""
     async with asyncio.timeout(timeout_s):
         with suppress(ConnectionClosed):
@@ -91,6 +92,7 @@ class Gateway:
         self.bus: EventBus = self.app.dependencies["bus"].dependency()
         self.publisher: EventPublisher = self.app.dependencies["publisher"].dependency()
         self.registry: ConnectionRegistry = self.app.dependencies["registry"].dependency()
+        self.journal = plugin_of(self.app).gateway.journal
         (self.socket,) = bind("127.0.0.1", 0)  # asyncio leaves Nagle on for create_server's
         self.port: int = self.socket.getsockname()[1]
         files = {} if tls is None else {"certificate": f"{tls}/cert.pem", "key": f"{tls}/key.pem"}
@@ -105,7 +107,7 @@ class Gateway:
         assert not self.serving.done()
         self.socket.listen(BACKLOG)  # as the command does
 
-    async def stop(self, timeout_s: float = 8) -> float:
+    async def stop(self, timeout_s: float = WATCHDOG_S) -> float:
         """End as SIGTERM does; return the seconds it took."""
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -158,7 +160,7 @@ class Gateway:
         lines += [name + b": " + value for name, value in ((b"Host", host), *UPGRADE, *headers)]
         await loop.sock_sendall(raw, b"\r\n".join(lines) + b"\r\n\r\n")
         data = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WATCHDOG_S):
             while b"\r\n\r\n" not in data:
                 data += (chunk := await loop.sock_recv(raw, 1024))
                 assert chunk, data
@@ -173,6 +175,13 @@ class Gateway:
         raw, answer = await self.open_raw(*headers, path=path, host=host)
         raw.close()
         return answer
+
+    async def pump(self, expected: Callable[[], int], most: int = 50) -> None:
+        """Publish without end, at most so many events ahead of the number that a client expects."""
+        while True:
+            await until(lambda: self.bus.head - expected() < most)
+            await self.publish()
+            await asyncio.sleep(0)  # the clients' turn
 
     async def publish(self, count: int = 1, content: str = "x") -> None:
         for _ in range(count):

@@ -11,12 +11,12 @@ import uvicorn
 from litestar import Litestar
 from websockets.asyncio.client import connect
 
-from app.cli import uvicorn_config
 from app.plugin import plugin_of
+from app.server.serve import uvicorn_config
+from app.server.sockets import bind
 from app.settings import Settings
-from app.sockets import bind
 from tests.live.conftest import TOKEN
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 
 def settings_in(folder: Path, **settings: Any) -> Settings:
@@ -59,5 +59,5 @@ async def served(app: Litestar, *, stock: bool = False) -> AsyncIterator[Served]
     finally:
         plugin_of(app).gateway.begin_drain()
         server.should_exit = True
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(serving, WATCHDOG_S)
         socket.close()

@@ -11,8 +11,8 @@ import uvicorn
 from kosoku import FailureError, run_fuzzingclient
 
 from app.metrics import Counters
-from app.ws.uvicorn_http import http_protocol
-from app.ws.uvicorn_protocol import SightlineWebSocketProtocol
+from app.server.http import http_protocol
+from app.server.websocket import SightlineWebSocketProtocol
 from tests.live.conftest import until
 
 # Frames, control frames, reserved bits and opcodes, fragments, UTF-8, closing; then what takes

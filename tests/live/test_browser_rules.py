@@ -13,6 +13,7 @@ from litestar.routes import HTTPRoute
 from app.auth.credentials import KEY_HEADER
 from app.plugin import plugin_of
 from tests.live.conftest import TOKEN, UPGRADE, Gateway, Start, until
+from tests.waiting import WATCHDOG_S
 
 Header = tuple[bytes, bytes]
 CONFIGURED = "https://console.example"
@@ -153,7 +154,7 @@ class Client:
         lines = [f"{method} {target} HTTP/1.1", *(f"{key}: {value}" for key, value in given)]
         body = FORM if method == "POST" else b""
         self.writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WATCHDOG_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = re.search(r"content-length: (\d+)", head)
             body = await self.reader.readexactly(int(length[1])) if length else b""
@@ -199,6 +200,7 @@ def routes_of(gateway: Gateway) -> set[tuple[str, str]]:
     return (routes | {("UPGRADE", "/ws")}) - {("GET", "/api/health")}
 
 
+@pytest.mark.slow
 async def test_every_credential_from_every_page_on_every_route(client: Client) -> None:
     guarded = routes_of(client.gateway) - OPEN.keys()
     assert guarded >= LET_IN.keys()

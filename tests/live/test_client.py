@@ -1,6 +1,8 @@
 """The Python client against a real gateway."""
 
 import asyncio
+import signal
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -22,6 +24,7 @@ from sightline_client import (
     sync,
 )
 from sightline_client.errors import (
+    EndedError,
     InvalidDataError,
     RefusedError,
     ReplacedError,
@@ -35,7 +38,7 @@ from sightline_client.events import ChatMessageSent, WorkflowStarted
 
 from app.state import write_private
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import ticks, until
+from tests.waiting import WATCHDOG_S, ticks, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -60,7 +63,7 @@ def url(gateway: Gateway) -> str:
 
 
 async def next_item(stream: Stream) -> Event | Gap:
-    return await asyncio.wait_for(anext(stream), 10)
+    return await asyncio.wait_for(anext(stream), WATCHDOG_S)
 
 
 async def numbers(stream: Stream, count: int) -> AsyncIterator[int]:
@@ -160,6 +163,122 @@ async def test_a_slow_consumer_hears_of_what_it_lost(folder: Path, start: Start)
         assert gateway.bus.head == 20000
 
 
+async def test_a_consumer_that_asks_for_nothing_is_not_dropped_and_counts_what_it_lost(
+    folder: Path, start: Start
+) -> None:
+    gateway: Gateway = await start(heartbeat_interval_s=0.1, pong_timeout_s=0.2)
+    name(folder, gateway)
+    async with connect(types=["chat.*"]) as stream:
+        began = stream.connected
+        for _ in range(30):
+            await gateway.publish(100, "x" * 4000)
+            await until(
+                lambda: stream._core.parameters["last_sequence_number"] == f"{gateway.bus.head}"
+            )
+        assert await next_item(stream) == Gap(1, 2000, 2000, "slow_consumer")
+        assert [number async for number in numbers(stream, 1000)] == [*range(2001, 3001)]
+        assert stream.connected is began
+        assert gateway.registry.taken == 1
+
+
+async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
+    folder: Path, start: Start
+) -> None:
+    gateway: Gateway = await start()
+    name(folder, gateway)
+    entered, go_on = threading.Event(), threading.Event()
+    heard: list[Event | Gap] = []
+    streams: list[sync.Stream] = []
+
+    def script() -> None:
+        with sync.connect(queue_size=10) as stream:
+            streams.append(stream)
+            entered.set()
+            assert go_on.wait(WATCHDOG_S)
+            heard.extend(next(stream) for _ in range(11))
+
+    running = asyncio.create_task(asyncio.to_thread(script))
+    await asyncio.to_thread(entered.wait, 10)
+    await gateway.publish(50)
+    await asyncio.to_thread(_until_received, streams[0], 50)
+    go_on.set()
+    await asyncio.wait_for(running, WATCHDOG_S)
+    assert heard[0] == Gap(1, 40, 40, "slow_consumer")
+    assert [item.sequence_number for item in heard[1:] if isinstance(item, Event)] == [
+        *range(41, 51)
+    ]
+
+
+def _until_received(stream: sync.Stream, number: int) -> None:
+    with stream._news:
+        assert stream._news.wait_for(
+            lambda: stream._core.parameters["last_sequence_number"] == f"{number}", 10
+        )
+
+
+SUSPENDED = """
+import asyncio, sys
+from sightline_client import connect, core, sync
+core.SILENCE_GRACE_S = 0.1
+async def listen():
+    async with connect() as stream:
+        print("ready", flush=True)
+        async for item in stream:
+            print(item if not hasattr(item, "raw") else item.sequence_number, flush=True)
+def listen_synchronously():
+    with sync.connect() as stream:
+        print("ready", flush=True)
+        for item in stream:
+            print(item if not hasattr(item, "raw") else item.sequence_number, flush=True)
+asyncio.run(listen()) if sys.argv[1] == "asyncio" else listen_synchronously()
+"""
+
+
+@pytest.mark.parametrize("flavour", ["asyncio", "sync"])
+async def test_what_lay_in_the_socket_of_a_suspended_process_is_heard(
+    folder: Path, start: Start, flavour: str
+) -> None:
+    gateway: Gateway = await start(
+        heartbeat_interval_s=0.2, pong_timeout_s=0.3, replay_limit=1, replay_max_events=1
+    )
+    name(folder, gateway)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SUSPENDED, flavour),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout
+        assert await process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGSTOP)
+        await gateway.publish(10)
+        await until(lambda: gateway.registry.taken == 0)  # given up, as it answers no ping
+        process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(WATCHDOG_S):
+            lines = [(await process.stdout.readline()).strip() for _ in range(10)]
+            assert lines == [b"%d" % number for number in range(1, 11)]
+            await until(lambda: gateway.registry.taken == 1)
+            await gateway.publish()
+            assert await process.stdout.readline() == b"11\n"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_connection_ended_with_4401_is_not_made_again(
+    folder: Path, gateway: Gateway
+) -> None:
+    name(folder, gateway)
+    async with connect() as stream:
+        await gateway.publish()
+        gateway.registry.close_all(4401, "logged out")
+        assert [number async for number in numbers(stream, 1)] == [1]
+        for _ in range(2):
+            with pytest.raises(EndedError, match="logged out"):
+                await next_item(stream)
+    assert gateway.registry.taken == 0
+
+
 async def test_silence_is_a_lost_connection(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +330,7 @@ async def test_no_gateway_is_waited_for_or_given_up(folder: Path, start: Start) 
     await asyncio.sleep(0)
     later: Gateway = await start()
     name(folder, later)
-    assert await asyncio.wait_for(entering, 10) == later.bus.epoch
+    assert await asyncio.wait_for(entering, WATCHDOG_S) == later.bus.epoch
 
 
 async def _first_connected() -> str:
@@ -267,7 +386,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
             sync.publish_many([NewEvent("chat.message_sent", CHAT)] * 2)
             heard.extend(next(stream) for _ in range(3))
             loop.call_soon_threadsafe(half_done.set)
-            assert restarted.wait(10)
+            assert restarted.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(2))
             heard.append(stream.position)
         with pytest.raises(UnauthorizedError), sync.connect(token="wrong"):
@@ -282,7 +401,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
     name(folder, second)
     await second.publish()
     restarted.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, WATCHDOG_S)
     assert [item.sequence_number for item in heard[:3]] == [1, 2, 3]
     assert heard[3] == Gap(None, None, None, "epoch_changed")
     assert heard[4].sequence_number == 1

@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.ws import uvicorn_http, uvicorn_tls
-from app.ws.uvicorn_strict import MAX_PIPELINED
+from app.server import http as uvicorn_http, tls as uvicorn_tls
+from app.server.strict import MAX_PIPELINED
 from tests.live.attack import bystander, dial, request, rest
 from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
 from tests.live.test_event_stream import listen
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 JSON = b"Content-Type: application/json"
@@ -172,7 +172,7 @@ async def test_over_tls_everything_works_as_without_it(start: Start, certificate
     await reader.readuntil(b'"type":"connected"')
     await gateway.publish(20, "x" * 100_000)
     for number in range(1, 21):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WATCHDOG_S):
             while b'"sequence_number":%d,' % number not in await reader.readline():
                 pass
     writer.close()

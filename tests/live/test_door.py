@@ -4,7 +4,6 @@ import asyncio
 import json
 import resource
 import statistics
-import time
 
 import pytest
 
@@ -14,11 +13,12 @@ from tests.waiting import until
 
 async def test_connected_comes_first_and_in_under_100_ms(gateway: Gateway) -> None:
     took = []
+    loop = asyncio.get_running_loop()
     for _ in range(5):
-        began = time.perf_counter()
+        began = loop.time()
         async with gateway.connect() as client:
             message = await receive(client)
-            took.append(time.perf_counter() - began)
+            took.append(loop.time() - began)
         assert message["type"] == "connected"
         assert message["protocol"] == "events.v1"
         assert message["types"] == ["*"]

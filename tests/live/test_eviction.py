@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import UnavailableError
 from tests.live.conftest import GOOD, Gateway, Start, close_code, receive
-from tests.waiting import ticks, until
+from tests.waiting import WATCHDOG_S, ticks, until
 
 BIG = "x" * 200_000
 TINY = 4096
@@ -71,7 +71,7 @@ async def test_a_client_that_reads_but_never_answers_a_ping_is_evicted(start: St
     raw, _ = await gateway.open_raw(GOOD)
     received = b""
     try:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(WATCHDOG_S):
             while chunk := await loop.sock_recv(raw, 65536):
                 received += chunk
     except ConnectionResetError:
@@ -202,7 +202,7 @@ async def test_a_stalled_client_does_not_delay_another(gateway: Gateway) -> None
     head = gateway.bus.head
     async with gateway.connect() as client:
         await receive(client)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(WATCHDOG_S):
             for number in range(head + 1, head + 101):
                 await gateway.publish(1, "x" * 1000)
                 assert (await receive(client))["sequence_number"] == number

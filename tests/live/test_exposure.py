@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import cli, sockets
+from app.server import serve as cli, sockets
 from app.settings import Settings
 from tests.live.conftest import TOKEN, receive
 from tests.live.test_faults import running
@@ -58,13 +58,17 @@ def test_a_socket_file_in_use_and_a_file_of_another_kind_stay(
     [("0.0.0.0", False, True), ("0.0.0.0", True, False), ("127.0.0.1", False, False)],
 )
 def test_an_address_that_others_reach_in_clear_text_is_warned_of(
-    host: str, encrypted: bool, warned: bool, capsys: pytest.CaptureFixture[str]
+    host: str,
+    encrypted: bool,
+    warned: bool,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     listeners = sockets.bind(host, 0)
     cli.warn(listeners, Settings(), encrypted=encrypted)
     for listener in listeners:
         listener.close()
-    said = capsys.readouterr().out
+    said = capsys.readouterr().out + caplog.text  # the second if a test has configured the log
     assert ("not_encrypted" in said) == warned
     assert ("--ssl-certfile" in said) == warned
 

@@ -4,15 +4,14 @@ import asyncio
 import json
 import socket
 import struct
-import time
 
 import pytest
 
-from app.ws import uvicorn_http
+from app.server import http as uvicorn_http
 from tests.live import conftest
 from tests.live.attack import bystander, dial, drip, request, resident_bytes, rest
 from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive, until
-from tests.waiting import ticks
+from tests.waiting import WATCHDOG_S, ticks
 
 TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 UPGRADE_LINES = [b": ".join(header) for header in UPGRADE]
@@ -39,9 +38,9 @@ def test_the_times_in_force_close_a_silent_connection_within_ten_seconds() -> No
 async def test_a_silent_connection_is_closed_without_a_word(
     impatient: None, gateway: Gateway
 ) -> None:
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     assert await rest(await dial(gateway)) == b""
-    assert SHORT_S * 0.9 < time.monotonic() - began < SHORT_S + 1
+    assert SHORT_S * 0.9 < asyncio.get_running_loop().time() - began < SHORT_S + 1
     await until(lambda: not gateway.server.server_state.connections)
 
 
@@ -55,10 +54,10 @@ async def test_half_a_handshake_is_a_408_and_the_end(
 
 
 async def test_one_byte_at_a_time_gains_no_time(impatient: None, gateway: Gateway) -> None:
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     answer = await drip(await dial(gateway), upgrade(), every_s=0.02)
     assert Answer(answer).status == 408
-    assert time.monotonic() - began < SHORT_S + 1
+    assert asyncio.get_running_loop().time() - began < SHORT_S + 1
 
 
 async def test_the_second_head_of_a_connection_must_be_in_time_too(
@@ -78,10 +77,10 @@ async def test_a_body_that_does_not_come_ends_in_bounded_time(
     head = request(
         line, length, b"Content-Type: application/json", method=b"POST", path=b"/api/events"
     )
-    began = time.monotonic()
+    began = asyncio.get_running_loop().time()
     answer = Answer(await rest(await dial(gateway, head + b"3\r\n")))
     assert answer.status == (408 if line is TOKEN_LINE else 401)
-    assert time.monotonic() - began < 2 * SHORT_S + 1
+    assert asyncio.get_running_loop().time() - began < 2 * SHORT_S + 1
     await until(lambda: not gateway.server.server_state.connections)
 
 
@@ -152,7 +151,7 @@ async def test_an_upgrade_the_websocket_library_cannot_read_gets_an_answer(
     gateway: Gateway, lines: list[bytes]
 ) -> None:
     raw = await dial(gateway, upgrade(*lines))
-    data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(raw, 65536), 2)
+    data = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(raw, 65536), WATCHDOG_S)
     assert Answer(data).status == (101 if len(lines) == 1 else 431)
 
 

@@ -184,7 +184,7 @@ async def test_reading_pages_through_what_is_retained(gateway: Gateway) -> None:
         for expected in (100, 200, 250, 250):
             params = {} if after is None else {"after": after, "epoch": gateway.bus.epoch}
             page = (await http.get("/api/events", params=params)).json()
-            assert set(page) == {"epoch", "events", "next", "gap"}
+            assert {"epoch", "events", "next", "gap"} <= set(page)
             assert (page["next"], page["gap"]) == (expected, None)
             read += [event["sequence_number"] for event in page["events"]]
             after = page["next"]
@@ -204,7 +204,7 @@ async def test_next_is_the_head_when_the_filter_has_no_more(start: Start) -> Non
 
 
 async def test_what_cannot_be_read_any_more_is_a_gap(start: Start) -> None:
-    gateway = await start(replay_max_events=5)
+    gateway = await start(replay_max_events=5, journal="")
     await gateway.publish(10)
     unknown = {"from_sequence_number": None, "to_sequence_number": None, "dropped": None}
     async with gateway.http() as http:

@@ -16,6 +16,7 @@ from app.auth.credentials import KEY_HEADER
 from app.auth.tokens import TICKET_LIFETIME_S
 from tests.live.conftest import TOKEN, Gateway, Start, receive
 from tests.support import FakeClock
+from tests.waiting import WATCHDOG_S
 
 
 async def new_ticket(gateway: Gateway) -> str:
@@ -258,7 +259,7 @@ async def test_no_name_leads_out_of_the_static_folder(gateway: Gateway, name: st
         raw = await asyncio.open_connection("127.0.0.1", gateway.port)
         host = f"Host: 127.0.0.1:{gateway.port}\r\nConnection: close\r\n\r\n"
         raw[1].write(f"GET /{folder}/{name} HTTP/1.1\r\n{host}".encode())
-        answer = await asyncio.wait_for(raw[0].read(), 5)
+        answer = await asyncio.wait_for(raw[0].read(), WATCHDOG_S)
         raw[1].close()
         assert answer.startswith(b"HTTP/1.1 404 ")
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "not_found"

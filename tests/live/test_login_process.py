@@ -23,7 +23,7 @@ async def litestar(
         k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
     }
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", "--app", "app:create_app", *words),
+        *(sys.executable, "-m", "litestar", "--app", "sightline:create_app", *words),
         cwd=folder,
         env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN, **environ},
         stdout=stdout,

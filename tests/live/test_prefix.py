@@ -19,10 +19,10 @@ from websockets.exceptions import InvalidStatus
 
 from app.main import create_app
 from app.plugin import SightlinePlugin
-from app.sockets import bind
+from app.server.sockets import bind
 from tests.live.conftest import TOKEN, receive
 from tests.live.hosts import settings_in
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 PREFIX = "/see/all"
 LOGIN = {"X-Session-Token": TOKEN}
@@ -62,7 +62,7 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
         yield f"127.0.0.1:{socket.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, WATCHDOG_S)
         socket.close()
 
 

@@ -15,10 +15,10 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.live.conftest import TOKEN, close_code, receive, receive_type
-from tests.waiting import lines_of_file, until
+from tests.waiting import WATCHDOG_S, lines_of_file, until
 
 ROOT = Path(__file__).parents[2]
-FIRST_REPLY_S = 15
+FIRST_REPLY_S = WATCHDOG_S
 
 
 def free_port() -> int:
@@ -49,7 +49,7 @@ class Run:
     async def says(self, *words: str) -> None:
         await until(lambda: all(word in self.said for word in words), FIRST_REPLY_S)
 
-    async def ended(self, timeout_s: float = FIRST_REPLY_S) -> int | None:
+    async def ended(self, timeout_s: float = WATCHDOG_S) -> int | None:
         """The exit status, once all has been said."""
         async with asyncio.timeout(timeout_s):
             await self._reading
@@ -64,7 +64,7 @@ class Run:
 async def litestar_run(
     folder: Path,
     port: int | None = None,
-    app: str = "app:create_app",
+    app: str = "sightline:create_app",
     options: tuple[str, ...] = (),
 ) -> AsyncIterator[Run]:
     port = port or free_port()
@@ -146,7 +146,7 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
 ) -> None:
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
-        await first.says("running on", "/login#")
+        await first.says("running on", "litestar login")
         async with litestar_run(tmp_path, first.port) as second:  # as who starts it twice does
             assert await second.ended() == 3
         (line,) = second.said.splitlines()
@@ -227,7 +227,7 @@ async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_pa
 
 
 def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
-    for app, port in (("examples.stories:create_app", "8000"), ("app:create_app", "3000")):
+    for app, port in (("examples.stories:create_app", "8000"), ("sightline:create_app", "3000")):
         shown = subprocess.run(
             [sys.executable, "-m", "litestar", "--app", app, "run", "--help"],
             cwd=tmp_path,

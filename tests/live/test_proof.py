@@ -155,8 +155,8 @@ async def test_a_challenge_without_a_nonce_is_refused(gateway: Gateway, body: by
     assert set(refused.json()) == {"type", "code", "message"}
 
 
-async def test_every_gateway_and_run_proves_something_else(start: Start) -> None:
-    one, two = await start(), await start()
+async def test_every_gateway_and_run_proves_something_else(start: Start, tmp_path: Path) -> None:
+    one, two = await start(), await start(state_dir=tmp_path / "another")
     body = {"nonce": "n" * 32}
     shown = []
     for gateway in (one, two):

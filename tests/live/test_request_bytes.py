@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from app.ws import uvicorn_http
-from app.ws.uvicorn_strict import MAX_HEADER_LINES, MAX_PIPELINED
+from app.server import http as uvicorn_http
+from app.server.strict import MAX_HEADER_LINES, MAX_PIPELINED
 from tests.live.attack import bystander, dial, hurl, request, resident_bytes, rest
 from tests.live.conftest import TOKEN, UPGRADE, Answer, Gateway, Start
 from tests.waiting import until

@@ -16,26 +16,27 @@ from websockets.exceptions import InvalidStatus
 
 from tests.live.conftest import TOKEN, close_code, receive
 from tests.live.test_process import ROOT, Run, free_port
+from tests.waiting import WATCHDOG_S
 
 pytestmark = pytest.mark.attack
 
 END_S = 5
-FACTORY = "app:create_app()"
+FACTORY = "sightline:create_app()"
 SERVERS = {
-    "litestar run": "litestar --app app:create_app run --port {port}",
-    "uvicorn": "uvicorn --factory app:create_app --port {port}",
-    "uvicorn, wsproto": "uvicorn --factory app:create_app --port {port} --ws wsproto",
-    "uvicorn, websockets": "uvicorn --factory app:create_app --port {port} --ws websockets",
-    "uvicorn, h11": "uvicorn --factory app:create_app --port {port} --http h11",
+    "litestar run": "sightline run --port {port}",
+    "uvicorn": "uvicorn --factory sightline:create_app --port {port}",
+    "uvicorn, wsproto": "uvicorn --factory sightline:create_app --port {port} --ws wsproto",
+    "uvicorn, websockets": "uvicorn --factory sightline:create_app --port {port} --ws websockets",
+    "uvicorn, h11": "uvicorn --factory sightline:create_app --port {port} --http h11",
     "hypercorn": f"hypercorn {FACTORY} --bind 127.0.0.1:{{port}}",
     "hypercorn, one process": f"hypercorn {FACTORY} --workers 0 --bind 127.0.0.1:{{port}}",
-    "granian": "granian --interface asgi --factory app:create_app --port {port}",
+    "granian": "granian --interface asgi --factory sightline:create_app --port {port}",
     "gunicorn": f"gunicorn {FACTORY} -k uvicorn_worker.UvicornWorker --bind 127.0.0.1:{{port}}",
 }
 SEVERAL = {
-    "uvicorn": "uvicorn --factory app:create_app --port {port} --workers 2",
+    "uvicorn": "uvicorn --factory sightline:create_app --port {port} --workers 2",
     "hypercorn": f"hypercorn {FACTORY} --bind 127.0.0.1:{{port}} --workers 2",
-    "granian": "granian --interface asgi --factory app:create_app --port {port} --workers 2",
+    "granian": "granian --interface asgi --factory sightline:create_app --port {port} --workers 2",
     "gunicorn": f"gunicorn {FACTORY} -k uvicorn_worker.UvicornWorker -w 2 --bind 127.0.0.1:{{port}}",
 }
 MODULES = {
@@ -83,7 +84,7 @@ async def server(command: str, folder: Path, **environ: str) -> AsyncIterator[Ru
 
 async def answers(run: Run, path: str = "/api/health") -> httpx.Response:
     """The first answer of a server that has just been started."""
-    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(20):
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(WATCHDOG_S):
         while True:
             try:
                 return await http.get(f"http://127.0.0.1:{run.port}{path}")

@@ -17,7 +17,7 @@ from app.ws.registry import ConnectionRegistry
 from tests.live.conftest import TOKEN, Gateway, Start, close_code, receive
 from tests.live.test_login import logged_in
 from tests.support import FakeClock
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 ENDED = 4401
 
@@ -57,12 +57,12 @@ async def test_logging_out_closes_the_browsers_sockets_and_streams_and_no_other(
         script = await gateway.connect()
         await receive(script)
         stream = asyncio.create_task(read_stream(browser, begun := asyncio.Event()))
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), WATCHDOG_S)
         answer = await browser.post("/api/logout")
         assert answer.status_code == 204
         assert "Max-Age=0" in answer.headers["set-cookie"]
         assert await close_code(socket) == ENDED
-        assert '"connected"' in await asyncio.wait_for(stream, 5)
+        assert '"connected"' in await asyncio.wait_for(stream, WATCHDOG_S)
         await until(lambda: gateway.registry.taken == 2)
         await gateway.publish()
         for client in (others, script):
@@ -133,13 +133,13 @@ async def test_a_log_in_that_expires_loses_its_sockets_and_streams(start: Start)
     async with logged_in(gateway) as browser:
         socket = await open_socket(gateway, browser)
         stream = asyncio.create_task(read_stream(browser, begun := asyncio.Event()))
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), WATCHDOG_S)
         clock.advance(LIFETIME_S - 1)
         assert (await browser.get("/api/session")).status_code == 200
         assert gateway.registry.taken == 2
         clock.advance(1)
         assert await close_code(socket) == ENDED
-        await asyncio.wait_for(stream, 5)
+        await asyncio.wait_for(stream, WATCHDOG_S)
         await until(lambda: gateway.registry.taken == 0)
 
 
@@ -148,11 +148,11 @@ async def test_a_new_session_token_closes_all_that_came_in_by_the_old_one(gatewa
         page, client = await open_socket(gateway, browser), await gateway.connect()
         await receive(client)
         stream = asyncio.create_task(read_stream(script, begun := asyncio.Event()))
-        await asyncio.wait_for(begun.wait(), 5)
+        await asyncio.wait_for(begun.wait(), WATCHDOG_S)
         ticket = (await script.post("/api/tickets")).json()["ticket"]
         assert (await script.post("/api/token")).status_code == 204
         assert await close_code(client) == await close_code(page) == ENDED
-        await asyncio.wait_for(stream, 5)
+        await asyncio.wait_for(stream, WATCHDOG_S)
         for who in (script, browser):
             assert (await who.get("/api/session")).status_code == 401
         assert (await browser.post("/api/login", json={"ticket": ticket})).status_code == 401
@@ -179,7 +179,7 @@ async def test_a_credential_that_ends_while_its_upgrade_waits_gets_no_place(
         headers.append((b"Sec-WebSocket-Protocol", f"events.v1, {key}".encode()))
         path = f"/ws?last_sequence_number=0&epoch={gateway.bus.epoch}"
         asking = asyncio.create_task(gateway.refusal(*headers, path=path))
-        await asyncio.wait_for(waiting.wait(), 5)
+        await asyncio.wait_for(waiting.wait(), WATCHDOG_S)
         await script.delete("/api/sessions")
         go_on.set()
         assert (await asking).status == 401

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.live.test_client import folder as folder
-from tests.live.test_client import name
-from tests.waiting import lines_of_file, until
+from tests.live.test_client import folder as folder, name
+from tests.waiting import WATCHDOG_S, lines_of_file, until
 
 Process = asyncio.subprocess.Process
 PIPE = asyncio.subprocess.PIPE
-PATIENCE_S = 30
+PATIENCE_S = WATCHDOG_S
 
 
 @asynccontextmanager
@@ -63,7 +62,7 @@ async def listening(gateway: Gateway, process: Process) -> None:
 
 
 async def ended(process: Process) -> int:
-    return await asyncio.wait_for(process.wait(), 10)
+    return await asyncio.wait_for(process.wait(), WATCHDOG_S)
 
 
 def read_to_the_end(terminal: int) -> bytes:
@@ -396,14 +395,17 @@ async def test_without_a_gateway_every_command_says_what_to_do(tmp_path: Path) -
 async def test_without_the_client_a_command_says_what_to_install(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['sightline_client'] = None;"
-        "from app.terminal import events; events(['tail'])"
+        "from sightline_client.terminal import events; events(['tail'])"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, cwd=tmp_path, stderr=PIPE
     )
     _, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode == 1
-    assert err == b"sightline: this needs the Python client: pip install 'sightline[terminal]'\n"
+    assert (
+        err
+        == b"sightline: this needs the Python client: pip install 'sightline-gateway[terminal]'\n"
+    )
 
 
 async def test_the_environment_names_another_gateway(tmp_path: Path, gateway: Gateway) -> None:

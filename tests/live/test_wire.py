@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.ws import uvicorn_http
+from app.server import http as uvicorn_http
 from tests.live.attack import (
     CLOSE,
     PING,
@@ -18,8 +18,8 @@ from tests.live.attack import (
     hurl,
     request,
     rest,
+    upgraded as upgraded_client,
 )
-from tests.live.attack import upgraded as upgraded_client
 from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive
 from tests.live.test_event_stream import ask, listen
 from tests.waiting import ticks, until

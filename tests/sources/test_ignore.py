@@ -4,8 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from app.sources.ignore import IgnoreRules, ignore_rules
 
@@ -154,12 +153,15 @@ async def test_without_git_the_folders_own_files_count(
     assert (rules.ignored("x.txt", False), rules.ignored("x.o", False)) == (True, False)
 
 
-async def test_a_change_above_the_watched_folder_counts_after_a_refresh(repository: Path) -> None:
+async def test_rules_are_stale_once_a_file_above_the_watched_folder_changes(
+    repository: Path,
+) -> None:
     rules = await ignore_rules(repository / "w")
+    assert not rules.stale()
     assert not rules.ignored("a", True)
     (repository / ".gitignore").write_text("a/\n")
-    rules.refresh()
-    assert rules.ignored("a", True)
+    assert rules.stale()
+    assert (await ignore_rules(repository / "w")).ignored("a", True)
 
 
 @pytest.mark.parametrize("text", ["", "\N{ZERO WIDTH NO-BREAK SPACE}*.o\r\n# *\r\n//\n\n!\n[\n"])

@@ -1,11 +1,15 @@
 import click
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sightline_client import NewEvent
-
-from app.terminal.publishing import fields_of
-from app.terminal.recordings import Recorded, RecordingError, read_data, read_events, schedule
+from sightline_client.terminal.publishing import fields_of
+from sightline_client.terminal.recordings import (
+    Recorded,
+    RecordingError,
+    read_data,
+    read_events,
+    schedule,
+)
 
 EVENT = NewEvent("a.b", {})
 

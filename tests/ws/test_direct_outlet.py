@@ -6,7 +6,7 @@
 import asyncio
 
 from app.channels.bus import FLUSH_BYTES, FLUSH_EVENTS
-from app.filters import EventFilter
+from app.channels.filters import EventFilter
 from app.ws.outlet import MAX_CONTROL, DirectOutlet
 from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
 
@@ -57,6 +57,7 @@ def test_after_an_early_flush_the_turn_is_gathered_again_up_to_the_same_bounds()
     assert wire.transport.writes == 1
     publish(wire.bus, "a.x")
     assert wire.transport.writes == 2
+    assert len(wire.due) == 1, "the end of the turn is asked for once"
     half = b'{"k":"%s"}' % (b"x" * (FLUSH_BYTES // 2))
     for writes in (2, 3, 3, 4):
         publish(wire.bus, "a.x", data=half)
@@ -73,19 +74,62 @@ def test_a_client_that_falls_behind_in_mid_turn_is_written_what_the_turn_brought
     assert brief(wire.subscription.take()) == 3
 
 
+def test_a_client_that_goes_direct_in_mid_turn_gets_nothing_of_the_turn_twice() -> None:
+    wire = Wire()
+    behind = wire.bus.subscribe()
+    publish(wire.bus, "a.x")
+    assert brief(behind.take()) == 1
+    other = FakeTransport()
+    assert behind.go_direct(DirectOutlet(behind, other, wire.bus.clock, 30.0))
+    publish(wire.bus, "a.x")
+    wire.bus._end_turn()
+    assert wire.told() == [1, 2]
+    assert [message["sequence_number"] for message in other.take()] == [2]
+
+
+def test_a_turn_after_going_on_elsewhere_is_bounded_from_there() -> None:
+    wire = Wire()
+    wire.subscription.close()
+    wire.bus.begin("epoch2", 1000)
+    wire.join()
+    publish(wire.bus, *["a.x"] * (FLUSH_EVENTS - 1))
+    assert wire.transport.writes == 0
+    publish(wire.bus, "a.x")
+    assert wire.transport.writes == 1
+
+
+def test_a_writer_that_publishes_while_it_is_written_to_is_told_the_position_before_that() -> None:
+    bus = make_bus(FakeClock())
+    subscription = bus.subscribe()
+
+    class Publishing:
+        def write(self, frames: bytes) -> None:
+            subscription.fall_behind()
+            publish(bus, "a.x")
+
+        def fail(self, error: Exception) -> None:
+            raise error
+
+    subscription.go_direct(Publishing())
+    publish(bus, "a.x")
+    assert subscription.position == 1
+    assert brief(subscription.take()) == 2
+
+
 def test_what_is_published_and_delivered_is_counted_each_way() -> None:
     wire = Wire()
-    wire.join("a.*")
-    behind = wire.bus.subscribe("a.*")
-    publish(wire.bus, "a.x", "b.x", "a.y")
-    assert wire.bus.counters.published == {"a": 2, "b": 1}
+    wire.join("git.*")
+    behind = wire.bus.subscribe("git.*")
+    publish(wire.bus, "git.commit_created", "chat.message_sent", "git.commit_created")
+    counted = {k: n for k, n in wire.bus.counters.published.items() if n}
+    assert counted == {"git": 2, "chat": 1}
     assert wire.bus.counters.delivered == 0
     wire.bus._end_turn()
     assert wire.bus.counters.delivered == 3 + 2
     behind.take()
     assert wire.bus.counters.delivered == 3 + 2 + 1
-    publish(wire.bus, "a.x")
-    assert wire.bus.counters.published == {"a": 3, "b": 1}
+    publish(wire.bus, "git.commit_created")
+    assert wire.bus.counters.published["git"] == 3
 
 
 def test_a_turn_is_observed_from_its_first_event_to_its_write() -> None:

@@ -16,7 +16,7 @@ from app.channels.publisher import EventPublisher
 from app.main import create_app
 from app.settings import Settings
 from app.ws.registry import ConnectionRegistry
-from tests.waiting import until
+from tests.waiting import WATCHDOG_S, until
 
 TOKEN = "in-process-token-0123456789"
 WHERE = "http://127.0.0.1:3000/ws"
@@ -58,7 +58,7 @@ async def in_process(folder: Path, **settings: Any) -> AsyncIterator[InProcess]:
 
 
 async def receive(client: AsyncWebSocketSession) -> dict[str, Any]:
-    return await client.receive_json(timeout=5)
+    return await client.receive_json(timeout=WATCHDOG_S)
 
 
 async def test_connected_comes_first_then_what_is_published(tmp_path: Path) -> None:

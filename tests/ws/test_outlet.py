@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from app.filters import EventFilter
+from app.channels.filters import EventFilter
 from app.ws.outlet import MAX_CONTROL, ASGIOutlet
 from tests.support import FakeClock, make_bus, publish
+from tests.waiting import WATCHDOG_S
 
 INTERVAL = 30.0
 
@@ -45,7 +46,7 @@ class Wire:
 
     async def end(self, running: "asyncio.Task[None]") -> None:
         self.subscription.close()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(WATCHDOG_S):
             await running
 
 
@@ -72,7 +73,7 @@ async def test_an_answer_overtakes_a_flood_of_events() -> None:
     await wire.end(running)
 
 
-async def test_an_answer_in_order_waits_for_the_events_before_it_and_no_others() -> None:
+async def test_over_asgi_an_answer_in_order_waits_for_the_events_before_it_and_no_others() -> None:
     wire = Wire(queue_size=10)
     publish(wire.bus, "a.x", "a.x")
     wire.outlet.answer(b'{"type":"subscribed"}', in_order=True)
@@ -153,7 +154,7 @@ async def test_a_heartbeat_comes_by_itself_when_nothing_happens() -> None:
     wire.hook = tell
     running = await wire.run()
     wire.clock.advance(0.01)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(WATCHDOG_S):
         await sent.wait()
     assert wire.told() == ["heartbeat"]
     await wire.end(running)
@@ -185,7 +186,7 @@ async def test_closing_while_a_heartbeat_is_sent_ends_the_outlet() -> None:
     wire.hook = close
     wire.clock.advance(INTERVAL)
     wire.subscription.wake()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WATCHDOG_S):
         await running
     assert wire.told() == ["heartbeat"]
 

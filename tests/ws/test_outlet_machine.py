@@ -6,13 +6,12 @@ filter let through is read in order and once, or is named by a gap where it is m
 """
 
 import msgspec
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from app.channels.bus import FLUSH_EVENTS
+from app.channels.filters import EventFilter
 from app.events import Position
-from app.filters import EventFilter
 from app.ws.messages import encode
 from app.ws.outlet import DirectOutlet
 from app.ws.session import Session

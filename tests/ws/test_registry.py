@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from app.errors import UnavailableError
+from app.auth.credentials import Credential
+from app.errors import UnauthorizedError, UnavailableError
 from app.ws.registry import ConnectionRegistry, Place
+from tests.waiting import WATCHDOG_S
 
 
 def test_places_are_taken_until_none_is_left() -> None:
@@ -105,4 +107,18 @@ async def test_the_end_waits_for_the_last_client_but_not_for_ever() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     registry.release(second)
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, WATCHDOG_S)
+
+
+def test_a_credential_that_ends_closes_what_it_opened_and_opens_nothing_more() -> None:
+    registry = ConnectionRegistry(3)
+    ending, lasting = Credential("cookie", "s-1"), Credential("cookie", "s-2")
+    ended = [registry.reserve(name, ending) for name in "ab"]
+    stays = registry.reserve("c", lasting)
+    assert (registry.opened_by(ending), registry.opened_by(lasting)) == (2, 1)
+    ending.ended = True
+    registry.end(ending)
+    assert [place.closed_with and place.closed_with[0] for place in ended] == [4401, 4401]
+    assert stays.closed_with is None
+    with pytest.raises(UnauthorizedError, match="log in again"):
+        registry.reserve("a", ending)

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from app.channels.bus import EventBus
+from app.channels.filters import EventFilter
 from app.channels.subscription import Subscription
-from app.filters import EventFilter
 from app.ws.messages import encode
 from app.ws.session import CONTROL_BURST, CONTROL_RATE, Session, TooManyMessagesError
 from tests.channels.test_subscription import drain

@@ -44,7 +44,7 @@ test(
   async () => {
     const { stdout } = await promisify(execFile)(
       PYTHON,
-      ["-m", "app.asyncapi", "tests.shop_events"],
+      ["-m", "app.contract", "asyncapi", "tests.shop_events"],
       { cwd: ROOT, maxBuffer: 10_000_000 },
     );
     const document = await parsed(stdout);

@@ -49,7 +49,7 @@ export class Gateway {
   }
 
   async run() {
-    const command = ["-m", "litestar", "--app", "app:create_app", "run", "--port", `${this.port}`];
+    const command = ["-m", "litestar", "--app", "sightline:create_app", "run", "--port", `${this.port}`];
     this.#process = spawn(PYTHON, command, {
       cwd: this.folder,
       stdio: "ignore",

@@ -7,7 +7,7 @@ const stream = new EventStream({
   onEvent(event) {
     if (event.type === "git.commit_created") {
       const author: string = event.data.author;
-      const files: string[] | number = event.data.files_changed;
+      const files: string[] | number | undefined = event.data.files_changed;
       const further: unknown = event.data.whatever;
       // @ts-expect-error a number of files is no string
       const wrong: string = event.data.files_changed;

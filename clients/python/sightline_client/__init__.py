@@ -1,11 +1,12 @@
 """Listen to a Sightline gateway and publish to it.
 
 `connect` gives typed events and gaps and survives restarts; `publish` and `publish_many` go over
-HTTP. `sightline_client.sync` has the same names without asyncio, `sightline_client.events` the
+HTTP, and `emit` does so without waiting and never raises. `sightline_client.sync` has the same names without asyncio, `sightline_client.events` the
 classes to match on, `sightline_client.errors` everything that can be raised.
 """
 
 from sightline_client.address import Address, find
+from sightline_client.emitting import emit
 from sightline_client.errors import SightlineError
 from sightline_client.messages import Connected, Event, Gap, Item, Position
 from sightline_client.publishing import (
@@ -32,6 +33,7 @@ __all__ = [
     "Stream",
     "batches",
     "connect",
+    "emit",
     "find",
     "publish",
     "publish_many",

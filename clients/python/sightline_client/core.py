@@ -1,15 +1,17 @@
 """What a client knows and decides: no socket, no clock, no chance of its own.
 
-The I/O around it (`stream`, `sync`) opens a connection with `parameters`, hands the first
-text to `begin` and each later one to `receive`, calls `processed` when the consumer asks for the next item, and `wait_s` after a failure.
+The I/O around it (`stream`, `sync`) opens a connection with `parameters`, hands the first text to
+`begin` and each later one to `read`, which gives the entry for the `Inbox`, and calls `wait_s` after
+a failure. For the consumer it calls `processed` and then `hand_out` with the next entry.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
-from sightline_client.errors import ProtocolError, SightlineError
+from sightline_client.errors import ProtocolError, SightlineError, UnavailableError
 from sightline_client.events import DATA_CLASSES, KnownData
+from sightline_client.inbox import EPOCH_CHANGED, Entry
 from sightline_client.messages import (
     Complaint,
     Connected,
@@ -19,12 +21,14 @@ from sightline_client.messages import (
     Item,
     Position,
     decode,
+    loss_in,
 )
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 30.0
 SILENCE_GRACE_S = 10.0  # by as much a heartbeat may be late: what the browser client allows too
 HANDSHAKE_S = 10.0
+STABLE_S = 60.0  # a connection that lasts as long makes the failures before it forgotten
 _TYPES: dict[type[msgspec.Struct], str] = {data: type_ for type_, data in DATA_CLASSES.items()}
 
 
@@ -41,8 +45,18 @@ def type_of(data: type[msgspec.Struct]) -> str:
 
 
 def backoff_s(attempt: int, random: float) -> float:
-    """Full jitter: `random` from [0, 1), `attempt` counted from 0 since the last `connected`."""
+    """Full jitter: `random` from [0, 1), `attempt` counted from 0 since the last stable minute."""
     return random * min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(attempt, 10))
+
+
+def pause_s(failure: SightlineError, attempt: int, random: float) -> float:
+    """How long to wait after a failure: at least as long as it asks for.
+
+    What a gateway asks for, all its clients hear at once, so they spread over as long again.
+    """
+    if isinstance(failure, UnavailableError):
+        return failure.wait_s + max(random * failure.wait_s, backoff_s(attempt, random))
+    return max(failure.wait_s, backoff_s(attempt, random))
 
 
 class Core:
@@ -56,13 +70,15 @@ class Core:
         give_up_after_s: float | None = None,
     ) -> None:
         self.position = position
-        """The last number processed: where the next connection resumes."""
+        """The last number processed: where another process resumes."""
         self.connected: Connected | None = None
         """What the gateway said when the latest connection began."""
         self._client_id = client_id
         self._types = None if types is None else [_pattern(entry) for entry in types]
+        self._received = position  # the last number read: where the next connection resumes
         self._next: Position | None = None  # the position once the item handed out is processed
         self._attempt = 0
+        self._retry_at: float | None = None  # when the latest connection was due
         self._give_up_after_s = give_up_after_s
         self._down_since: float | None = None
 
@@ -72,10 +88,10 @@ class Core:
         query = {"client_id": self._client_id}
         if self._types is not None:
             query["types"] = ",".join(self._types)
-        if self.position is not None:
-            query["last_sequence_number"] = str(self.position.sequence_number)
-            if self.position.epoch is not None:
-                query["epoch"] = self.position.epoch
+        if self._received is not None:
+            query["last_sequence_number"] = str(self._received.sequence_number)
+            if self._received.epoch is not None:
+                query["epoch"] = self._received.epoch
         return query
 
     @property
@@ -94,15 +110,15 @@ class Core:
         if not isinstance(connected, Connected):
             raise ProtocolError(f"expected connected first, got {text[:80]!r}: is it a gateway?")
         self.connected = connected
-        self._attempt = 0
         self._down_since = None
-        if self.position is None:
-            self.position = Position(connected.sequence_number, connected.epoch)
-        elif self.position.epoch is None:  # the gateway took it as the current one
-            self.position = Position(self.position.sequence_number, connected.epoch)
+        if self._received is None:
+            self._received = self.position = Position(connected.sequence_number, connected.epoch)
+        elif self._received.epoch is None:  # the gateway took it as the current one
+            self._received = Position(self._received.sequence_number, connected.epoch)
+            self.position = self._received
 
-    def receive(self, text: str) -> Item | None:
-        """Read a later message; return what the consumer is to hear. What was before is processed.
+    def read(self, text: str) -> Entry | None:
+        """Read a later message. None where it says nothing, or only what was read before.
 
         Raises:
             ProtocolError: a message that makes no sense, or a complaint; the stream goes on.
@@ -110,22 +126,37 @@ class Core:
         assert self.connected is not None, "begin() comes first"
         epoch = self.connected.epoch
         match message := decode(text):
-            case Event() if not self._is_above(message.sequence_number, epoch):
-                return None
-            case Event():
-                self._next = Position(message.sequence_number, epoch)
-                return message
+            case Event(sequence_number=number) if self._is_above(number, epoch):
+                return self._entry(message, Position(number, epoch))
             case Gap():
-                self._next = self._after(message, epoch)
-                return message
+                return self._entry(message, self._after(message, epoch))
             case Heartbeat(sequence_number=number):
-                position = self.position
+                received = self._received
                 # Into another epoch only a gap leads, or the loss would go unsaid.
-                if position and position.epoch == epoch and number > position.sequence_number:
-                    self.position = Position(number, epoch)
+                if received and received.epoch == epoch and number > received.sequence_number:
+                    return self._entry(None, Position(number, epoch))
             case Complaint():
                 raise ProtocolError(f"the gateway complains: {message.message} ({message.code})")
         return None
+
+    def unreadable(self, text: str) -> Entry | None:
+        """The gap that stands for a message that `read` refused; None where no event is lost."""
+        assert self.connected is not None, "begin() comes first"
+        gap = loss_in(text)
+        return self._entry(gap, self._after(gap, self.connected.epoch)) if gap else None
+
+    def hand_out(self, entry: Entry) -> Item | None:
+        """The item that the consumer is to hear; what was before is processed."""
+        if entry.item is None:
+            self.position = entry.after
+        else:
+            self._next = entry.after
+        return entry.item
+
+    def receive(self, text: str) -> Item | None:
+        """`read` and `hand_out` in one, where nothing lies between the two."""
+        entry = self.read(text)
+        return None if entry is None else self.hand_out(entry)
 
     def processed(self) -> None:
         """The consumer asks for the next item, so it has processed the one before."""
@@ -146,16 +177,23 @@ class Core:
             patience_s is not None and now - self._down_since >= patience_s
         ):
             raise failure
-        wait_s = max(failure.wait_s, backoff_s(self._attempt, random))
+        if self._retry_at is not None and now - self._retry_at >= STABLE_S:
+            self._attempt = 0
+        wait_s = pause_s(failure, self._attempt, random)
         self._attempt += 1
+        self._retry_at = now + wait_s
         return wait_s
 
+    def _entry(self, item: Item | None, after: Position | None) -> Entry:
+        self._received = after or self._received
+        return Entry(item, after)
+
     def _is_above(self, number: int, epoch: str) -> bool:
-        position = self.position
+        position = self._received
         return position is None or position.epoch != epoch or number > position.sequence_number
 
     def _after(self, gap: Gap, epoch: str) -> Position | None:
-        if gap.reason == "epoch_changed":  # only now: a connection lost before hears the gap again
+        if gap.reason == EPOCH_CHANGED:  # only now: a connection lost before hears the gap again
             return Position(gap.to_sequence_number or 0, epoch)
         end = gap.to_sequence_number
         return Position(end, epoch) if end is not None and self._is_above(end, epoch) else None

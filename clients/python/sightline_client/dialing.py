@@ -19,11 +19,11 @@ from sightline_client.errors import (
     refusal,
 )
 from sightline_client.events import KnownData
-from sightline_client.messages import Item, Position
+from sightline_client.inbox import QUEUE_SIZE, Inbox
+from sightline_client.messages import Position
 from sightline_client.proof import prove
 
-# What the consumer has not asked for yet: 1,000 messages, as the gateway's queue for this client.
-# Beyond it reading stops, and the gateway's own policy takes over: oldest dropped, a gap told.
+# In the library, between its socket and the inbox, which takes at once whatever comes.
 MAX_QUEUE = 1000
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 CLOSE_S = 1.0
@@ -54,10 +54,12 @@ class Dialer:
         since: Position | int | None,
         client_id: str | None,
         give_up_after_s: float | None,
+        queue_size: int = QUEUE_SIZE,
     ) -> None:
         position = Position(since) if isinstance(since, int) else since
         name = client_id or f"py-{secrets.token_hex(8)}"
         self.core = Core(name, types, position, give_up_after_s)
+        self.inbox = Inbox(queue_size)
         self._url = url
         self._token = token
         self._address: Address | None = None
@@ -103,13 +105,16 @@ class Dialer:
             case _:
                 return UnreachableError(f"{place} does not answer: {error}")
 
-    def read(self, text: str) -> Item | None:
-        """`Core.receive`, where a message that makes no sense is logged and passed over."""
+    def receive(self, data: str | bytes) -> None:
+        """Put a message into the inbox; one that makes no sense is logged, and a gap if it may be a loss."""
+        text = data if isinstance(data, str) else data.decode("utf-8", "replace")
         try:
-            return self.core.receive(text)
+            entry = self.core.read(text)
         except ProtocolError as error:
             log.warning("%s", error)
-            return None
+            entry = self.core.unreadable(text)
+        if entry is not None:
+            self.inbox.put(entry)
 
     def wait_s(self, error: Exception, now: float, random: float) -> float:
         """Log the failure and return how long to wait; raise it where waiting is no use."""
@@ -118,10 +123,10 @@ class Dialer:
         log.warning("%s; trying again in %.1f s", failure, wait_s)
         return wait_s
 
-    def begin(self, text: str) -> None:
+    def begin(self, data: str | bytes) -> None:
         """`Core.begin`, and tell that the stream goes on where it had stopped."""
         again = self.core.connected is not None
-        self.core.begin(text)
+        self.core.begin(data if isinstance(data, str) else data.decode("utf-8", "replace"))
         if again and (connected := self.core.connected):
             how = "resumed" if connected.resumed else "connected again"
             log.warning("%s, %d events to catch up with", how, connected.replayed)

@@ -13,7 +13,8 @@ SightlineError
 │   │   └── TooLargeError    413
 │   └── UnavailableError     429 or 5xx (temporary): no place left, shutting down
 ├── ClosedError              an open connection ended (temporary, but for 1009)
-│   ├── EndedError           4401: the gateway ended the token that let this client in
+│   ├── EndedError           4401: the gateway ended the token that let this client in; an
+│   │                        UnauthorizedError too
 │   └── ReplacedError        4409: another connection took over this client's id
 └── ProtocolError            what arrived is not `events.v1`
 ```
@@ -28,6 +29,7 @@ UNAUTHORIZED = 4401
 REPLACED = 4409
 TOO_MANY_MESSAGES = 4429
 TOO_MANY_MESSAGES_WAIT_S = 60.0  # the protocol's "after a minute"
+MOST_WAIT_S = 3600.0  # of what `Retry-After` may ask for
 
 
 class SightlineError(Exception):
@@ -67,7 +69,7 @@ class RefusedError(SightlineError):
 
 
 class UnauthorizedError(RefusedError):
-    """The token is missing or wrong."""
+    """The token is missing, wrong or no longer good: do not come back with it."""
 
 
 class ForbiddenError(RefusedError):
@@ -108,14 +110,19 @@ class ClosedError(SightlineError):
     def __init__(self, close_code: int, reason: str) -> None:
         super().__init__(f"the connection ended with {close_code} {reason}".rstrip())
         self.close_code = close_code
-        self.temporary = close_code not in (MESSAGE_TOO_BIG, UNAUTHORIZED, REPLACED)
+        self.temporary = close_code not in (MESSAGE_TOO_BIG, REPLACED)
         self.wait_s = TOO_MANY_MESSAGES_WAIT_S if close_code == TOO_MANY_MESSAGES else 0.0
 
 
-class EndedError(ClosedError):
+class EndedError(ClosedError, UnauthorizedError):
     """The gateway ended the token or log-in that this connection came in by: read the new one."""
 
-    code = "unauthorized"
+    def __init__(self, close_code: int, reason: str) -> None:
+        said = f"the connection ended with {close_code} {reason}".rstrip()
+        super(ClosedError, self).__init__(
+            f"{said}: connect again with a new token", 401, "unauthorized"
+        )
+        self.close_code = close_code
 
 
 class ReplacedError(ClosedError):
@@ -163,11 +170,11 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RefusedErro
     return kind(told.message, status, told.code)
 
 
-def closed(code: int, reason: str) -> ClosedError:
+def closed(code: int, reason: str) -> SightlineError:
     """The error that the end of a connection stands for."""
     return _CLOSED.get(code, ClosedError)(code, reason)
 
 
 def _seconds(headers: Mapping[str, str]) -> float:
     text = headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() else 0.0
+    return min(float(text), MOST_WAIT_S) if text.isascii() and text.isdigit() else 0.0

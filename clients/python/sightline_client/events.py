@@ -1,43 +1,9 @@
 """The data of every event type, one class each.
 
-Written by `python -m app.client_events` from the gateway's catalog; do not edit by hand.
+Written by `python -m app.contract` from the gateway's catalog; do not edit by hand.
 """
 
 import msgspec
-
-
-class WorkflowStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`workflow.started`: A workflow began to run."""
-
-    workflow_id: str
-    workflow_name: str
-    project: str | None = None
-
-
-class WorkflowStepCompleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`workflow.step_completed`: A step of a workflow completed."""
-
-    workflow_id: str
-    step_name: str
-    step_index: int
-    total_steps: int
-    workflow_name: str | None = None
-
-
-class WorkflowFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`workflow.finished`: A workflow ran to its end."""
-
-    workflow_id: str
-    status: str
-    duration_ms: float
-
-
-class WorkflowFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`workflow.failed`: A workflow stopped on an error."""
-
-    workflow_id: str
-    error: str
-    step_name: str | None = None
 
 
 class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -134,28 +100,38 @@ class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     duration_ms: float | None = None
 
 
-class FileCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`file.created`: A file or a directory was created."""
+class WorkflowStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`workflow.started`: A workflow began to run."""
 
-    path: str
-    size: int | None = None
-    is_directory: bool = False
-
-
-class FileModified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`file.modified`: A file or a directory was modified."""
-
-    path: str
-    size: int | None = None
-    is_directory: bool = False
+    workflow_id: str
+    workflow_name: str
+    project: str | None = None
 
 
-class FileDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`file.deleted`: A file or a directory was deleted."""
+class WorkflowStepCompleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`workflow.step_completed`: A step of a workflow completed."""
 
-    path: str
-    size: int | None = None
-    is_directory: bool = False
+    workflow_id: str
+    step_name: str
+    step_index: int
+    total_steps: int
+    workflow_name: str | None = None
+
+
+class WorkflowFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`workflow.finished`: A workflow ran to its end."""
+
+    workflow_id: str
+    status: str
+    duration_ms: float
+
+
+class WorkflowFailed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`workflow.failed`: A workflow stopped on an error."""
+
+    workflow_id: str
+    error: str
+    step_name: str | None = None
 
 
 class StateEpicCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -181,16 +157,6 @@ class StateStoryTransitioned(msgspec.Struct, frozen=True, kw_only=True, omit_def
     to_state: str
     epic_id: str | int | None = None
     title: str | None = None
-
-
-class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, or their
-    number."""
-
-    commit_hash: str
-    message: str
-    author: str
-    files_changed: list[str] | int
 
 
 class CeremonyStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -236,6 +202,40 @@ class KanbanCardUpdated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     assignee: str | None = None
 
 
+class FileCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`file.created`: A file or a directory was created."""
+
+    path: str
+    size: int | None = None
+    is_directory: bool = False
+
+
+class FileModified(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`file.modified`: A file or a directory was modified."""
+
+    path: str
+    size: int | None = None
+    is_directory: bool = False
+
+
+class FileDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`file.deleted`: A file or a directory was deleted."""
+
+    path: str
+    size: int | None = None
+    is_directory: bool = False
+
+
+class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, their
+    number, or absent if unknown."""
+
+    commit_hash: str
+    message: str
+    author: str
+    files_changed: list[str] | int | None = None
+
+
 class SessionModeChanged(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`session.mode_changed`: A session changed its mode, such as read-only or write."""
 
@@ -262,11 +262,7 @@ class SystemErrorReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
 
 
 KnownData = (
-    WorkflowStarted
-    | WorkflowStepCompleted
-    | WorkflowFinished
-    | WorkflowFailed
-    | ChatMessageSent
+    ChatMessageSent
     | ChatMessageReceived
     | ChatStreamingChunk
     | ChatThinkingStarted
@@ -276,27 +272,27 @@ KnownData = (
     | AgentToolFinished
     | AgentMessage
     | AgentSessionFinished
-    | FileCreated
-    | FileModified
-    | FileDeleted
+    | WorkflowStarted
+    | WorkflowStepCompleted
+    | WorkflowFinished
+    | WorkflowFailed
     | StateEpicCreated
     | StateStoryCreated
     | StateStoryTransitioned
-    | GitCommitCreated
     | CeremonyStarted
     | CeremonyMessage
     | CeremonyEnded
     | KanbanCardMoved
     | KanbanCardUpdated
+    | FileCreated
+    | FileModified
+    | FileDeleted
+    | GitCommitCreated
     | SessionModeChanged
     | ProviderChanged
     | SystemErrorReported
 )
 DATA_CLASSES: dict[str, type[KnownData]] = {
-    "workflow.started": WorkflowStarted,
-    "workflow.step_completed": WorkflowStepCompleted,
-    "workflow.finished": WorkflowFinished,
-    "workflow.failed": WorkflowFailed,
     "chat.message_sent": ChatMessageSent,
     "chat.message_received": ChatMessageReceived,
     "chat.streaming_chunk": ChatStreamingChunk,
@@ -307,18 +303,22 @@ DATA_CLASSES: dict[str, type[KnownData]] = {
     "agent.tool_finished": AgentToolFinished,
     "agent.message": AgentMessage,
     "agent.session_finished": AgentSessionFinished,
-    "file.created": FileCreated,
-    "file.modified": FileModified,
-    "file.deleted": FileDeleted,
+    "workflow.started": WorkflowStarted,
+    "workflow.step_completed": WorkflowStepCompleted,
+    "workflow.finished": WorkflowFinished,
+    "workflow.failed": WorkflowFailed,
     "state.epic_created": StateEpicCreated,
     "state.story_created": StateStoryCreated,
     "state.story_transitioned": StateStoryTransitioned,
-    "git.commit_created": GitCommitCreated,
     "ceremony.started": CeremonyStarted,
     "ceremony.message": CeremonyMessage,
     "ceremony.ended": CeremonyEnded,
     "kanban.card_moved": KanbanCardMoved,
     "kanban.card_updated": KanbanCardUpdated,
+    "file.created": FileCreated,
+    "file.modified": FileModified,
+    "file.deleted": FileDeleted,
+    "git.commit_created": GitCommitCreated,
     "session.mode_changed": SessionModeChanged,
     "provider.changed": ProviderChanged,
     "system.error": SystemErrorReported,

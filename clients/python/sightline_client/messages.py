@@ -1,5 +1,6 @@
 """What arrives: `Event` and `Gap` for the user, and the control messages that the core reads."""
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -109,6 +110,10 @@ _DECODERS: Mapping[str, msgspec.json.Decoder[KnownData]] = {
     type_: msgspec.json.Decoder(data) for type_, data in DATA_CLASSES.items()
 }
 _CONTROL = {"connected", "gap", "heartbeat", "error"}
+_HEAD = re.compile(
+    r'\{"type":"(?P<type>[^"\\]*)"(?:,"timestamp":"[^"\\]*","sequence_number":(?P<number>\d{1,16})\D)?'
+)
+UNDECODABLE = "undecodable"
 
 
 def decode(text: str) -> Event | Control | None:
@@ -124,6 +129,22 @@ def decode(text: str) -> Event | Control | None:
         return _decode_control(text) if type_ in _CONTROL else None
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ProtocolError(f"not a message of events.v1: {error}; got {text[:80]!r}") from error
+
+
+def loss_in(text: str) -> Gap | None:
+    """What is lost with a message that `decode` refuses; None where it can be no event or gap.
+
+    How a gateway writes the head of an event is enough to say which one it was.
+    """
+    head = _HEAD.match(text)
+    if head is None:
+        return Gap(None, None, None, UNDECODABLE)
+    if "." not in head["type"] and head["type"] != "gap":
+        return None
+    if head["number"] is None:
+        return Gap(None, None, None, UNDECODABLE)
+    number = int(head["number"])
+    return Gap(number, number, 1, UNDECODABLE)
 
 
 def _event(text: str) -> Event:

@@ -1,131 +1,58 @@
-"""`publish` and `publish_many` over HTTP; what they send and hear is made and read without I/O."""
+"""`publish`, `publish_many` and `emit` over HTTP."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import httpx
-import msgspec
 
-from sightline_client.address import Address, find
-from sightline_client.core import type_of
-from sightline_client.errors import InvalidDataError, ProtocolError, UnreachableError, refusal
+from sightline_client.address import find
+from sightline_client.emitting import Emitter
 from sightline_client.events import KnownData
 from sightline_client.proof import Proven
+from sightline_client.wire import (
+    MAX_BATCH,
+    MAX_BODY_BYTES,
+    PATH,
+    TIMEOUT_S,
+    Fields,
+    NewEvent,
+    Published,
+    batches,
+    body_of,
+    encode,
+    new_event,
+    published,
+    request_headers,
+    unreachable,
+    uses_proxies,
+)
 
-PATH = "/api/events"
-TIMEOUT_S = 30.0
-MAX_BATCH = 1000  # both as the protocol says for one request
-MAX_BODY_BYTES = 4 * 1024 * 1024
-Fields = Mapping[str, object]
-
-
-class NewEvent(msgspec.Struct, frozen=True):
-    """An event to publish."""
-
-    type: str
-    data: Fields | KnownData
-    metadata: Fields = {}
-
-
-class Published(msgspec.Struct, frozen=True):
-    """Where an event stands in the stream."""
-
-    epoch: str
-    sequence_number: int
-    timestamp: str
-
-
-def new_event(
-    event: NewEvent | KnownData | str, data: Fields | None = None, metadata: Fields | None = None
-) -> NewEvent:
-    """An event from its class, or from the name of its type and its data."""
-    if isinstance(event, NewEvent):
-        return event
-    if isinstance(event, str):
-        return NewEvent(event, data or {}, metadata or {})
-    return NewEvent(type_of(type(event)), event, metadata or {})
-
-
-def encode(event: NewEvent) -> bytes:
-    """Encode to strict JSON. The standard library's encoder, as msgspec's turns NaN into null.
-
-    Raises:
-        InvalidDataError: it holds NaN, bytes, a lone surrogate or a cycle.
-    """
-    try:
-        # Bytes stay bytes, for the encoder to refuse: as base64 they would go out unasked.
-        plain = msgspec.to_builtins(event, builtin_types=(bytes, bytearray, memoryview))
-        return json.dumps(
-            plain, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode()
-    except (TypeError, ValueError, RecursionError) as error:
-        message = f"event {event.type[:64]!r} cannot be encoded as JSON: {str(error)[:200]}"
-        raise InvalidDataError(message, 0, "invalid_data") from error
-
-
-def batches(events: Iterable[NewEvent]) -> Iterator[list[NewEvent]]:
-    """Cut a long row of events into lists that each fit one `publish_many`."""
-    batch: list[NewEvent] = []
-    size_bytes = 0
-    for event in events:
-        event_bytes = len(encode(event)) + 2
-        if batch and (len(batch) == MAX_BATCH or size_bytes + event_bytes > MAX_BODY_BYTES - 2):
-            yield batch
-            batch, size_bytes = [], 0
-        batch.append(event)
-        size_bytes += event_bytes
-    if batch:
-        yield batch
-
-
-def request_headers(idempotency_key: str | None) -> dict[str, str]:
-    """The headers of a publish."""
-    headers = {"Content-Type": "application/json"}
-    if idempotency_key is not None:
-        headers["Idempotency-Key"] = idempotency_key
-    return headers
-
-
-def published(response: httpx.Response) -> list[Published]:
-    """Read the answer.
-
-    Raises:
-        RefusedError: it is a refusal.
-        ProtocolError: it is no gateway's answer.
-    """
-    if not response.is_success:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        raise refusal(response.status_code, headers, response.content)
-    try:
-        answer = msgspec.json.decode(response.content, type=Published | list[Published])
-    except msgspec.MsgspecError as error:
-        raise ProtocolError(f"not an answer of events.v1: {error}") from error
-    return answer if isinstance(answer, list) else [answer]
-
-
-def body_of(events: Sequence[NewEvent]) -> bytes:
-    """The array of `events`."""
-    return b"[" + b",\n".join(map(encode, events)) + b"]"
-
-
-def uses_proxies(address: Address) -> bool:
-    """Whether the environment's proxies have a say: not on the way to this machine."""
-    return not (address.local or address.kept)
-
-
-def unreachable(address: Address, error: httpx.HTTPError) -> UnreachableError:
-    """What a failed request stands for. Whether the gateway took the events is not known."""
-    reason = str(error) or type(error).__name__
-    return UnreachableError(f"{address.url} gave no complete answer: {reason}")
+__all__ = [
+    "MAX_BATCH",
+    "MAX_BODY_BYTES",
+    "NewEvent",
+    "Published",
+    "Publisher",
+    "batches",
+    "body_of",
+    "encode",
+    "new_event",
+    "publish",
+    "publish_many",
+    "published",
+]
 
 
 class Publisher:
     """Publishes over connections that it keeps: `async with Publisher() as publisher`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None) -> None:
-        self._gateway = Proven(lambda: find(url, token))
+        self._emitter: Emitter | None = None
+        self._find = partial(find, url, token)
+        self._gateway = Proven(self._find)
         self._http = httpx.AsyncClient(
             timeout=TIMEOUT_S, trust_env=uses_proxies(self._gateway.found)
         )
@@ -140,6 +67,8 @@ class Publisher:
         traceback: TracebackType | None,
     ) -> None:
         await self._http.aclose()
+        if self._emitter is not None:
+            await asyncio.to_thread(self._emitter.close)
 
     async def publish(
         self,
@@ -169,6 +98,26 @@ class Publisher:
             RefusedError, UnreachableError: as `publish`.
         """
         return await self._post(body_of([new_event(event) for event in events]), idempotency_key)
+
+    def emit(
+        self,
+        event: NewEvent | KnownData | str,
+        data: Fields | None = None,
+        metadata: Fields | None = None,
+    ) -> None:
+        """Publish one event without waiting, and never raise; `lost` counts what does not arrive.
+
+        While the gateway is away the newest 1,000 events are kept. Leaving waits up to two seconds
+        for what is still to be sent.
+        """
+        if self._emitter is None:
+            self._emitter = Emitter(self._find)
+        self._emitter.emit(event, data, metadata)
+
+    @property
+    def lost(self) -> int:
+        """How many emitted events were refused, or dropped while the gateway was away."""
+        return self._emitter.lost if self._emitter else 0
 
     async def _post(self, body: bytes, idempotency_key: str | None) -> list[Published]:
         answer = await self._try_to_post(body, idempotency_key)

@@ -6,22 +6,32 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as dial
+from websockets.asyncio.client import ClientConnection, connect as dial
 
 from sightline_client.core import HANDSHAKE_S
 from sightline_client.dialing import FAILURES, Dialer
 from sightline_client.events import KnownData
+from sightline_client.inbox import QUEUE_SIZE
 from sightline_client.messages import Connected, Item, Position
+
+YIELD_S = 0.005  # how long a consumer that never waits may keep the connection from being read
+LOOK_S = 1.0  # what had arrived while the process was suspended is read within
 
 
 class Stream:
-    """Iterate over it once, in one task. Made by `connect`."""
+    """Iterate over it once, in one task. Made by `connect`.
+
+    A task of its own reads the connection, and makes it again, whatever the consumer does.
+    """
 
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer
         self._core = dialer.core
         self._socket: ClientConnection | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._failure: Exception | None = None
+        self._yielded_at = 0.0
 
     @property
     def position(self) -> Position | None:
@@ -35,6 +45,7 @@ class Stream:
 
     async def __aenter__(self) -> Self:
         self._socket = await self._connect()
+        self._reading = asyncio.create_task(self._read())
         return self
 
     async def __aexit__(
@@ -43,6 +54,9 @@ class Stream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
         await self._hang_up()
 
     def __aiter__(self) -> Self:
@@ -54,17 +68,34 @@ class Stream:
         Cancelling loses nothing: ask again.
         """
         self._core.processed()
+        now = asyncio.get_running_loop().time()
+        if now - self._yielded_at > YIELD_S:  # the reader gets a turn beside a busy consumer
+            await asyncio.sleep(0)
+            self._yielded_at = now
         while True:
-            if self._socket is None:
-                self._socket = await self._connect()
-            try:
-                text = await _receive(self._socket, self._core.silence_s)
-            except FAILURES as error:
-                await self._hang_up()
-                await self._wait(error)
-            else:
-                if (item := self._dialer.read(text)) is not None:
+            if (entry := self._dialer.inbox.take()) is not None:
+                if (item := self._core.hand_out(entry)) is not None:
                     return item
+                continue
+            if self._failure is not None:
+                raise self._failure
+            self._news.clear()
+            await self._news.wait()
+
+    async def _read(self) -> None:
+        """Fill the inbox until cancelled, or until coming back is no use: the consumer hears of that."""
+        try:
+            while True:
+                try:
+                    self._socket = self._socket or await self._connect()
+                    self._dialer.receive(await _receive(self._socket, self._core.silence_s))
+                    self._news.set()
+                except FAILURES as error:
+                    await self._hang_up()
+                    await self._wait(error)
+        except Exception as error:
+            self._failure = error
+            self._news.set()
 
     async def _connect(self) -> ClientConnection:
         while True:
@@ -93,9 +124,14 @@ class Stream:
             await socket.close()
 
 
-async def _receive(socket: ClientConnection, silence_s: float) -> str:
-    async with asyncio.timeout(silence_s):
-        return await socket.recv(decode=True)
+async def _receive(socket: ClientConnection, silence_s: float) -> str | bytes:
+    try:
+        async with asyncio.timeout(silence_s):
+            return await socket.recv()
+    except TimeoutError:
+        # A process that was suspended finds the time gone before it has looked at its socket.
+        async with asyncio.timeout(LOOK_S):
+            return await socket.recv()
 
 
 def connect(
@@ -106,6 +142,7 @@ def connect(
     since: Position | int | None = None,
     client_id: str | None = None,
     give_up_after_s: float | None = None,
+    queue_size: int = QUEUE_SIZE,
 ) -> Stream:
     """Listen to a gateway: `async with connect(types=["git.*"]) as stream: async for item in …`.
 
@@ -117,9 +154,13 @@ def connect(
     after a position, or after a number of the current epoch. `url` and `token` are found as
     `find` says. One that takes over the `client_id` of another takes over its place.
 
+    The connection is read whatever the consumer does. What it has not asked for waits here,
+    `queue_size` items at most: beyond, the oldest are dropped, and a `Gap` with reason
+    `slow_consumer` says which and how many.
+
     Raises:
         AddressError: on entering, when it is not known where to go.
         RefusedError: on entering or iterating: the token is wrong, a pattern is malformed.
         ClosedError: on iterating: another connection took over, or a message is too big.
     """
-    return Stream(Dialer(url, token, types, since, client_id, give_up_after_s))
+    return Stream(Dialer(url, token, types, since, client_id, give_up_after_s, queue_size))

@@ -1,26 +1,29 @@
-"""`connect`, `publish`, `publish_many` without asyncio: for scripts, notebooks and the terminal.
+"""`connect`, `publish`, `publish_many`, `emit` without asyncio: for scripts, notebooks and the terminal.
 
-A thread of the `websockets` library answers the gateway's pings while the script is busy.
+A thread reads the connection and answers the gateway's pings while the script is busy.
 """
 
 import random
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import httpx
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as dial
+from websockets.sync.client import ClientConnection, connect as dial
 
 from sightline_client.address import find
 from sightline_client.core import HANDSHAKE_S
 from sightline_client.dialing import FAILURES, Dialer
+from sightline_client.emitting import Emitter, emit
 from sightline_client.events import KnownData
+from sightline_client.inbox import QUEUE_SIZE
 from sightline_client.messages import Connected, Item, Position
 from sightline_client.proof import Proven
-from sightline_client.publishing import (
+from sightline_client.wire import (
     PATH,
     TIMEOUT_S,
     Fields,
@@ -35,14 +38,26 @@ from sightline_client.publishing import (
     uses_proxies,
 )
 
+__all__ = ["Publisher", "Stream", "connect", "emit", "publish", "publish_many"]
+
+LOOK_S = 1.0  # what had arrived while the process was suspended is read within
+LEAVE_S = 2.0  # a thread that is just connecting ends by itself later
+
 
 class Stream:
-    """Iterate over it once, in one thread. Made by `connect`."""
+    """Iterate over it once, in one thread. Made by `connect`.
+
+    A thread of its own reads the connection, and makes it again, whatever the consumer does.
+    """
 
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer
         self._core = dialer.core
         self._socket: ClientConnection | None = None
+        self._reading: threading.Thread | None = None
+        self._news = threading.Condition()  # guards the inbox, the positions and the failure
+        self._failure: Exception | None = None
+        self._leaving = threading.Event()
         self._closing = ExitStack()
 
     @property
@@ -57,6 +72,8 @@ class Stream:
 
     def __enter__(self) -> Self:
         self._socket = self._connect()
+        self._reading = threading.Thread(target=self._read, name="sightline-client", daemon=True)
+        self._reading.start()
         return self
 
     def __exit__(
@@ -65,47 +82,81 @@ class Stream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._hang_up()
+        self._leaving.set()
+        if (socket := self._socket) is not None:
+            socket.close()
+        if self._reading is not None:
+            self._reading.join(LEAVE_S)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Item:
         """Wait for the next item; asking for it says that the one before is processed."""
-        self._core.processed()
-        while True:
-            if self._socket is None:
-                self._socket = self._connect()
-            try:
-                text = self._socket.recv(self._core.silence_s, decode=True)
-            except FAILURES as error:
-                self._hang_up()
-                self._wait(error)
-            else:
-                if (item := self._dialer.read(text)) is not None:
-                    return item
+        with self._news:
+            self._core.processed()
+            while True:
+                if (entry := self._dialer.inbox.take()) is not None:
+                    if (item := self._core.hand_out(entry)) is not None:
+                        return item
+                    continue
+                if self._failure is not None:
+                    raise self._failure
+                self._news.wait()
+
+    def _read(self) -> None:
+        """Fill the inbox until left, or until coming back is no use: the consumer hears of that."""
+        try:
+            while not self._leaving.is_set():
+                try:
+                    self._socket = self._socket or self._connect()
+                    data = _receive(self._socket, self._core.silence_s)
+                    with self._news:
+                        self._dialer.receive(data)
+                        self._news.notify()
+                except FAILURES as error:
+                    self._hang_up()
+                    if not self._leaving.is_set():
+                        self._wait(error)
+            self._hang_up()
+        except Exception as error:
+            with self._news:
+                self._failure = error
+                self._news.notify()
 
     def _connect(self) -> ClientConnection:
         while True:
             try:
                 return self._open()
             except FAILURES as error:
+                if self._leaving.is_set():
+                    raise
                 self._wait(error)
 
     def _open(self) -> ClientConnection:
         url, options = self._dialer.target()
         with ExitStack() as opening:
             socket = opening.enter_context(dial(url, **options))
-            self._dialer.begin(socket.recv(HANDSHAKE_S, decode=True))
+            first = socket.recv(HANDSHAKE_S)
+            with self._news:
+                self._dialer.begin(first)
             self._closing = opening.pop_all()
         return socket
 
     def _wait(self, error: Exception) -> None:
-        time.sleep(self._dialer.wait_s(error, time.monotonic(), random.random()))
+        self._leaving.wait(self._dialer.wait_s(error, time.monotonic(), random.random()))
 
     def _hang_up(self) -> None:
         self._socket = None
         self._closing.close()
+
+
+def _receive(socket: ClientConnection, silence_s: float) -> str | bytes:
+    try:
+        return socket.recv(silence_s)
+    except TimeoutError:
+        # A process that was suspended finds the time gone before it has looked at its socket.
+        return socket.recv(LOOK_S)
 
 
 def connect(
@@ -116,16 +167,19 @@ def connect(
     since: Position | int | None = None,
     client_id: str | None = None,
     give_up_after_s: float | None = None,
+    queue_size: int = QUEUE_SIZE,
 ) -> Stream:
     """As `sightline_client.connect`, with a plain `with` and `for`."""
-    return Stream(Dialer(url, token, types, since, client_id, give_up_after_s))
+    return Stream(Dialer(url, token, types, since, client_id, give_up_after_s, queue_size))
 
 
 class Publisher:
     """As `sightline_client.Publisher`, with a plain `with`."""
 
     def __init__(self, url: str | None = None, *, token: str | None = None) -> None:
-        self._gateway = Proven(lambda: find(url, token))
+        self._emitter: Emitter | None = None
+        self._find = partial(find, url, token)
+        self._gateway = Proven(self._find)
         self._http = httpx.Client(timeout=TIMEOUT_S, trust_env=uses_proxies(self._gateway.found))
 
     def __enter__(self) -> Self:
@@ -138,6 +192,8 @@ class Publisher:
         traceback: TracebackType | None,
     ) -> None:
         self._http.close()
+        if self._emitter is not None:
+            self._emitter.close()
 
     def publish(
         self,
@@ -155,6 +211,26 @@ class Publisher:
     ) -> list[Published]:
         """Publish up to 1,000 events in order, all or none; raises as its asynchronous namesake."""
         return self._post(body_of([new_event(event) for event in events]), idempotency_key)
+
+    def emit(
+        self,
+        event: NewEvent | KnownData | str,
+        data: Fields | None = None,
+        metadata: Fields | None = None,
+    ) -> None:
+        """Publish one event without waiting, and never raise; `lost` counts what does not arrive.
+
+        While the gateway is away the newest 1,000 events are kept. Leaving waits up to two seconds
+        for what is still to be sent.
+        """
+        if self._emitter is None:
+            self._emitter = Emitter(self._find)
+        self._emitter.emit(event, data, metadata)
+
+    @property
+    def lost(self) -> int:
+        """How many emitted events were refused, or dropped while the gateway was away."""
+        return self._emitter.lost if self._emitter else 0
 
     def _post(self, body: bytes, idempotency_key: str | None) -> list[Published]:
         answer = self._try_to_post(body, idempotency_key)

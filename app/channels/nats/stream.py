@@ -1,0 +1,188 @@
+"""The JetStream stream that all gateways share: made if absent, never changed, and its epoch."""
+
+import base64
+from datetime import datetime
+
+import msgspec
+from nats.aio.client import Client
+
+from ...errors import SettingsError, UnavailableError
+from ...settings import PREFIX, Settings
+from .client import StreamClient
+from .message import SUBJECTS
+
+REQUEST_TIMEOUT_S = 2.0
+DUPLICATE_WINDOW_S = 120  # how long the stream remembers idempotency keys
+_NS = 1_000_000_000
+NOT_FOUND, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058  # JetStream's own error numbers
+
+
+class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gateways rely on, under JetStream's names; ages are nanoseconds, -1 is no limit."""
+
+    name: str
+    subjects: tuple[str, ...] = (SUBJECTS,)
+    storage: str = "file"
+    num_replicas: int = 1
+    max_age: int = 0
+    max_bytes: int = -1
+    duplicate_window: int = 0
+    max_msgs: int = -1
+    max_msgs_per_subject: int = -1
+    max_msg_size: int = -1
+    retention: str = "limits"
+    discard: str = "old"
+    no_ack: bool = False
+    sealed: bool = False
+
+
+_VARIABLES = {
+    "num_replicas": "NATS_REPLICAS",
+    "max_age": "NATS_MAX_AGE_S",
+    "max_bytes": "NATS_MAX_BYTES",
+}
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """The numbers that the stream holds; `first_seq` is above `last_seq` when it is empty."""
+
+    first_seq: int
+    last_seq: int
+
+
+class StreamInfo(msgspec.Struct, frozen=True):
+    """The stream as the server has it, and the server's time of saying so."""
+
+    config: StreamConfig
+    created: str
+    state: StreamState
+    ts: str
+    domain: str = ""
+
+    @property
+    def epoch(self) -> str:
+        """The name of this incarnation: a stream that is made again was created at another time."""
+        return self.created.replace("-", "").replace(":", "")
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """Why JetStream refused."""
+
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    error: ApiError | None = None
+
+
+class RefusedError(UnavailableError):
+    """JetStream answered a request with an error."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(f"JetStream refused: {error.description} ({error.err_code})")
+        self.error = error
+
+
+class _StoredMessage(msgspec.Struct):
+    subject: str
+    data: str = ""
+
+
+class _StoredMessageAnswer(msgspec.Struct):
+    message: _StoredMessage
+
+
+def wanted(settings: Settings) -> StreamConfig:
+    """The stream that the settings ask for."""
+    return StreamConfig(
+        name=settings.nats_stream,
+        num_replicas=settings.nats_replicas,
+        max_age=int(settings.nats_max_age_s * _NS),
+        max_bytes=settings.nats_max_bytes,
+        duplicate_window=int(min(DUPLICATE_WINDOW_S, settings.nats_max_age_s) * _NS),
+    )
+
+
+def differences(found: StreamConfig, asked: StreamConfig) -> str | None:
+    """Say in one line what differs and which settings are concerned; None if nothing does."""
+    said = []
+    for name in StreamConfig.__struct_fields__:
+        has, wants = getattr(found, name), getattr(asked, name)
+        if has != wants:
+            variable = f" ({PREFIX}{_VARIABLES[name]})" if name in _VARIABLES else ""
+            said.append(f"{name} is {_shown(name, has)}, not {_shown(name, wants)}{variable}")
+    return "; ".join(said) or None
+
+
+def _shown(name: str, value: object) -> str:
+    if name in ("max_age", "duplicate_window") and isinstance(value, int):
+        return f"{value / _NS:g} s"
+    return repr(list(value) if isinstance(value, tuple) else value)
+
+
+async def request(client: Client, operation: str, body: bytes = b"") -> bytes:
+    """Ask the JetStream API.
+
+    Raises:
+        RefusedError: JetStream answered with an error.
+        nats.errors.Error: it did not answer.
+    """
+    api = client.api if isinstance(client, StreamClient) else "$JS.API"
+    answer = await client.request(f"{api}.{operation}", body, timeout=REQUEST_TIMEOUT_S)
+    refusal = msgspec.json.decode(answer.data, type=_Refusal)
+    if refusal.error is not None:
+        raise RefusedError(refusal.error)
+    return answer.data
+
+
+async def look(client: Client, asked: StreamConfig) -> StreamInfo:
+    """Look at the stream; make it if it is absent. One that differs is left alone.
+
+    Raises:
+        RefusedError, nats.errors.Error: as `request`.
+    """
+    try:
+        answer = await request(client, f"STREAM.INFO.{asked.name}")
+    except RefusedError as refused:
+        if refused.error.err_code != NOT_FOUND:
+            raise
+        try:
+            await request(client, f"STREAM.CREATE.{asked.name}", msgspec.json.encode(asked))
+        except RefusedError as race:
+            if race.error.err_code != _NAME_IN_USE:
+                raise
+        answer = await request(client, f"STREAM.INFO.{asked.name}")
+    return msgspec.json.decode(answer, type=StreamInfo)
+
+
+def check(found: StreamInfo, asked: StreamConfig) -> None:
+    """Refuse to work on a stream that is not what the settings ask for.
+
+    Raises:
+        SettingsError: says what differs.
+    """
+    if (said := differences(found.config, asked)) is not None:
+        raise SettingsError(
+            f"the stream {asked.name!r} on NATS is not as the settings ask, and is never changed:"
+            f" {said}; give the settings that it has, change it with `nats stream edit`,"
+            f" or name another in {PREFIX}NATS_STREAM"
+        )
+
+
+async def fetch(client: Client, name: str, number: int) -> tuple[str, bytes] | None:
+    """Subject and body of one message, or None if the stream no longer has it."""
+    try:
+        answer = await request(client, f"STREAM.MSG.GET.{name}", b'{"seq":%d}' % number)
+    except RefusedError as refused:
+        if refused.error.err_code == _NO_MESSAGE:
+            return None
+        raise
+    message = msgspec.json.decode(answer, type=_StoredMessageAnswer).message
+    return message.subject, base64.b64decode(message.data)
+
+
+def seconds(time: str) -> float:
+    """Unix seconds of a server's RFC 3339 time."""
+    return datetime.fromisoformat(time).timestamp()

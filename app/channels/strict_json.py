@@ -1,0 +1,74 @@
+"""What JSON the gateway takes beside what decoders check: a fixed depth, and no half characters."""
+
+import re
+from itertools import accumulate
+
+import msgspec
+
+from ..errors import InvalidDataError
+
+MAX_DEPTH = 256  # of `data`, `metadata` and control messages: the same on every Python
+BODY_DEPTH = MAX_DEPTH + 2  # an event in an array, in a request
+FLATTER = f"nest arrays and objects at most {MAX_DEPTH} deep"
+_BRACKETS = b"[]{}"
+_STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")  # 1 and -1 as signed bytes
+_OTHERS = bytes(set(range(256)).difference(_BRACKETS))
+_ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
+
+
+def depth(text: bytes) -> int:
+    """How many arrays and objects are open at once. Linear time, no recursion."""
+    text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside_strings = b"".join(text.split(b'"')[::2])
+    steps = memoryview(outside_strings.translate(_STEPS, _OTHERS)).cast("b")
+    return max(accumulate(steps), default=0)
+
+
+def check_depth(name: str, text: bytes, allowed: int = MAX_DEPTH) -> None:
+    """Refuse JSON that is nested deeper; costs next to nothing where there are few brackets.
+
+    Raises:
+        InvalidDataError: names the depth; the message begins with `name`.
+    """
+    if text.count(b"{") + text.count(b"[") > allowed and (found := depth(text)) > allowed:
+        raise InvalidDataError(f"{name} is nested {found} deep: {FLATTER}")
+
+
+def reason(error: Exception, text: bytes) -> str:
+    """Why this text cannot be decoded. Decoders call half a character truncated or malformed."""
+    if isinstance(error, UnicodeError):
+        return _not_utf8(text) or str(error)[:200]
+    if isinstance(error, RecursionError):
+        return f"it is nested {depth(text)} deep: {FLATTER}"
+    if not isinstance(error, msgspec.ValidationError) and (lone := _lone_surrogate(text)):
+        escape, at = lone
+        return (
+            f"a lone surrogate, {escape}, at byte {at}: it is half of a character;"
+            r" send both halves, as \ud83d\ude00, or the character itself, or \ufffd in its place"
+        )
+    return str(error)[:200]
+
+
+def _not_utf8(text: bytes) -> str | None:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return f"byte 0x{text[error.start]:02x} at {error.start} is not UTF-8 ({error.reason})"
+    return None
+
+
+def _lone_surrogate(text: bytes) -> tuple[str, int] | None:
+    high: re.Match[bytes] | None = None  # the first half of a pair
+    for escape in _ESCAPE.finditer(text):
+        code = int(escape[1] or b"0", 16)
+        is_second = 0xDC00 <= code <= 0xDFFF
+        if high is not None:
+            if not is_second or escape.start() != high.end():
+                break
+            high = None
+        elif is_second:
+            high = escape
+            break
+        elif 0xD800 <= code <= 0xDBFF:
+            high = escape
+    return (high[0].decode(), high.start()) if high is not None else None

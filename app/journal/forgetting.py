@@ -1,0 +1,95 @@
+"""Forget events for good: their rows, their words in the index, and the bytes that they were stored in."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from ..channels.filters import EventFilter
+from .record import words_of
+from .schema import create_words_table, open_writer, words_table
+from .writer import Segment
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """What to forget: everything that fits all that is given. `before_ms` in Unix milliseconds."""
+
+    before_ms: int | None = None
+    event_filter: EventFilter = EventFilter()
+    agent: str | None = None
+
+
+def forget(path: Path, what: Forgotten) -> Iterator[int]:
+    """Forget, a segment at a time, and yield how many events went with each. A gateway may be running.
+
+    Raises:
+        sqlite3.Error, OSError: the file cannot be changed; what was yielded is forgotten.
+    """
+    with closing(open_writer(path)) as connection:
+        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+        segments = [Segment(*row) for row in connection.execute("SELECT * FROM segments")]
+        for segment in segments:
+            if what.before_ms is None or segment.from_ms < what.before_ms:
+                yield _forget_in(connection, segment.id, what)
+        while connection.execute("PRAGMA freelist_count").fetchone()[0]:
+            connection.execute("PRAGMA incremental_vacuum(1000)").fetchall()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _forget_in(connection: sqlite3.Connection, id_: int, what: Forgotten) -> int:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        row = connection.execute("SELECT * FROM segments WHERE id = ?", (id_,)).fetchone()
+        deleted = 0 if row is None else _delete(connection, Segment(*row), what)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    return deleted
+
+
+def _delete(connection: sqlite3.Connection, segment: Segment, what: Forgotten) -> int:
+    conditions = ["id BETWEEN ? AND ?"]
+    where: list[object] = [segment.first, segment.last]
+    if what.before_ms is not None:
+        conditions.append("time_ms < ?")
+        where.append(what.before_ms)
+    if what.agent is not None:
+        conditions.append("agent = ?")
+        where.append(what.agent)
+    if not what.event_filter.matches_all:
+        types = connection.execute(
+            "SELECT value FROM tallies WHERE segment = ? AND kind = 'type'", (segment.id,)
+        )
+        fitting = [type_ for (type_,) in types if what.event_filter.matches(type_)]
+        conditions.append(f"type IN ({','.join('?' * len(fitting))})")
+        where += fitting
+    sql = f"DELETE FROM events WHERE {' AND '.join(conditions)}"
+    deleted = connection.execute(sql, where).rowcount
+    if deleted:
+        connection.execute(
+            "UPDATE segments SET events = events - ? WHERE id = ?", (deleted, segment.id)
+        )
+        _index_again(connection, segment)
+    return deleted
+
+
+def _index_again(connection: sqlite3.Connection, segment: Segment) -> None:
+    """Make the words and tallies of a segment anew: an index only marks what is deleted from it."""
+    connection.execute(f"DROP TABLE {words_table(segment.id)}")
+    connection.execute(create_words_table(segment.id))
+    span = (segment.first, segment.last)
+    rows = connection.execute("SELECT id, body FROM events WHERE id BETWEEN ? AND ?", span)
+    connection.executemany(
+        f"INSERT INTO {words_table(segment.id)} (rowid, text) VALUES (?, ?)",
+        ((id_, words_of(body)) for id_, body in rows),
+    )
+    connection.execute("DELETE FROM tallies WHERE segment = ?", (segment.id,))
+    for kind in ("type", "agent", "session"):
+        connection.execute(
+            f"INSERT INTO tallies SELECT ?, {kind}, ?, count(*) FROM events"
+            f" WHERE id BETWEEN ? AND ? AND {kind} IS NOT NULL GROUP BY {kind}",
+            (kind, segment.id, *span),
+        )

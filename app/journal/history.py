@@ -1,0 +1,71 @@
+"""What one asks the journal, and what comes back."""
+
+import re
+from typing import Literal
+
+import msgspec
+
+from ..channels.filters import EventFilter
+from ..errors import BadRequestError
+from ..events import Gap, Position
+
+MAX_WORDS = 32  # terms of one search
+_TERM = re.compile(r'"([^"]*)"|(\S+)')
+_WORD = re.compile(r"[^\W_]")  # what the index calls a word has at least one of these
+Order = Literal["asc", "desc"]
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of the past. Everything that is given has to fit; positions are exclusive.
+
+    `since_ms` (inclusive) and `until_ms` (exclusive) are Unix milliseconds.
+    """
+
+    limit: int
+    order: Order = "asc"
+    epoch: str | None = None  # where to begin without a position; None is the oldest or newest
+    after: Position | None = None
+    before: Position | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    event_filter: EventFilter = EventFilter()
+    agent: str | None = None
+    session: str | None = None
+    words: tuple[str, ...] = ()
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Messages of one epoch, in the order asked for; `next` is the newest number that was read.
+
+    `older` and `newer` are the positions to go on with, as `before` and `after`. `gap` is what could
+    not be read where the page begins: a page ends before the next hole. `matches` counts the hits of
+    a search, or is null where counting takes too long.
+    """
+
+    epoch: str
+    messages: list[bytes]
+    next: int
+    gap: Gap | None = None
+    older: str | None = None
+    newer: str | None = None
+    matches: int | None = None
+
+
+def terms_of(text: str) -> tuple[str, ...]:
+    """The words and quoted phrases of a search.
+
+    Raises:
+        BadRequestError: there is no word in it, or there are too many.
+    """
+    found = (phrase or word for phrase, word in _TERM.findall(text))
+    terms = tuple(term for term in found if _WORD.search(term))
+    if not terms:
+        raise BadRequestError(f"q={text[:80]!r} holds no word: give letters or digits")
+    if len(terms) > MAX_WORDS:
+        raise BadRequestError(f"q has {len(terms)} words: at most {MAX_WORDS} fit in one search")
+    return terms
+
+
+def position_text(epoch: str, number: int) -> str:
+    """A position as one value: `epoch:number`."""
+    return f"{epoch}:{number}"

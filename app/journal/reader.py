@@ -1,0 +1,238 @@
+"""`Reader`: answers questions about the past from the journal's file. Synchronous, for one thread."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from ..events import Gap, Position
+from .history import Page, Question, position_text
+from .record import message_of
+from .schema import open_reader
+from .search import Search, may_hold
+from .writer import Epoch, Segment
+
+
+class FirstPosition(NamedTuple):
+    """The oldest event that the journal holds; `time_ms` in Unix milliseconds."""
+
+    epoch: str
+    number: int
+    time_ms: int
+
+
+class Newest(NamedTuple):
+    """An event as it was published; `time_ms` in Unix milliseconds."""
+
+    number: int
+    time_ms: int
+    type: str
+    message: bytes
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """What a journal holds: counts of events, of which `holes` were never stored; Unix milliseconds."""
+
+    events: int
+    epochs: int
+    holes: int
+    from_ms: int | None
+    until_ms: int | None
+    types: dict[str, int]
+
+
+class Reader:
+    """A reading connection. Each page is read in one short transaction, so writing never waits."""
+
+    def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Open the file; raises `sqlite3.Error`."""
+        self._connection = open_reader(path)
+        self._search = Search(self._connection, monotonic)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def page(self, question: Question) -> Page | None:
+        """Return one page, or None where the journal holds nothing of the epoch asked for."""
+        self._connection.execute("BEGIN")
+        try:
+            epochs = [Epoch(*row) for row in self._all("SELECT * FROM epochs ORDER BY first")]
+            segments = [Segment(*row) for row in self._all("SELECT * FROM segments ORDER BY first")]
+            return self._page(question, epochs, segments)
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def summary(self) -> Summary:
+        """What the file holds."""
+        from_ms, until_ms, events = self._connection.execute(
+            "SELECT min(from_ms), max(until_ms), coalesce(sum(events), 0) FROM segments"
+        ).fetchone()
+        (epochs,) = self._connection.execute("SELECT count(*) FROM epochs").fetchone()
+        (holes,) = self._connection.execute(
+            "SELECT coalesce(sum(last - first + 1), 0) FROM holes"
+        ).fetchone()
+        types = self._connection.execute(
+            "SELECT value, sum(events) FROM tallies WHERE kind = 'type' GROUP BY value"
+            " ORDER BY sum(events) DESC, value"
+        )
+        return Summary(events, epochs, holes, from_ms, until_ms, dict(types))
+
+    def newest(self, epoch: str, limit: int, max_bytes: int, window_ms: float) -> list[Newest]:
+        """The newest events of an epoch, oldest first, back to the first hole."""
+        row = self._connection.execute(
+            "SELECT * FROM epochs WHERE name = ? ORDER BY first DESC LIMIT 1", (epoch,)
+        ).fetchone()
+        if row is None:
+            return []
+        run = Epoch(*row)
+        expected, size = run.base + run.head, 0
+        found: list[Newest] = []
+        rows = self._connection.execute(
+            "SELECT id, time_ms, type, body FROM events WHERE id >= ? ORDER BY id DESC LIMIT ?",
+            (run.first, limit),
+        )
+        for id_, time_ms, type_, body in rows:
+            size += len(body)
+            if id_ != expected or size > max_bytes:
+                break
+            if found and time_ms < found[0].time_ms - window_ms:
+                break
+            number = id_ - run.base
+            found.append(Newest(number, time_ms, type_, message_of(type_, time_ms, number, body)))
+            expected -= 1
+        found.reverse()
+        return found
+
+    def _page(
+        self, question: Question, epochs: Sequence[Epoch], segments: Sequence[Segment]
+    ) -> Page | None:
+        index = self._which_epoch(question, epochs, segments)
+        if index is None:
+            return None
+        epoch, newest_first = epochs[index], question.order == "desc"
+        end = epoch.base + epoch.head
+        low = (
+            epoch.first - 1
+            if question.after is None
+            else epoch.base + question.after.sequence_number
+        )
+        high = end + 1 if question.before is None else epoch.base + question.before.sequence_number
+        low, high = max(min(low, end), epoch.base), min(max(high, epoch.base + 1), end + 1)
+        asked_low, asked_high = low, high
+        low, high, gap = self._without_loss(question, epoch, low, high)
+        found, edge = self._search.find(question, segments, low, high)
+        if newest_first:
+            low = edge if edge is not None else low
+        else:
+            high = edge if edge is not None else high
+        # what has been read is what lies between `low` and `high`, both exclusive
+        first, last = (low, asked_high) if newest_first else (asked_low, high)
+        return Page(
+            epoch.name,
+            [
+                message_of(type_, time_ms, id_ - epoch.base, body)
+                for id_, time_ms, type_, body in found
+            ],
+            max(0, min(last - 1, end) - epoch.base),
+            gap,
+            self._older(epochs, index, first),
+            self._newer(epochs, index, last),
+            self._search.count(question, segments) if question.words else None,
+        )
+
+    def _which_epoch(
+        self, question: Question, epochs: Sequence[Epoch], segments: Sequence[Segment]
+    ) -> int | None:
+        """The index of the epoch that the page lies in."""
+        position = question.after or question.before
+        if position is not None:
+            return _run_of(position, epochs)
+        if question.epoch is not None:
+            runs = [i for i, epoch in enumerate(epochs) if epoch.name == question.epoch]
+            return runs[-1] if runs else None
+        if question.order == "desc":
+            return len(epochs) - 1 if epochs else None
+        for segment in segments:
+            if may_hold(question, segment):
+                return max(i for i, epoch in enumerate(epochs) if epoch.first <= segment.first)
+        return len(epochs) - 1 if epochs else None
+
+    def _without_loss(
+        self, question: Question, epoch: Epoch, low: int, high: int
+    ) -> tuple[int, int, Gap | None]:
+        """Begin the page behind what was lost at its start, and end it before the next hole."""
+        holes = [
+            (max(first, low + 1), min(last, high - 1))
+            for first, last in self._all(
+                "SELECT first, last FROM holes WHERE last > ? AND first < ? ORDER BY first",
+                (low, high),
+            )
+        ]
+        if low + 1 < min(epoch.first, high):  # deleted by retention
+            holes.insert(0, (low + 1, min(epoch.first, high) - 1))
+        if question.order == "desc":
+            holes.reverse()
+        gap = None
+        for first, last in holes:
+            expired = last < epoch.first
+            at_start = last == high - 1 if question.order == "desc" else first == low + 1
+            if not at_start:
+                return (last, high, gap) if question.order == "desc" else (low, first, gap)
+            named = question.after if question.order == "asc" else question.before
+            if gap is None and (named is not None or not expired):
+                gap = Gap(
+                    first - epoch.base,
+                    last - epoch.base,
+                    last - first + 1 if question.event_filter.matches_all else None,
+                    "expired" if expired else "not_stored",
+                )
+            if question.order == "desc":
+                high = first
+            else:
+                low = last
+        return low, high, gap
+
+    def _older(self, epochs: Sequence[Epoch], index: int, first: int) -> str | None:
+        epoch = epochs[index]
+        if first >= epoch.first:
+            return position_text(epoch.name, first + 1 - epoch.base)
+        if index == 0:
+            return None
+        before = epochs[index - 1]
+        return position_text(before.name, before.head + 1)
+
+    def _newer(self, epochs: Sequence[Epoch], index: int, last: int) -> str | None:
+        epoch = epochs[index]
+        if last <= epoch.base + epoch.head:
+            return position_text(epoch.name, last - 1 - epoch.base)
+        if index + 1 == len(epochs):
+            return None
+        behind = epochs[index + 1]
+        return position_text(behind.name, behind.first - 1 - behind.base)
+
+    def _all(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(sql, values)
+
+
+def first_position(connection: sqlite3.Connection) -> FirstPosition | None:
+    """Where the journal begins; None if it holds nothing."""
+    row = connection.execute(
+        "SELECT epochs.name, events.id - epochs.base, events.time_ms FROM events"
+        " JOIN epochs ON epochs.first <= events.id ORDER BY events.id, epochs.first DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else FirstPosition(*row)
+
+
+def _run_of(position: Position, epochs: Sequence[Epoch]) -> int | None:
+    """The index of the run of its epoch that a position lies in, or else the first of that name."""
+    runs = [i for i, epoch in enumerate(epochs) if position.epoch in (None, epoch.name)]
+    if position.epoch is None:
+        runs = runs[-1:]
+    for i in reversed(runs):
+        if epochs[i].base + position.sequence_number >= epochs[i].first - 1:
+            return i
+    return runs[0] if runs else None

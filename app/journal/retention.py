@@ -1,0 +1,120 @@
+"""Retention: the oldest events go, a small step at a time, until the journal fits its bounds."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from .schema import create_words_table, words_table
+from .writer import Segment, Writer
+
+STEP_EVENTS = 2000  # deleted in one transaction
+FULL = 0.9  # of the bytes that the main file may have: deleting begins above this,
+ROOMY = 0.85  # and ends below this
+WAL_SHARE = 8  # the write-ahead log gets one part in this many of the journal's bytes, up to
+MAX_WAL_BYTES = 16 * 1024 * 1024
+VACUUM_PAGES = 256  # given back to the file system in one step
+
+
+class Retention:
+    """Decides what goes, and deletes it through the writer's connection."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._connection = writer.connection
+        self._deleting = False
+        max_bytes = writer.bounds.max_bytes
+        wal_bytes = min(MAX_WAL_BYTES, max_bytes // WAL_SHARE)
+        self._main_bytes = max_bytes - wal_bytes
+        self._page_size = self._pragma("page_size")
+        self._connection.execute(
+            f"PRAGMA wal_autocheckpoint = {max(16, wal_bytes // self._page_size // 4)}"
+        )
+        self._connection.execute(f"PRAGMA journal_size_limit = {wal_bytes // 2}")
+
+    def step(self, now_ms: int) -> bool:
+        """Delete some of the oldest events if the journal is too big or they are too old.
+
+        Returns whether another step is due at once.
+        """
+        used = self._used_bytes()
+        if used > FULL * self._main_bytes:
+            self._deleting = True
+        elif used < ROOMY * self._main_bytes:
+            self._deleting = False
+        oldest = self._oldest()
+        if oldest is None:
+            self._deleting = False
+        elif self._deleting or oldest.until_ms < now_ms - self._writer.bounds.max_age_ms:
+            self.delete_from(oldest)
+            return True
+        return self._give_back()
+
+    def delete_from(self, segment: Segment) -> int:
+        """Delete up to `STEP_EVENTS` events from the start of a segment; return how many.
+
+        The segment's words go with the first of its events, its row with the last.
+        """
+        with self._writer.transaction() as connection:
+            connection.execute(f"DROP TABLE {words_table(segment.id)}")
+            (last,) = connection.execute(
+                "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN ? AND ?"
+                " ORDER BY id LIMIT ?)",
+                (segment.first, segment.last, STEP_EVENTS),
+            ).fetchone()
+            deleted = 0
+            if last is not None:
+                deleted = connection.execute(
+                    "DELETE FROM events WHERE id BETWEEN ? AND ?", (segment.first, last)
+                ).rowcount
+            if last is None or last >= segment.last:
+                connection.execute("DELETE FROM segments WHERE id = ?", (segment.id,))
+                connection.execute("DELETE FROM tallies WHERE segment = ?", (segment.id,))
+                self._forget_before(segment.last + 1)
+            else:
+                connection.execute(create_words_table(segment.id))  # empty: nothing is found there
+                connection.execute(
+                    "UPDATE segments SET first = ?, events = events - ? WHERE id = ?",
+                    (last + 1, deleted, segment.id),
+                )
+                self._forget_before(last + 1)
+        self._writer.reload_segment()
+        return deleted
+
+    def _forget_before(self, first: int) -> None:
+        """Forget holes and epochs that end before an id, and have the history begin there."""
+        connection = self._connection
+        connection.execute("DELETE FROM holes WHERE last < ?", (first,))
+        connection.execute(
+            "DELETE FROM epochs WHERE base + head < ?"
+            " AND first < (SELECT max(first) FROM epochs)",
+            (first,),
+        )
+        connection.execute("UPDATE epochs SET first = ? WHERE first < ?", (first, first))
+
+    def _oldest(self) -> Segment | None:
+        row = self._connection.execute("SELECT * FROM segments ORDER BY id LIMIT 1").fetchone()
+        return None if row is None else Segment(*row)
+
+    def _give_back(self) -> bool:
+        """Shrink the file if much of it is free."""
+        free, pages = self._pragma("freelist_count"), self._pragma("page_count")
+        if free < VACUUM_PAGES or free < pages // 10:
+            return False
+        self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        return True
+
+    def _used_bytes(self) -> int:
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_size
+
+    def _pragma(self, name: str) -> int:
+        (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of the main file and its write-ahead log."""
+    size = 0
+    for name in (path, path.with_name(path.name + "-wal")):
+        with suppress(FileNotFoundError):
+            size += os.stat(name).st_size
+    return size

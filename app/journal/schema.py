@@ -1,0 +1,117 @@
+"""The journal's file: how it is opened, its tables, and the migrations between versions.
+
+Every event has an `id`. Ids grow by one with every sequence number, over all epochs, so the order of
+ids is the order of positions, and a position is found without an index.
+
+- `epochs`: `id = base + sequence_number` for the events of `name`, from id `first` to number `head`.
+  Retention moves `first` on. An epoch that another one interrupted has two rows.
+- `segments`: runs of ids. Each has its own table of words, so that retention drops an old one whole.
+- `tallies`: how many events of a segment have a type, an agent or a session; a search skips the others.
+- `holes`: ranges of ids whose events were never stored.
+"""
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+VERSION = 1
+BUSY_TIMEOUT_S = 1.0  # another program, such as `sqlite3`, may hold the file for a moment
+_MIGRATIONS = {
+    1: """
+        CREATE TABLE epochs (
+            first INTEGER PRIMARY KEY, name TEXT NOT NULL, base INTEGER NOT NULL,
+            head INTEGER NOT NULL
+        );
+        CREATE TABLE segments (
+            id INTEGER PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL,
+            events INTEGER NOT NULL, bytes INTEGER NOT NULL,
+            from_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL
+        );
+        CREATE TABLE events (
+            id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, type TEXT NOT NULL,
+            agent TEXT, session TEXT, body BLOB NOT NULL
+        );
+        CREATE TABLE tallies (
+            kind TEXT NOT NULL, value TEXT NOT NULL, segment INTEGER NOT NULL,
+            events INTEGER NOT NULL, PRIMARY KEY (kind, value, segment)
+        ) WITHOUT ROWID;
+        CREATE INDEX tallies_by_segment ON tallies (segment);
+        CREATE TABLE holes (first INTEGER PRIMARY KEY, last INTEGER NOT NULL);
+    """,
+}
+
+
+class NewerJournalError(sqlite3.DatabaseError):
+    """A newer Sightline wrote the file. It is left as it is."""
+
+
+def words_table(segment: int) -> str:
+    """The name of a segment's full-text table. Its rows have the ids of the events."""
+    return f"words_{segment}"
+
+
+def create_words_table(segment: int) -> str:
+    """SQL for a segment's full-text table. The table holds no text, only the index."""
+    options = "content='', columnsize=0, tokenize=\"unicode61 remove_diacritics 2\""
+    return f"CREATE VIRTUAL TABLE {words_table(segment)} USING fts5(text, {options})"
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open the file for the one writer, and create or migrate it. For use by one thread.
+
+    Raises:
+        sqlite3.Error, OSError: the file cannot be opened, is damaged, or is a link.
+    """
+    _ensure_private(path)
+    connection = _connect(path)
+    try:
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only for a new file
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open the file for reading, by any one thread at a time.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened.
+    """
+    connection = _connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+
+
+def _ensure_private(path: Path) -> None:
+    """Make the file readable by its owner alone. SQLite gives its side files the same mode."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{path} is not a regular file")
+        os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > VERSION:
+        raise NewerJournalError(
+            f"the journal has version {found}, and this Sightline knows version {VERSION}:"
+            " start the newer Sightline, or move the journal away"
+        )
+    for version in range(found + 1, VERSION + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_MIGRATIONS[version]}; PRAGMA user_version = {version}; COMMIT;"
+        )

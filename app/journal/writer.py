@@ -1,0 +1,225 @@
+"""`Writer`: stores events in the journal's file. Synchronous; the journal's thread owns it."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import astuple
+
+from ..events import Event
+from .record import Record, record_of, words_of
+from .schema import create_words_table, open_writer, words_table
+
+SEGMENT_EVENTS = 32_768  # a segment is closed at this many events, or
+SEGMENT_BYTES = (
+    8 * 1024 * 1024
+)  # at this many bytes of messages; smaller where the journal is small
+SEGMENTS = 32  # at the least in a full journal, so that retention takes small steps
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """What the journal may hold: bytes on disk, and milliseconds that an event is kept."""
+
+    max_bytes: int
+    max_age_ms: int
+
+    @property
+    def segment_bytes(self) -> int:
+        """When a segment is closed, in bytes of messages."""
+        return min(SEGMENT_BYTES, self.max_bytes // SEGMENTS)
+
+    @property
+    def segment_ms(self) -> int:
+        """The time that a segment spans at most."""
+        return self.max_age_ms // SEGMENTS
+
+
+class Epoch(msgspec.Struct, frozen=True):
+    """A run of one epoch; the fields are the columns of the table."""
+
+    first: int
+    name: str
+    base: int
+    head: int
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """A run of ids; the fields are the columns of the table."""
+
+    id: int
+    first: int
+    last: int
+    events: int
+    bytes: int
+    from_ms: int
+    until_ms: int
+
+
+class Writer:
+    """The only writing connection. Every method is one transaction, or none at all."""
+
+    def __init__(self, path: Path, bounds: Bounds, leave_out: frozenset[str] = frozenset()) -> None:
+        """Open the file, which is made if it is not there; raises as `open_writer` does."""
+        self.bounds = bounds
+        self.path = path
+        self._leave_out = leave_out
+        self.connection = open_writer(path)
+        self._segment = self._newest_segment()
+        self._epoch = Epoch(1, "", 0, 0)  # set by `begin`
+        self.head = 0  # the last sequence number that was stored, left out or found missing
+
+    def close(self) -> None:
+        """Put everything into the main file and close it."""
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            self.connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, rolled back if the block raises."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.connection
+            self.connection.execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def begin(self, epoch: str, head: int) -> None:
+        """Go on after number `head` of `epoch`, which may be the one that the file ends with.
+
+        Numbers between the file's last one and `head` become a hole.
+        """
+        row = self._newest_epoch()
+        with self.transaction() as connection:
+            if row is not None and row.name == epoch and row.head <= head:
+                self._add_hole(row.base + row.head + 1, row.base + head)
+                connection.execute("UPDATE epochs SET head = ? WHERE first = ?", (head, row.first))
+            else:
+                last = 0 if row is None else row.base + row.head
+                row = Epoch(last + 1, epoch, last - head, head)
+                # replaces an epoch that began at the same id, because it got no event
+                connection.execute(
+                    "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)", astuple(row)
+                )
+        self._epoch, self.head = row, head
+
+    def store(self, events: Sequence[Event]) -> None:
+        """Store events of the current epoch, in order, in one transaction.
+
+        A number that was skipped becomes a hole. Events of types that are left out use up their
+        number and nothing else.
+        """
+        segment, head, base = self._segment, self.head, self._epoch.base
+        with self.transaction() as connection:
+            rows: list[tuple[int, Record]] = []
+            for event in events:
+                number = event.sequence_number
+                if number > head + 1:
+                    self._add_hole(base + head + 1, base + number - 1)
+                head = number
+                if event.type in self._leave_out:
+                    continue
+                record = record_of(event)
+                if segment is None or self._is_full(segment, record):
+                    self._insert(segment, rows)
+                    rows = []
+                    segment = self._new_segment(segment, base + number, record)
+                segment = _with(segment, base + number, record)
+                rows.append((base + number, record))
+            self._insert(segment, rows)
+            connection.execute(
+                "UPDATE epochs SET head = ? WHERE first = (SELECT max(first) FROM epochs)",
+                (head,),
+            )
+        self._segment, self.head = segment, head
+
+    def _is_full(self, segment: Segment, record: Record) -> bool:
+        return segment.events > 0 and (
+            segment.events >= SEGMENT_EVENTS
+            or segment.bytes + len(record.body) > self.bounds.segment_bytes
+            or record.time_ms - segment.from_ms > self.bounds.segment_ms
+        )
+
+    def _new_segment(self, previous: Segment | None, first: int, record: Record) -> Segment:
+        id_ = 1 if previous is None else previous.id + 1
+        self.connection.execute(create_words_table(id_))
+        return Segment(id_, first, first - 1, 0, 0, record.time_ms, record.time_ms)
+
+    def _insert(self, segment: Segment | None, rows: Sequence[tuple[int, Record]]) -> None:
+        """Insert rows of one segment: one statement a table, during which other threads run."""
+        if segment is None or not rows:
+            return
+        connection = self.connection
+        events: list[object] = []
+        words: list[object] = []
+        tallies: Counter[tuple[str, str]] = Counter()
+        for id_, record in rows:
+            events += (id_, *record)
+            words += (id_, words_of(record.body))
+            tallies["type", record.type] += 1
+            if record.agent is not None:
+                tallies["agent", record.agent] += 1
+            if record.session is not None:
+                tallies["session", record.session] += 1
+        counts = [
+            item for (kind, value), n in tallies.items() for item in (kind, value, segment.id, n)
+        ]
+        connection.execute(f"INSERT INTO events VALUES {_places(6, len(rows))}", events)
+        connection.execute(
+            f"INSERT INTO {words_table(segment.id)} (rowid, text) VALUES {_places(2, len(rows))}",
+            words,
+        )
+        connection.execute(
+            f"INSERT INTO tallies VALUES {_places(4, len(tallies))}"
+            " ON CONFLICT DO UPDATE SET events = events + excluded.events",
+            counts,
+        )
+        connection.execute(
+            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)",
+            astuple(segment),
+        )
+
+    def _add_hole(self, first: int, last: int) -> None:
+        """Remember that the events from `first` to `last` were never stored; joins the hole before."""
+        if last < first:
+            return
+        done = self.connection.execute(
+            "UPDATE holes SET last = ? WHERE last = ?", (last, first - 1)
+        )
+        if not done.rowcount:
+            self.connection.execute("INSERT INTO holes VALUES (?, ?)", (first, last))
+
+    def _newest_epoch(self) -> Epoch | None:
+        row = self.connection.execute("SELECT * FROM epochs ORDER BY first DESC LIMIT 1").fetchone()
+        return None if row is None else Epoch(*row)
+
+    def _newest_segment(self) -> Segment | None:
+        row = self.connection.execute("SELECT * FROM segments ORDER BY id DESC LIMIT 1").fetchone()
+        return None if row is None else Segment(*row)
+
+    def reload_segment(self) -> None:
+        """Read the newest segment again, after something was deleted."""
+        self._segment = self._newest_segment()
+
+
+def _with(segment: Segment, id_: int, record: Record) -> Segment:
+    return Segment(
+        segment.id,
+        segment.first,
+        id_,
+        segment.events + 1,
+        segment.bytes + len(record.body),
+        min(segment.from_ms, record.time_ms),
+        max(segment.until_ms, record.time_ms),
+    )
+
+
+def _places(columns: int, rows: int) -> str:
+    row = "(" + ",".join("?" * columns) + ")"
+    return ",".join([row] * rows)

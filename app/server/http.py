@@ -1,0 +1,257 @@
+"""uvicorn's HTTP protocol with an end to its patience, for the handshake and for plain requests.
+
+Stock uvicorn waits for a head or a body for ever, answers an oversized upgrade with silence, keeps
+a response for a client that never reads it, and accepts until no descriptor is left. This uses
+uvicorn's internals, so its minor version is pinned and live tests hold the behaviour.
+"""
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Literal
+
+import structlog
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from ..metrics import Counters
+from .backlog import Backlog
+from .cycle import GatewayCycle, last_answer
+from .request_bytes import CountingHTTPProtocol
+from .room import Room, peer_of
+from .turnstile import Turnstile
+
+HEAD_TIMEOUT_S = 8.0  # for a whole head, however lively its bytes drip
+BODY_TIMEOUT_S = 8.0  # and the time that its bytes so far take at
+BODY_BYTES_PER_S = 16 * 1024
+LONGEST_BODY_S = 60.0
+UNREAD_TIMEOUT_S = 8.0  # without one byte taken of those that are written and have not arrived
+LINGER_S = 1.0  # a client that is still sending reads its refusal only if it is not reset
+SHUTDOWN_GRACE_S = 2.0  # for requests under way
+READ_BYTES = 64 * 1024  # of one client, before the others have their turn
+SEND_BUFFER_BYTES = 128 * 1024  # kernel memory an unread response may hold, doubled by Linux
+MAX_WAITING = 2048  # connections beside the clients'
+RESERVED_DESCRIPTORS = 64  # for files, git, and what one turn of the loop accepts
+
+_log = structlog.get_logger("sightline.door")
+
+
+def most_connections(max_clients: int) -> int:
+    """How many connections to hold: the clients, a bounded crowd, never the last descriptors."""
+    most = max_clients + MAX_WAITING
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors != resource.RLIM_INFINITY:
+        reserved = min(RESERVED_DESCRIPTORS, descriptors // 2)
+        most = min(most, descriptors - len(os.listdir("/dev/fd")) - reserved)
+    return max(most, 1)
+
+
+def http_protocol(most: int, counters: Counters) -> type["SightlineHTTPProtocol"]:
+    """The protocol class of a server that holds at most so many connections."""
+    shared = {"room": Room(most, counters), "turnstile": Turnstile()}
+    return type("HTTPProtocol", (SightlineHTTPProtocol,), shared)
+
+
+class SightlineHTTPProtocol(CountingHTTPProtocol):
+    """Heads, bodies and responses in bounded time and bytes; who waits without a credential goes first."""
+
+    room: Room
+    turnstile: Turnstile
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if (raw := transport.get_extra_info("socket")) is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            if raw.family != socket.AF_UNIX:  # asyncio does not where a listener was handed over
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # `pause_writing` tells of what is left over; at 0, TLS would be paused for ever
+        transport.set_write_buffer_limits(high=1, low=0)
+        if hasattr(transport, "max_size"):  # asyncio's own
+            transport.max_size = READ_BYTES
+        self.peer = peer_of(self.client[0] if self.client else None)
+        self._known = False
+        self._running: GatewayCycle | None = None  # the request that is being answered, or was
+        self._deadline: asyncio.TimerHandle | None = None  # of the part that is awaited
+        self._unread: asyncio.TimerHandle | None = None
+        self._backlog = Backlog(transport)
+        self.begin("head")
+        self.room.keep_within(len(self.connections))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        self._leave()
+        super().connection_lost(exc)
+        self.pipeline.clear()  # what refers to itself waits for the collector, and a flood does not
+        self.cycle = self._running = None  # type: ignore[assignment]
+
+    def _forget(self) -> None:
+        _cancel(self._deadline)
+        _cancel(self._unread)
+        self.room.leave(self)
+        self.turnstile.leave(self)
+
+    def handle_websocket_upgrade(self) -> None:
+        self.upgrading = True
+        self.transport.pause_reading()
+        self._admit(self._upgrade)
+
+    def _upgrade(self) -> None:
+        self._forget()
+        self.transport.resume_reading()
+        super().handle_websocket_upgrade()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        GatewayCycle.adopt(cycle)
+        assert isinstance(cycle, GatewayCycle)
+        self._known, self._running = self.known, cycle
+        if self._unread is None:
+            self._watch_reader()
+        self._admit(partial(super()._start_asgi_task, cycle, app))
+
+    def _admit(self, start: Callable[[], None]) -> None:
+        """Begin what the client asks for: at once where it has shown a credential before."""
+        if self.known:
+            start()
+        else:
+            self.turnstile.admit(self, start)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP, or cannot be taken, in the shape of all refusals."""
+        if (fault := self.fault) is not None:
+            self.refuse(fault.status, fault.code, str(fault))
+        else:
+            self.refuse(400, "bad_request", f"{msg.rstrip('.')}: use an HTTP library")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_reader()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(SHUTDOWN_GRACE_S, self.transport.abort)
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no response is owed."""
+        return self._running is None or self._running.response_complete
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the gateway waits for this client: to send a request or its rest, or to read."""
+        return (
+            self.refused
+            or self in self.turnstile
+            or self._running is None
+            or self._running.response_complete
+            or self._running.more_body
+            or self.flow.write_paused
+        )
+
+    @property
+    def known(self) -> bool:
+        """Whether it has shown a good credential: the guard writes so into the scope."""
+        if self._running is not None:
+            self._known = self._known or "credential" in self._running.scope["state"]
+        return self._known
+
+    def make_room(self) -> None:
+        """Say why, as far as that can be said at once, and end."""
+        if not self.refused:
+            self.refuse(503, "unavailable", "too many connections: try again in a moment")
+        self.room.leave(self)
+        self.transport.abort()
+
+    def begin(self, part: Literal["head", "body"] | None) -> None:
+        """Await this part of a request, for a while."""
+        super().begin(part)
+        _cancel(self._deadline)
+        self._deadline = None
+        if part is not None:
+            self._began = self.loop.time()
+            patience_s = HEAD_TIMEOUT_S if part == "head" else BODY_TIMEOUT_S
+            self._deadline = self.loop.call_later(patience_s, self._look_at_sender)
+            self.room.join(self)
+
+    def _look_at_sender(self) -> None:
+        waited_s = self.loop.time() - self._began
+        if self.flow.read_paused or self.pipeline:  # by us
+            allowed_s = waited_s + BODY_TIMEOUT_S
+        elif self.part == "head":
+            allowed_s = HEAD_TIMEOUT_S
+        else:
+            allowed_s = BODY_TIMEOUT_S + self.received / BODY_BYTES_PER_S
+            allowed_s = min(allowed_s, LONGEST_BODY_S)
+        if waited_s < allowed_s:
+            self._deadline = self.loop.call_later(allowed_s - waited_s, self._look_at_sender)
+        elif self.part == "head" and not self.received:
+            self.transport.close()  # browsers open such in advance, and want no answer
+        else:
+            why = f"the {self.part} of the request took too long: send it again"
+            self.refuse(408, "too_slow", why)
+
+    def _watch_reader(self) -> None:
+        _cancel(self._unread)
+        self._backlog.look()
+        self._unread = self.loop.call_later(UNREAD_TIMEOUT_S, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        self._unread = None
+        if self._backlog.look() == "stuck":
+            self.room.counters.evictions["response_unread"] += 1
+            _log.warning("evicted", reason="response_unread", peer=self._address)
+            self.transport.abort()
+        elif self._backlog.size or not self._idle:
+            self._watch_reader()
+
+    def _leave(self) -> None:
+        """Let no application wait or write any more: also none whose turn had not come."""
+        for cycle in (self._running, self.cycle, *(cycle for cycle, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+
+    def refuse(self, status: int, code: str, message: str) -> None:
+        """Answer where that is still possible, then close as soon as the client lets go of it."""
+        busy = self._running is not None and self._running.response_started
+        busy = busy and not (self.part == "head" and self._idle)
+        self.refused = True
+        _cancel(self._deadline)
+        self.turnstile.leave(self)
+        self._leave()
+        if self.transport.is_closing():
+            return
+        if busy or self.pipeline:
+            self.room.counters.evictions[code] += 1
+            _log.warning("evicted", reason=code, peer=self._address)
+            self.transport.close()
+        else:
+            self._answer(status, code, message)
+
+    def _answer(self, status: int, code: str, message: str) -> None:
+        self.room.counters.refusals[str(status)] += 1
+        _log.warning("refused", status=status, reason=code, peer=self._address)
+        headers = self.server_state.default_headers
+        self.transport.write(last_answer(status, code, message, headers))
+        self.linger()
+
+    def linger(self) -> None:
+        """Close, but not before a client that is still sending could read what was answered."""
+        self.refused = True
+        _cancel(self._deadline)
+        if self.transport.can_write_eof():
+            with suppress(OSError):  # it was reset, which is seen in another turn of the loop
+                self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_S, self.transport.close)
+
+    @property
+    def _address(self) -> str:
+        return ":".join(map(str, self.client or ("unknown",)))
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

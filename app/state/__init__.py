@@ -1,0 +1,160 @@
+"""The state folder: what the gateway leaves there for its own clients, for its user's eyes only."""
+
+import errno
+import hashlib
+import os
+import pwd
+import secrets
+import shlex
+import stat
+import subprocess
+from pathlib import Path
+
+from ..errors import SettingsError
+
+TOKEN_FILE = "session.token"
+URL_FILE = "gateway.url"
+BROWSERS_FILE = "browser.sessions"
+_MOST_BYTES = 64 * 1024
+_GIT_S = 10
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+# A repository's own settings must start no program and fetch nothing while git answers one question.
+_GIT = (
+    *("git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"),
+    *("-c", "protocol.allow=never", "ls-files", "-z", "--", ":(icase)"),
+)
+
+
+class NotOursError(OSError):
+    """Somebody else may have written a file of the state folder; `strerror` says why."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(errno.EPERM, f"{str(path)!r} does not count: {why}")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the state folder; only a fresh or empty one is hidden from git: others may hold work."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink():  # a clone can bring a link along that leads anywhere
+        raise OSError(errno.ELOOP, "it is a link: name the folder that it leads to")
+    if not any(folder.iterdir()):
+        folder.chmod(0o700)
+        (folder / ".gitignore").write_text("*\n")
+
+
+def read_private(path: Path) -> str | None:
+    """The text of a file, or None where there is none or another user may have written it."""
+    try:
+        return _read(path)
+    except NotOursError:
+        return None
+
+
+def read_kept(path: Path) -> str | None:
+    """The text of a file that a gateway of this user left; None where there is none.
+
+    A clone or an archive can bring files of these names along. They must not name the gateway that
+    the user's secrets go to. `sightline_client.state` has the same function.
+
+    Raises:
+        NotOursError: the file came from somebody else, or may have.
+    """
+    text = _read(path)
+    if text is not None and (why := _why_tracked(path)):
+        raise NotOursError(path, why)
+    return text
+
+
+def _read(path: Path) -> str | None:
+    try:
+        folder = os.lstat(path.parent)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        if why := _why_not_ours(folder, os.fstat(descriptor)):
+            raise NotOursError(path, why)
+        return file.read(_MOST_BYTES).decode("ascii", "replace").strip()
+
+
+def _why_not_ours(folder: os.stat_result, file: os.stat_result) -> str:
+    """Empty where only this user can have written the file."""
+    if stat.S_ISLNK(folder.st_mode):
+        return "its folder is a link: name the real folder in SIGHTLINE_STATE_DIR"
+    if not stat.S_ISREG(file.st_mode):
+        return "it is no regular file"
+    if file.st_uid != os.geteuid():
+        return "it belongs to another user"
+    if file.st_mode & _OTHERS:
+        return "a gateway makes it with mode 0600 and it has another: delete it, start again"
+    return ""
+
+
+def _why_tracked(path: Path) -> str:
+    """Empty where no git repository around the file tracks it."""
+    folder = path.parent.absolute()
+    if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
+        return ""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    environment |= {"GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
+    command = (*_GIT[:-1], _GIT[-1] + path.name)
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, timeout=_GIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"it lies in a git repository and git cannot say whether it tracks it ({error})"
+    if done.stdout:
+        return "git tracks it, so a clone may have brought it: `git rm` it"
+    if done.returncode and b"not a git repository (or any" not in done.stderr:
+        reason = done.stderr.decode("utf-8", "replace").strip()[:200]
+        return f"it lies in a git repository and git cannot say whether it tracks it ({reason})"
+    return ""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file in one step; at no moment may others read it."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text + "\n")
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def redirect_file(folder: Path, ticket: str) -> Path:
+    """The file that takes a browser to the login page, removed once its ticket is spent.
+
+    The path stands in the browser's command line, where every user of the machine can read it.
+    """
+    return folder / f"login-{hashlib.sha256(ticket.encode()).hexdigest()[:32]}.html"
+
+
+def unusable(path: Path, error: OSError) -> SettingsError:
+    """The error for a file of the state folder that this user cannot use, with the remedy."""
+    folder = path.parent.absolute()
+    remedy = "give a folder this user may write"
+    for place in (path, folder):
+        try:
+            owner = os.lstat(place).st_uid
+        except OSError:
+            continue
+        if owner != os.geteuid():
+            remedy = (
+                f"{str(place)!r} belongs to {_user(owner)}, who ran a gateway here before: give it"
+                f" back with `sudo chown -R {_user(os.geteuid())} {shlex.quote(str(folder))}`, or {remedy}"
+            )
+            break
+    return SettingsError(
+        f"SIGHTLINE_STATE_DIR: cannot use {str(path)!r} ({error.strerror}); {remedy}"
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)

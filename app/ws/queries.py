@@ -1,0 +1,121 @@
+"""Parse what a client asks for in query and headers: filter, position, name, limit. Pure."""
+
+import re
+import secrets
+from collections.abc import Iterable
+from urllib.parse import parse_qsl
+
+from ..channels.filters import EventFilter
+from ..errors import BadRequestError
+from ..events import Position
+
+MAX_SEQUENCE_NUMBER = 2**53 - 1  # what a browser's number can hold exactly
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,16}")
+
+
+class Query:
+    """The parameters of one request; a header may stand for a parameter, never contradict it."""
+
+    def __init__(self, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._parameters = parse_qsl(
+            query_string.decode("latin-1"), keep_blank_values=True, errors="replace"
+        )
+        self._headers = [(name.lower(), value.decode("latin-1")) for name, value in headers]
+
+    def get(self, name: str, header: bytes | None = None) -> str | None:
+        """Return the one value of `name`, or None.
+
+        Raises:
+            BadRequestError: it was given twice, or both ways, with different values.
+        """
+        values = {value for key, value in self._parameters if key == name}
+        values |= {value for key, value in self._headers if key == header}
+        if len(values) > 1:
+            raise BadRequestError(f"{name} was given twice with different values: send it once")
+        return values.pop() if values else None
+
+    def event_filter(self) -> EventFilter:
+        """The filter in `types`: absent is everything, empty is nothing."""
+        types = self.get("types")
+        if types is None:
+            return EventFilter()
+        return EventFilter(types.split(",") if types else ())
+
+    def client_id(self) -> str:
+        """The client's name for itself, or one made here."""
+        value = self.get("client_id", b"x-client-id")
+        return new_client_id() if value is None else _name("client_id", value)
+
+    def position(
+        self, name: str, header: bytes | None, epoch_header: bytes | None
+    ) -> Position | None:
+        """The position to resume from, or None."""
+        number = self.number(name, header)
+        epoch = self.get("epoch", epoch_header)
+        if epoch is not None:
+            _name("epoch", epoch)
+            if number is None:
+                raise BadRequestError(f"epoch without {name}: send both, a position is the pair")
+        return None if number is None else Position(number, epoch)
+
+    def any_position(self, name: str) -> Position | None:
+        """A position as one value, `epoch:number`, or as a number with `epoch` beside it."""
+        value = self.get(name)
+        if value is None:
+            if name == "after" and self.get("epoch") is not None and self.get("before") is None:
+                raise BadRequestError("epoch without after: send both, a position is the pair")
+            return None
+        if ":" in value:
+            return parse_position(name, value)
+        number, epoch = self.number(name), self.get("epoch")
+        assert number is not None
+        return Position(number, None if epoch is None else _name("epoch", epoch))
+
+    def last_event_id(self) -> Position | None:
+        """The position that `EventSource` sends by itself: `Last-Event-ID: epoch:sequence_number`."""
+        values = {value for key, value in self._headers if key == b"last-event-id"}
+        if not values:
+            return None
+        value = ", ".join(values)
+        epoch, _, number = value.rpartition(":")
+        if not NAME.fullmatch(epoch) or not _is_number(number):
+            raise BadRequestError(
+                f"Last-Event-ID {value[:100]!r} is not the id of an event here,"
+                " epoch:sequence_number: leave it out to begin live"
+            )
+        return Position(int(number), epoch)
+
+    def number(self, name: str, header: bytes | None = None) -> int | None:
+        """An integer from 0 to 2^53-1, or None."""
+        value = self.get(name, header)
+        if value is None:
+            return None
+        if not _is_number(value):
+            raise BadRequestError(
+                f"{name}={value[:80]!r} is not an integer from 0 to {MAX_SEQUENCE_NUMBER}"
+            )
+        return int(value)
+
+
+def parse_position(name: str, value: str) -> Position:
+    """A position as one value, `epoch:number`."""
+    epoch, _, number = value.rpartition(":")
+    if not NAME.fullmatch(epoch) or not _is_number(number):
+        raise BadRequestError(f"{name}={value[:100]!r} is not a position, epoch:number")
+    return Position(int(number), epoch)
+
+
+def new_client_id() -> str:
+    """A name for a client that has none."""
+    return secrets.token_urlsafe(12)
+
+
+def _is_number(value: str) -> bool:
+    return _NUMBER.fullmatch(value) is not None and int(value) <= MAX_SEQUENCE_NUMBER
+
+
+def _name(name: str, value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise BadRequestError(f"{name}={value[:80]!r} is not 1 to 64 of A-Z a-z 0-9 . _ -")
+    return value

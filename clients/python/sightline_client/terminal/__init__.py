@@ -1,0 +1,130 @@
+"""`litestar events …`: listen, publish, record and replay from a terminal. See docs/terminal.md.
+
+Litestar loads this file for each of its commands, so the client and all else that takes time to
+import, or is an extra, waits for the command that needs it.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+
+CTRL_C = 130  # what shells expect of a command that ended at it
+
+
+@click.group()
+def events() -> None:
+    """Listen to the gateway of this folder, and publish to it."""
+
+
+@events.command()
+@click.argument("patterns", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="Print messages as they came, one a line.")
+@click.option("--since", type=click.IntRange(0), metavar="N", help="Begin after event number N.")
+def tail(patterns: tuple[str, ...], as_json: bool, since: int | None) -> None:
+    """Show events as they happen: all, or those that match PATTERNS such as 'workflow.*'."""
+    with _one_line_errors():
+        from . import listening
+
+        listening.tail(patterns, since, as_json)
+
+
+@events.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.argument("patterns", nargs=-1)
+def record(file: str, patterns: tuple[str, ...]) -> None:
+    """Write events to FILE, one a line, until Ctrl-C; `replay` publishes them again."""
+    with _one_line_errors():
+        from . import listening
+
+        listening.record(file, patterns)
+
+
+@events.command()
+@click.argument("type", metavar="TYPE|-")
+@click.argument("fields", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]... | -")
+@click.option("--data", metavar="JSON", help="The whole data, an object.")
+@click.option("--metadata", metavar="JSON", help="An object about the event.")
+def publish(type: str, fields: tuple[str, ...], data: str | None, metadata: str | None) -> None:
+    """Publish one event and print its number; `-` reads events from standard input, one a line.
+
+    `TYPE -` reads one object of data a line instead.
+    """
+    with _one_line_errors():
+        from . import publishing
+
+        publishing.publish(type, fields, data, metadata)
+
+
+@events.command()
+def types() -> None:
+    """List the event types with their fields; [these] may be left out."""
+    with _one_line_errors():
+        from . import lines
+
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        click.echo(lines.of_catalog(width))
+
+
+@events.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--speed", type=click.FloatRange(0, min_open=True), help="Times as fast [1].")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Events a second instead.")
+def replay(file: str, speed: float | None, rate: float | None) -> None:
+    """Publish the events of FILE again, in the time that they took, or faster."""
+    if speed is not None and rate is not None:
+        raise click.UsageError("give --speed or --rate, not both")
+    with _one_line_errors():
+        from . import replaying
+
+        replaying.replay(file, speed or 1.0, rate)
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """End as a tool in a shell does: one line for what went wrong, none for Ctrl-C or a closed pipe."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        deaf_to_ctrl_c()
+        raise SystemExit(CTRL_C) from None
+    except BrokenPipeError:
+        reader_gone()
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "rich"):
+            raise
+        _fail("this needs `pip install 'sightline-client[terminal]'`")
+    except Exception as error:
+        if isinstance(error, (click.ClickException, click.exceptions.Exit)) or not _is_told(error):
+            raise
+        _fail(str(error))
+
+
+def deaf_to_ctrl_c() -> None:
+    """The end has begun: a further Ctrl-C would only break into it, with a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def reader_gone() -> NoReturn:
+    """End because nobody reads standard output any more; that is no failure."""
+    # Python would flush into the closed pipe once more at its end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(0)
+
+
+def _is_told(error: Exception) -> bool:
+    """Whether its text is written for the user: the client's errors, ours, and the system's."""
+    from sightline_client import SightlineError
+
+    return isinstance(error, (SightlineError, OSError))
+
+
+def _fail(message: str) -> NoReturn:
+    """One line as it is: a `ClickException` would be wrapped into a box."""
+    click.echo(f"sightline: {message}", err=True)
+    raise SystemExit(1)

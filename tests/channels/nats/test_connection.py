@@ -1,0 +1,53 @@
+"""What holds a connection to NATS together, without one."""
+
+import asyncio
+import gc
+
+import pytest
+
+from app.channels.nats.connection import first_to_end
+from tests.waiting import WATCHDOG_S
+
+
+async def test_a_work_that_fails_as_it_is_cancelled_leaves_nothing_for_the_loop_to_complain_of() -> (
+    None
+):
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, said: complaints.append(said))
+
+    async def fail() -> None:
+        raise ConnectionError("lost")
+
+    async def fail_to_end() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            raise ConnectionError("lost too")
+
+    with pytest.raises(ConnectionError, match=r"^lost$"):
+        await first_to_end(fail(), fail_to_end())
+    gc.collect()
+    assert complaints == []
+
+
+async def test_a_work_that_swallows_its_first_cancellation_is_cancelled_again() -> None:
+    cancellations = 0
+
+    async def swallow() -> None:
+        nonlocal cancellations
+        while True:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                cancellations += 1
+                if cancellations == 2:
+                    raise
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise ConnectionError("lost")
+
+    async with asyncio.timeout(WATCHDOG_S):
+        with pytest.raises(ConnectionError):
+            await first_to_end(swallow(), fail())
+    assert cancellations == 2

@@ -1,0 +1,91 @@
+import asyncio
+import json
+import logging
+
+import pytest
+import structlog
+
+from app.log import configure, flood as module
+from app.log.flood import FIRST_LINES, MAX_KINDS, WINDOW_S, Flood, tell_left_out
+from app.settings import Settings
+from tests.log.test_log import read, restored  # noqa: F401 - the fixture
+from tests.support import FakeClock
+from tests.waiting import WATCHDOG_S, ticks
+
+Capture = pytest.CaptureFixture[str]
+
+
+def begin(monkeypatch: pytest.MonkeyPatch, level: str = "info") -> FakeClock:
+    clock = FakeClock()
+    monkeypatch.setattr("app.log.Flood", lambda: Flood(clock.monotonic))
+    configure(Settings(log_format="json", log_level=level))
+    return clock
+
+
+def refuse(times: int, **fields: object) -> None:
+    for number in range(times):
+        structlog.get_logger("door").warning("refused", **{"status": 401, "peer": number, **fields})
+
+
+def test_the_first_lines_of_a_kind_go_out_and_the_rest_is_counted(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = begin(monkeypatch)
+    refuse(FIRST_LINES + 1000)
+    refuse(2, status=503)
+    lines = read(capsys)
+    assert [line["status"] for line in lines] == [401] * FIRST_LINES + [503] * 2
+    clock.advance(WINDOW_S)
+    refuse(1)
+    told, again = read(capsys)
+    assert told["event"] == "lines_left_out"
+    assert (told["of"], told["count"]) == ("door refused 401", 1000)
+    assert again["event"] == "refused"
+
+
+def test_a_line_of_another_library_is_a_kind_by_its_template(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(monkeypatch)
+    for number in range(FIRST_LINES + 5):
+        logging.getLogger("uvicorn.error").info("%s - gone", number)
+    assert len(read(capsys)) == FIRST_LINES
+    tell_left_out()
+    (told,) = read(capsys)
+    assert (told["of"], told["count"]) == ("uvicorn.error %s - gone", 5)
+
+
+def test_more_kinds_than_fit_share_one_so_that_memory_is_bounded_and_all_is_counted(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(monkeypatch)
+    for number in range(1000):
+        logging.getLogger("x").warning(f"made up {number}")
+    out = len(read(capsys))
+    assert out == MAX_KINDS + FIRST_LINES
+    tell_left_out()
+    (told,) = read(capsys)
+    assert told["count"] + out == 1000
+
+
+async def test_the_count_is_told_also_when_nothing_is_logged_any_more(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = begin(monkeypatch)
+    monkeypatch.setattr(module, "WINDOW_S", 0.01)
+    refuse(FIRST_LINES + 7)
+    read(capsys)
+    clock.advance(1)
+    told = ""
+    async with asyncio.timeout(WATCHDOG_S):
+        async for _ in ticks(0.005):
+            if told := capsys.readouterr().err:
+                break
+    assert json.loads(told)["count"] == 7
+
+
+def test_debug_lines_are_not_left_out(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(monkeypatch, "debug")
+    for _ in range(FIRST_LINES + 5):
+        logging.getLogger("x").debug("detail")
+    assert len(read(capsys)) == FIRST_LINES + 5
