@@ -11,7 +11,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from .api import events, history, login, pages, sessions, status, stream, token
+from .api import events, history, hooks, login, pages, sessions, status, stream, token
 from .api.metrics import metrics as metrics_page
 from .auth.denial import Door, http_refusal, remember
 from .auth.guards import require_credential
@@ -116,6 +116,7 @@ class Gateway:
             route_handlers=[
                 events_socket,
                 events.publish_events,
+                *hooks.ROUTES,
                 history.read_events,
                 stream.stream_events,
                 login.make_ticket,

@@ -60,7 +60,7 @@ class EventPublisher:
         self._backend = backend
         self._catalog = catalog
         self._clock = clock
-        self._max_event_bytes = max_event_bytes
+        self.max_event_bytes = max_event_bytes
         self._closed = False
         self._owner = Owner()
         self._since_pause = 0
@@ -308,7 +308,7 @@ class EventPublisher:
             type_, payload = event, data if data is not None else {}
         else:
             type_, payload = self._catalog.type_of(type(event)), event
-        max_bytes = self._max_event_bytes
+        max_bytes = self.max_event_bytes
         encoded, fields = encode("data", payload, max_bytes)
         encoded_metadata = encode("metadata", metadata, max_bytes)[0] if metadata else b"{}"
         size = len(encoded) + len(encoded_metadata)

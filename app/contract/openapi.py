@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from litestar.handlers import HTTPRouteHandler
 
-from ..api import events, history, login, metrics, pages, sessions, status, stream, token
+from ..api import events, history, hooks, login, metrics, pages, sessions, status, stream, token
 from ..auth.credentials import KEY_HEADER
 from ..catalog.registry import Catalog
 from ..errors import ErrorMessage
@@ -234,6 +234,10 @@ def _routes(schemas: Schemas) -> list[_Route]:
                 cloudevents.ONE: ref("AnyCloudEvent"),
                 cloudevents.BATCH: cloud_batch,
             },
+        ),
+        *(
+            _Route(route, {204: _answer("Taken; never anything else.")}, (413,), body={_JSON: {}})
+            for route in hooks.ROUTES
         ),
         _Route(
             history.read_events,

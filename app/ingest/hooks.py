@@ -143,8 +143,8 @@ def one_line(text: str) -> str:
     return line if len(line) <= MAX_SUMMARY else line[: MAX_SUMMARY - 1] + "…"
 
 
-def cut(data: Fields) -> Fields:
-    """The data within `MAX_DATA_BYTES`, as JSON that every reader can hold.
+def cut(data: Fields, most_bytes: int = MAX_DATA_BYTES) -> Fields:
+    """The data within `most_bytes`, as JSON that every reader can hold.
 
     `truncated` has the path of each value that was cut, and how long the value was: characters of a
     text, entries of an array or object.
@@ -157,7 +157,7 @@ def cut(data: Fields) -> Fields:
         }
         if marks:
             small["truncated"] = dict(list(marks.items())[:MAX_MARKS])
-        if len(msgspec.json.encode(small)) <= MAX_DATA_BYTES:
+        if len(msgspec.json.encode(small)) <= most_bytes:
             return small
     kept = ("session_id", "agent_id", "tool_name", "tool_use_id", "kind", "outcome", "calls")
     least: Fields = {key: small[key] for key in kept if key in small}
