@@ -25,7 +25,7 @@ _log = structlog.get_logger("sightline.hooks")
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-@post("/api/hooks/claude-code", request_max_body_size=MAX_HOOK_BYTES, status_code=204)
+@post("/api/hooks/claude-code", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
 async def claude_code_hook(
     request: HTTPRequest, publisher: NamedDependency[EventPublisher]
 ) -> None:
@@ -33,7 +33,7 @@ async def claude_code_hook(
     _publish(await request.body(), claude_code.read, claude_code.SOURCE, publisher)
 
 
-@post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204)
+@post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
 async def codex_hook(request: HTTPRequest, publisher: NamedDependency[EventPublisher]) -> None:
     """Take what a hook of Codex says, as it is."""
     _publish(await request.body(), codex.read, codex.SOURCE, publisher)

@@ -31,7 +31,13 @@ _LOG_IN_AGAIN = "run `litestar login` in the gateway's folder and open the link 
 
 
 def authenticate(
-    headers: Headers, query: bytes, keyring: Keyring, *, changes: bool, address: str | None = None
+    headers: Headers,
+    query: bytes,
+    keyring: Keyring,
+    *,
+    changes: bool,
+    address: str | None = None,
+    is_hook: bool = False,
 ) -> Credential:
     """Return what lets a request in: a good credential, with nothing beside it that contradicts it.
 
@@ -39,7 +45,8 @@ def authenticate(
     only where no token is sent, where the browser says that the page is one of ours, and together
     with the browser key, which only pages of the origin that logged in can read. `changes` is true
     for whatever a foreign page could do harm with unseen: an unsafe method, a WebSocket. There the
-    query counts for nothing. `address` is where the connection arrived, see `proof`.
+    query counts for nothing. `address` is where the connection arrived, see `proof`. Where `is_hook` is
+    true, the hook token counts too.
 
     Raises:
         UnauthorizedError: none, a wrong one, more than one `X-Session-Token`, or a cookie that
@@ -49,7 +56,10 @@ def authenticate(
     seen = shown(headers, b"" if changes else query)
     if seen.tokens:
         doubled = len(values_of(headers, b"x-session-token")) > 1
-        if doubled or not all(keyring.is_token(token, address) for token in seen.tokens):
+        if doubled or not all(
+            keyring.is_token(token, address) or (is_hook and keyring.is_hook_token(token))
+            for token in seen.tokens
+        ):
             raise UnauthorizedError(
                 "the session token is wrong: read .sightline/session.token again,"
                 " a restart may have changed it, and send it once"
@@ -148,7 +158,7 @@ def is_preflight(scope: Scope) -> bool:
     return _method(scope) == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
 
 
-def authenticate_scope(scope: Scope) -> Credential:
+def authenticate_scope(scope: Scope, *, is_hook: bool = False) -> Credential:
     """`authenticate` for one request or upgrade; raises as that does."""
     return authenticate(
         _headers(scope),
@@ -156,6 +166,7 @@ def authenticate_scope(scope: Scope) -> Credential:
         _keyring(scope),
         changes=not _is_safe(scope),
         address=arrived_at(scope),
+        is_hook=is_hook,
     )
 
 
@@ -205,7 +216,7 @@ async def require_credential(connection: ASGIConnection, handler: BaseRouteHandl
     """Litestar guard of every route that is not open. An exception becomes a 401, see `denial`."""
     if handler.opt.get("open") or is_preflight(connection.scope):
         return
-    credential = authenticate_scope(connection.scope)
+    credential = authenticate_scope(connection.scope, is_hook=bool(handler.opt.get("hook")))
     if handler.opt.get("token_only") and credential.kind != "token":
         raise UnauthorizedError(
             "a log-in of a browser does not count here: send the session token as the"

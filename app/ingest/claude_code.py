@@ -1,4 +1,4 @@
-"""The hooks of Claude Code as events of the catalog. Pure, and without a memory.
+"""The hooks of Claude Code as events of the catalog, and its settings. Pure, and without a memory.
 
 Recorded from version 2.1.332. Which calls never end, which sub-agent belongs to which call, and what
 a missing end means, is for a reader of all events to decide: see `sightline_client.sessions`.
@@ -6,6 +6,7 @@ a missing end means, is for a reader of all events to decide: see `sightline_cli
 
 import re
 
+from .hook_settings import Gateway, Place, command_hook
 from .hooks import AgentEvent, Fields, Hook, HookReader, one_line, read_hook, reported, tool_fields
 
 SOURCE = "claude-code"
@@ -15,6 +16,31 @@ _REFUSED = "<tool_use_error>"  # the result of a call that never ran
 _NOTIFICATION = "<task-notification>"
 _TASK = re.compile(r"<task-id>([^<]{1,200})</task-id>")
 _ASKED_FOR = {"AskUserQuestion": "question", "ExitPlanMode": "plan"}  # else a permission
+
+
+PLACE = Place("CLAUDE_CONFIG_DIR", ".claude", user="settings.json", project="settings.local.json")
+_ANSWER_S = (
+    1  # unset it is 600 s, which the agent would wait at every event of a gateway that hangs
+)
+_BY_COMMAND = ("SessionStart", "Setup")  # they never fire over HTTP
+_BY_HTTP = (
+    *("UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolUseFailure", "PostToolBatch"),
+    *("PermissionRequest", "PermissionDenied", "Notification", "Elicitation", "ElicitationResult"),
+    *("SubagentStart", "SubagentStop", "Stop", "StopFailure", "MessageDisplay", "PreCompact"),
+    *("PostCompact", "TaskCreated", "TaskCompleted", "CwdChanged", "PostModelSwitch", "SessionEnd"),
+)
+
+
+def hooks(gateway: Gateway) -> dict[str, Fields]:
+    """By the name of each event, the hook that posts it."""
+    by_command = command_hook(gateway, timeout=5) | {"async": True}
+    by_http: Fields = {
+        "type": "http",
+        "url": gateway.url,
+        "headers": {"Authorization": f"Bearer {gateway.token}"},
+        "timeout": _ANSWER_S,
+    }
+    return {name: by_command for name in _BY_COMMAND} | {name: by_http for name in _BY_HTTP}
 
 
 def read(hook: Hook) -> list[AgentEvent]:

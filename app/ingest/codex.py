@@ -1,14 +1,23 @@
-"""The hooks of the Codex CLI as events of the catalog. Pure, and without a memory.
+"""The hooks of the Codex CLI as events of the catalog, and its settings. Pure, and without a memory.
 
 Recorded from version 0.171.0. Codex says of no call whether it failed, and of no sub-agent who
 began it; it does say when a turn was interrupted.
 """
 
+from .hook_settings import Gateway, Place, command_hook
 from .hooks import AgentEvent, Fields, Hook, HookReader, one_line, read_hook, reported, tool_fields
 
 SOURCE = "codex"
 AGENT = "Codex"
 _SPAWNING = "spawn_agent"  # `collaborationspawn_agent`: the name ends in it
+
+
+PLACE = Place("CODEX_HOME", ".codex", user="hooks.json", project="hooks.json")
+
+
+def hooks(gateway: Gateway) -> dict[str, Fields]:
+    """By the name of each event, the hook that posts it: Codex has commands alone."""
+    return {name: command_hook(gateway, timeout=2) for name in _READINGS}
 
 
 def read(hook: Hook) -> list[AgentEvent]:

@@ -4,8 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from app.ingest import claude_code, codex
 from app.ingest.hooks import MAX_DATA_BYTES, AgentEvent, cut

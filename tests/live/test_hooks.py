@@ -1,17 +1,22 @@
 """Hooks of coding agents over HTTP, to a real gateway, and the sessions that a terminal then shows."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import InvalidStatus
 
+from app.auth.proof import hook_token
+from app.ingest.hook_settings import Gateway as Installation, command_hook
 from tests.client.test_sessions import ROWS, counts
-from tests.live.conftest import Gateway, Start
+from tests.live.conftest import TOKEN, Gateway, Start
 from tests.live.test_client import folder as folder, name as name_it
-from tests.live.test_terminal import line, litestar, run
+from tests.live.test_terminal import PIPE, line, litestar, run
 from tests.recordings import HOOK_FILES, hooks_of
+from tests.waiting import WATCHDOG_S
 
 BASE = {"session_id": "s", "hook_event_name": "PostToolUse", "tool_name": "Write"}
 ROUTES = {
@@ -128,3 +133,31 @@ async def test_a_watched_session_is_printed_again_when_it_changes(
             await http.post(ROUTES[path], json=body)
         while not states or states[-1] != "finished":
             states += [session["state"] for session in json.loads(await line(process))]
+
+
+async def test_the_token_of_hooks_lets_in_hooks_alone(gateway: Gateway) -> None:
+    async with gateway.http(headers={"Authorization": f"Bearer {hook_token(TOKEN)}"}) as http:
+        for path in ("/api/hooks/claude-code", "/api/hooks/codex"):
+            assert (await http.post(path, json=BASE)).status_code == 204
+        assert (await http.get("/api/events")).status_code == 401
+        event = {"type": "agent.message", "data": {"content": "x"}}
+        assert (await http.post("/api/events", json=event)).status_code == 401
+    with pytest.raises(InvalidStatus):
+        await gateway.connect(token=hook_token(TOKEN))
+
+
+async def test_the_installed_command_posts_what_it_is_given_and_never_fails(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    header = tmp_path / "a header"
+    header.write_text(f"Authorization: Bearer {hook_token(TOKEN)}\n")
+    body = b'{"session_id": "s", "hook_event_name": "SessionStart", "source": "startup"}'
+    url = f"http://127.0.0.1:{gateway.port}/api/hooks/claude-code"
+    for address, events in ((url, 1), ("http://127.0.0.1:1/api/hooks/claude-code", 1)):
+        hook = command_hook(Installation(address, "", str(header)), timeout=5)
+        process = await asyncio.create_subprocess_shell(
+            str(hook["command"]), stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+        out, err = await asyncio.wait_for(process.communicate(body), WATCHDOG_S)
+        assert (process.returncode, out, err) == (0, b"", b"")
+        assert len(await retained(gateway)) == events

@@ -6,6 +6,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 import click
 import httpx
@@ -48,11 +49,11 @@ def sessions(since: str, as_json: bool, watch: bool) -> None:
 
 
 def _watch(found: Sessions, items: "queue.Queue[_Item]", as_json: bool) -> None:
-    shown: list[object] = []
+    shown: Sequence[object] = ()
     while True:
         views = found.view(time.time())
         # Every span grows as time goes by: that alone is no news. At 0 they are what events say.
-        news = [msgspec.json.encode(found.view(0)), *(view.state for view in views)]
+        news: Sequence[object] = [msgspec.json.encode(found.view(0)), *(view.state for view in views)]
         if sys.stdout.isatty() or news != shown:
             _print(views, as_json, clear=True)
             shown = news
