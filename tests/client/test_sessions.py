@@ -341,3 +341,36 @@ def test_sources_that_report_the_same_requests_are_not_added() -> None:
         step(3, "usage_reported", usage_source="logs", request_id="r2", input_tokens=6),
     ]
     assert only(steps)["usage"]["input_tokens"] == 11
+
+
+def test_a_call_that_came_after_a_sub_agent_did_not_begin_it() -> None:
+    started = step(1, "turn_started", agent_id="x")
+    called = step(2, "tool_called", tool_name="Agent", tool_use_id="a", spawns_agent=True)
+    _, sub_agent = only([started, called])["agents"]
+    assert (sub_agent["parent_id"], sub_agent["parent"]) == (None, "unknown")
+
+
+@pytest.mark.parametrize("reason", ["compact", "startup"])
+def test_a_start_that_begins_nothing_ends_no_call(reason: str) -> None:
+    running = [step(1, "turn_started"), step(2, "tool_called", tool_name="Bash", tool_use_id="t")]
+    session = only([*running, step(50, "session_started", reason=reason)])
+    assert (session["state"], counts([session])) == ("working", {"running": 1})
+
+
+def test_of_two_reported_outcomes_the_worse_counts_in_either_order() -> None:
+    for outcomes in (("ok", "failed"), ("failed", "ok")):
+        reports = [
+            step(i, "tool_finished", tool_name="Bash", tool_use_id="t", outcome=outcome)
+            for i, outcome in enumerate(outcomes, 1)
+        ]
+        assert counts([only(reports)]) == {"failed": 1}
+
+
+def test_a_session_that_ends_in_the_middle_of_a_turn_was_interrupted() -> None:
+    assert main_of(ending("interrupted_sigterm")[0])["outcome"] == "interrupted"
+    assert main_of(ending("simple")[0])["outcome"] == "ok"
+
+
+def test_after_another_epoch_numbers_begin_again() -> None:
+    again = [*steps_of("simple"), {"epoch_changed": True}, *steps_of("prompt_stop")]
+    assert len(reduced(again, START + 60)) == 2
