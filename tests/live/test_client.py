@@ -38,7 +38,7 @@ from sightline_client.events import ChatMessageSent, WorkflowStarted
 
 from app.state import write_private
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import WATCHDOG_S, ticks, until
+from tests.waiting import WATCHDOG_S, in_thread, ticks, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -114,13 +114,13 @@ async def _publish_steadily(gateway: Gateway, count: int) -> None:
 
 
 async def test_a_restart_is_a_gap_and_then_the_new_epoch(folder: Path, start: Start) -> None:
-    first: Gateway = await start()
+    first: Gateway = await start(journal="")
     name(folder, first)
     async with connect() as stream:
         await first.publish(3)
         assert [number async for number in numbers(stream, 3)] == [1, 2, 3]
         await first.stop()
-        second: Gateway = await start()
+        second: Gateway = await start(journal="")
         await second.publish(2)
         name(folder, second)  # on another port even
         gap = await next_item(stream)
@@ -197,7 +197,7 @@ async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
             assert go_on.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(11))
 
-    running = asyncio.create_task(asyncio.to_thread(script))
+    running = asyncio.create_task(in_thread(script))
     await asyncio.to_thread(entered.wait, 10)
     await gateway.publish(50)
     await asyncio.to_thread(_until_received, streams[0], 50)
@@ -375,7 +375,7 @@ async def test_refused_events_are_errors_with_a_class(start: Start) -> None:
 
 
 async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start) -> None:
-    gateway: Gateway = await start()
+    gateway: Gateway = await start(journal="")
     name(folder, gateway)
     loop, half_done, restarted = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     heard: list[object] = []
@@ -397,7 +397,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
     running = asyncio.create_task(asyncio.to_thread(script))
     await until(lambda: half_done.is_set() or running.done())
     await gateway.stop()
-    second: Gateway = await start()
+    second: Gateway = await start(journal="")
     name(folder, second)
     await second.publish()
     restarted.set()
