@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 
 from app.api import stream
-from app.api.stream import EventStream, block, first_position
+from app.api.stream import EventStream
 from app.channels.backend import BackendStatus, MemoryBackend
 from app.channels.bus import EventBus
 from app.channels.filters import EventFilter
 from app.events import Position
+from app.journal.journal import Journal
 from app.settings import Settings
+from app.ws import sending
+from app.ws.flow import Parts
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
+from app.ws.sending import block, first_position
 from tests.support import EPOCH, FakeClock, make_bus, publish
 from tests.waiting import WATCHDOG_S, until
 
@@ -44,14 +48,18 @@ class Client:
     """An ASGI server and its client in one: what was sent, and a way to leave."""
 
     def __init__(
-        self, bus: EventBus, position: Position | None = None, backend: MemoryBackend | None = None
+        self,
+        bus: EventBus,
+        position: Position | None = None,
+        backend: MemoryBackend | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.registry = ConnectionRegistry(1)
         self.messages: list[Any] = []
         self._gone = asyncio.Event()
         settings = Settings(state_dir=Path("unused"))
-        backend = backend or MemoryBackend(bus)
-        serving = EventStream(bus, backend, self.registry, settings, EventFilter(), position)
+        parts = Parts(bus, backend or MemoryBackend(bus), self.registry, settings, journal)
+        serving = EventStream(parts, EventFilter(), position)
         self.serving = asyncio.create_task(
             serving({"type": "http"}, self._receive, self._send)  # type: ignore[typeddict-item]
         )
@@ -121,7 +129,7 @@ async def test_a_place_that_is_taken_over_or_drained_ends_the_stream() -> None:
 async def test_a_heartbeat_is_never_ahead_of_what_is_still_owed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream, "RUN_BYTES", 1)  # one event at a time
+    monkeypatch.setattr(sending, "RUN_BYTES", 1)  # one event at a time
     clock = FakeClock()
     bus = make_bus(clock)
     client = Client(bus)

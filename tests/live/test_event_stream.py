@@ -13,6 +13,7 @@ import pytest
 
 from app.api import stream
 from app.server import http as uvicorn_http
+from app.ws import sending
 from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
 from tests.live.test_process import litestar_run
 from tests.waiting import WATCHDOG_S, ticks, until
@@ -438,7 +439,7 @@ async def test_an_error_of_its_own_is_told_and_leaves_nothing(
     gateway = await start()
     reader = await listen(gateway)
     await reader.block()
-    monkeypatch.setattr(stream, "take_blocks", fail)
+    monkeypatch.setattr(sending, "take_blocks", fail)
     await gateway.publish()
     await nothing_is_left(gateway)
     assert "this encoder is broken" in capfd.readouterr().err
