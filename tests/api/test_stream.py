@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from app.api.stream import EventStream
 from app.channels.backend import BackendStatus, MemoryBackend
 from app.channels.bus import EventBus
 from app.channels.filters import EventFilter
+from app.errors import CLOSE_RESTART
 from app.events import Position
 from app.journal.journal import Journal
 from app.settings import Settings
@@ -56,6 +58,7 @@ class Client:
     ) -> None:
         self.registry = ConnectionRegistry(1)
         self.messages: list[Any] = []
+        self.send: Callable[[object], Awaitable[None]] | None = None  # before a message is kept
         self._gone = asyncio.Event()
         settings = Settings(state_dir=Path("unused"))
         parts = Parts(bus, backend or MemoryBackend(bus), self.registry, settings, journal)
@@ -81,6 +84,8 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:
+        if self.send is not None:
+            await self.send(message)
         self.messages.append(message)
 
 
@@ -161,3 +166,31 @@ async def test_notices_of_the_gateway_come_as_over_a_websocket_where_the_stream_
         (f"{EPOCH}:1", "backend_back"),
     ]
     await client.leave()
+
+
+async def test_a_stream_that_is_closed_before_its_head_is_out_is_still_a_whole_response() -> None:
+    bus = make_bus(FakeClock())
+    client = Client(bus)
+    await until(lambda: bus.subscriptions == 1 or client.serving.done())
+    client.registry.close_all(CLOSE_RESTART, "")
+    await asyncio.wait_for(client.serving, WATCHDOG_S)
+    assert [message["type"] for message in client.messages[:1]] == ["http.response.start"]
+    assert client.messages[-1]["more_body"] is False
+    assert (client.registry.taken, bus.subscriptions) == (0, 0)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), RuntimeError("broken")])
+async def test_a_send_that_fails_ends_the_stream_and_leaves_nothing(error: Exception) -> None:
+    bus = make_bus(FakeClock())
+    before = asyncio.all_tasks()
+    client = Client(bus)
+    await until(lambda: client.blocks)
+
+    async def fail(message: object) -> None:
+        raise error
+
+    client.send = fail
+    publish(bus, "a.x")
+    await asyncio.wait_for(client.serving, WATCHDOG_S)
+    assert (client.registry.taken, bus.subscriptions) == (0, 0)
+    assert asyncio.all_tasks() <= before | {client.serving}
