@@ -10,6 +10,7 @@ from litestar.types import Message, Receive, Scope, Send
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
+from ..channels.replay import ReplayStore
 from ..channels.subscription import Subscription
 from ..events import Position
 from ..journal.journal import Journal
@@ -39,23 +40,31 @@ async def stream_events(
     request: HTTPRequest,
     bus: NamedDependency[EventBus],
     backend: NamedDependency[ChannelBackend],
+    replay_store: NamedDependency[ReplayStore],
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
     journal: NamedDependency[Journal | None],
 ) -> "EventStream":
-    """Stream what matches `types`, from behind `Last-Event-ID` or live from now."""
+    """Stream what matches `types`, from behind `Last-Event-ID` or live from now; `history=1` replays from the journal."""
     query = Query(request.scope["query_string"], request.scope["headers"])
-    parts = Parts(bus, backend, registry, settings, journal)
-    return EventStream(parts, query.event_filter(), query.last_event_id())
+    parts = Parts(bus, backend, replay_store, registry, settings, journal)
+    return EventStream(parts, query.event_filter(), query.last_event_id(), query.history())
 
 
 class EventStream:
     """The response to one client, as an ASGI application."""
 
-    def __init__(self, parts: Parts, event_filter: EventFilter, position: Position | None) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        event_filter: EventFilter,
+        position: Position | None,
+        history: bool = False,
+    ) -> None:
         self._parts = parts
         self._filter = event_filter
         self._position = position
+        self._history = history
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the client disconnects or the gateway drains. Cancelling leaves nothing.
@@ -77,7 +86,7 @@ class EventStream:
 
         async with client_flow(
             self._parts,
-            ClientRequest(self._filter, client_id, self._position, credential),
+            ClientRequest(self._filter, client_id, self._position, credential, self._history),
             log=_log.bind(client_id=client_id),
             heartbeat_interval_s=min(
                 HEARTBEAT_INTERVAL_S, self._parts.settings.heartbeat_interval_s

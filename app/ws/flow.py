@@ -12,11 +12,13 @@ from ..auth.credentials import Credential
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
-from ..channels.subscription import Subscription
-from ..errors import CLOSE_RESTART
-from ..events import Position
+from ..channels.replay import ReplayStore
+from ..channels.subscription import QueueBounds, Subscription
+from ..errors import CLOSE_RESTART, BadRequestError
+from ..events import Gap, Position
 from ..journal.journal import Journal
 from ..settings import Settings
+from .history_replay import HistorySubscription
 from .messages import Connected, HistoryStart, Limits, Notice, encode
 from .outlet import Outlet
 from .registry import ConnectionRegistry
@@ -29,6 +31,7 @@ class Parts(NamedTuple):
 
     bus: EventBus
     backend: ChannelBackend
+    replay_store: ReplayStore
     registry: ConnectionRegistry
     settings: Settings
     journal: Journal | None
@@ -41,6 +44,7 @@ class ClientRequest(NamedTuple):
     client_id: str
     position: Position | None
     credential: Credential | None
+    history: bool = False  # replay as far as the journal reaches
 
 
 class Connection(Protocol):
@@ -87,11 +91,16 @@ async def client_flow(
     the `Connected` first. Cancelling at any point leaves no place, no subscription and no task.
 
     Raises:
+        BadRequestError: a history is asked for, and there is no journal.
         UnavailableError: no place is free, the gateway is shutting down, or the backend cannot
             serve the position. Nothing has been accepted.
         UnauthorizedError: the credential has ended.
     """
-    bus, backend, registry, _, _ = parts
+    bus, backend, registry = parts.bus, parts.backend, parts.registry
+    if request.history and parts.journal is None:
+        raise BadRequestError(
+            "history=1 needs a journal, and this gateway keeps none: set SIGHTLINE_JOURNAL"
+        )
     if request.position is not None:
         registry.check(request.client_id)
         await backend.catch_up(request.position)  # before a place is taken over
@@ -99,9 +108,9 @@ async def client_flow(
     subscription = connection = None
     try:
         await accept()
-        subscription, replay = bus.join(
-            request.event_filter,
-            request.position,
+        subscription, resumed, replayed = await _join(
+            parts,
+            request,
             lambda gap: log.warning("gap", reason=gap.reason, dropped=gap.dropped),
         )
         connected = Connected(
@@ -110,8 +119,8 @@ async def client_flow(
             sequence_number=bus.head,
             types=request.event_filter.patterns,
             heartbeat_interval_s=heartbeat_interval_s,
-            resumed=replay.resumed,
-            replayed=len(replay.events),
+            resumed=resumed,
+            replayed=replayed,
             limits=limits_of(parts.settings),
             history=history_start(parts.journal),
         )
@@ -119,6 +128,8 @@ async def client_flow(
         for notice in lasting_notices(parts):
             connection.outlet.answer(encode(notice))
         connection.outlet.start(connection.fail)
+        if isinstance(subscription, HistorySubscription):
+            subscription.start(connection.outlet, connection.fail)
         place.on_close, place.on_message = connection.close, connection.outlet.answer
         if connection.drained_here:
             # A drain may begin inside a signal handler, which may only schedule a call.
@@ -129,8 +140,8 @@ async def client_flow(
         log.info(
             "client_connected",
             types=request.event_filter.patterns,
-            resumed=replay.resumed,
-            replayed=len(replay.events),
+            resumed=resumed,
+            replayed=replayed,
         )
         yield connection
     finally:
@@ -142,7 +153,38 @@ async def client_flow(
             if evicted is not None:
                 bus.counters.evictions[evicted] += 1
             log.info("client_gone", evicted=evicted, dropped=subscription.dropped)
-            await connection.end()
+            try:
+                if isinstance(subscription, HistorySubscription):
+                    await subscription.stop()
+            finally:
+                await connection.end()
+
+
+async def _join(
+    parts: Parts, request: ClientRequest, on_gap: Callable[[Gap], None]
+) -> tuple[Subscription, bool, int | None]:
+    """Subscribe; and for `connected`, `resumed` and `replayed`."""
+    bus, position, settings = parts.bus, request.position, parts.settings
+    if (
+        request.history
+        and parts.journal is not None
+        and position is not None
+        and position.epoch in (None, bus.epoch)
+        and position.sequence_number <= bus.head
+    ):
+        subscription = HistorySubscription(
+            bus,
+            parts.replay_store,
+            parts.journal,
+            QueueBounds(settings.queue_size, settings.queue_max_bytes),
+            settings.replay_limit,
+            request.event_filter,
+            position.sequence_number,
+            on_gap,
+        )
+        return subscription, await subscription.prepare(), None
+    joined, replay = bus.join(request.event_filter, position, on_gap)
+    return joined, replay.resumed, len(replay.events)
 
 
 def lasting_notices(parts: Parts) -> list[Notice]:

@@ -17,6 +17,7 @@ from litestar.types import Scope
 from ..auth.guards import SUBPROTOCOL
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
+from ..channels.replay import ReplayStore
 from ..channels.subscription import Subscription
 from ..errors import (
     CLOSE_INTERNAL_ERROR,
@@ -157,7 +158,9 @@ def asked(scope: Scope) -> ClientRequest:
     query = Query(scope["query_string"], scope["headers"])
     position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
     credential = scope.get("state", {}).get("credential")
-    return ClientRequest(query.event_filter(), query.client_id(), position, credential)
+    return ClientRequest(
+        query.event_filter(), query.client_id(), position, credential, query.history()
+    )
 
 
 @asynccontextmanager
@@ -165,6 +168,7 @@ async def connection_lifespan(
     socket: Socket,
     bus: NamedDependency[EventBus],
     backend: NamedDependency[ChannelBackend],
+    replay_store: NamedDependency[ReplayStore],
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
     journal: NamedDependency[Journal | None],
@@ -192,7 +196,7 @@ async def connection_lifespan(
         )
 
     async with client_flow(
-        Parts(bus, backend, registry, settings, journal),
+        Parts(bus, backend, replay_store, registry, settings, journal),
         request,
         log=log,
         heartbeat_interval_s=settings.heartbeat_interval_s,

@@ -30,6 +30,9 @@ class Outlet(Protocol):
         The message overtakes events that wait, unless `in_order` puts it behind them.
         """
 
+    def catch_up(self) -> None:
+        """Send what is owed; called when the subscription's queue was filled from outside the bus."""
+
     async def stop(self) -> None:
         """End what `start` began; nothing is sent after this returns."""
 
@@ -120,8 +123,8 @@ class DirectOutlet:
 
     def attach(self) -> None:
         """Follow the transport between full and writable until the subscription is closed."""
-        self._transport.attach(self._subscription.fall_behind, self._catch_up)
-        self._catch_up()
+        self._transport.attach(self._subscription.fall_behind, self.catch_up)
+        self.catch_up()
 
     async def stop(self) -> None:
         """Stop the heartbeats; closing the subscription ends the rest."""
@@ -155,7 +158,7 @@ class DirectOutlet:
         self.beat()
         self._beat_later()
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Write until the transport is full, or until nothing is owed: then go direct."""
         while self._transport.writable and not self._subscription.closed:
             if self._answers.due:

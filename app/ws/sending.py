@@ -43,6 +43,10 @@ class SendingOutlet(ABC):
         """Send in a task; `on_error` is called with an error other than `disconnected`."""
         self._sending = asyncio.create_task(self._send_all(on_error))
 
+    def catch_up(self) -> None:
+        """Wake the task."""
+        self._subscription.wake()
+
     async def stop(self) -> None:
         """Cancel the task and wait for its end; whatever was not sent stays owed."""
         self._sending.cancel()

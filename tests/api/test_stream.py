@@ -61,7 +61,8 @@ class Client:
         self.send: Callable[[object], Awaitable[None]] | None = None  # before a message is kept
         self._gone = asyncio.Event()
         settings = Settings(state_dir=Path("unused"))
-        parts = Parts(bus, backend or MemoryBackend(bus), self.registry, settings, journal)
+        backend = backend or MemoryBackend(bus)
+        parts = Parts(bus, backend, bus._store, self.registry, settings, journal)
         serving = EventStream(parts, EventFilter(), position)
         self.serving = asyncio.create_task(
             serving({"type": "http"}, self._receive, self._send)  # type: ignore[typeddict-item]
