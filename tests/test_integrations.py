@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.kit.processes import PATIENCE_S, line_with, running
 from tests.snippets import snippets
-from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
+from tests.test_readme import Gateway, gateway
 
 # the last one is run in a browser, by tests/live/test_event_source.py
 TELL, TOLD, HOOKS, TRIED, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
@@ -211,7 +212,7 @@ def test_a_webhook_turns_a_signed_push_into_commits(
 def test_a_cloudevent_is_heard_where_no_websocket_passes(server: Gateway) -> None:
     listen = ["bash", "-c", "exec " + on_this_port(server, STREAM)]
     with running(listen, server.folder) as listener:
-        until(listener, "connected")
+        line_with(listener, "connected")
         done = subprocess.run(
             ["bash", "-c", on_this_port(server, CLOUDEVENT)],
             cwd=server.folder,
@@ -220,6 +221,6 @@ def test_a_cloudevent_is_heard_where_no_websocket_passes(server: Gateway) -> Non
             check=True,
         )
         assert json.loads(done.stdout)["sequence_number"] == 1
-        event = json.loads(until(listener, "workflow.failed").removeprefix("data: "))
+        event = json.loads(line_with(listener, "workflow.failed").removeprefix("data: "))
     assert event["data"]["step_name"] == "compile"
     assert event["metadata"]["source"] == "/ci/nightly"

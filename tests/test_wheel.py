@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.live.test_process import free_port
+from tests.kit.processes import PATIENCE_S, free_port, line_with, running
 from tests.snippets import ROOT
 from tests.test_client_docs import README, SYNC
-from tests.test_readme import PATIENCE_S, running, until
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +108,8 @@ def test_each_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
         str(port),
     ]
     with running(command, folder) as process:
-        assert "sightline-gateway[workspace]" in until(process, "workspace_not_watched")
-        until(process, "running on")
+        assert "sightline-gateway[workspace]" in line_with(process, "workspace_not_watched")
+        line_with(process, "running on")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health") as answer:
             version = importlib.metadata.version("sightline-gateway")
             assert json.load(answer) == {"status": "healthy", "version": version}

@@ -16,8 +16,8 @@ from app.events import Position
 from app.settings import Settings
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.support import EPOCH, FakeClock, make_bus, publish
-from tests.waiting import WATCHDOG_S, until
 
 
 def test_a_block_is_an_id_and_one_line_of_data() -> None:

@@ -5,8 +5,7 @@ import pytest
 from app.auth.browsers import LIFETIME_S, MOST, BrowserSessions, LogIn
 from app.auth.credentials import Credential
 from app.auth.tokens import SessionToken
-from tests.auth.test_tokens import mode
-from tests.support import FakeClock
+from tests.support import FakeClock, mode
 
 
 def browsers(clock: FakeClock, token: str = "given-token", ended: list[str] | None = None):

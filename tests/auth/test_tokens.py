@@ -1,5 +1,4 @@
 import shutil
-import stat
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +12,7 @@ from app.auth.tokens import Keyring, Passes, SessionToken, session_token
 from app.errors import SettingsError
 from app.events import Clock
 from app.settings import Settings
-from tests.support import FakeClock
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
+from tests.support import FakeClock, mode
 
 
 def test_matches_only_itself_and_takes_any_bytes() -> None:

@@ -10,8 +10,7 @@ from app.channels.bus import MAX_ROUTES, frame_header, new_epoch
 from app.channels.filters import EventFilter
 from app.errors import InvalidPatternError, UnknownEventTypeError
 from app.events import Gap, Position
-from tests.channels.test_subscription import drain
-from tests.support import EPOCH, FakeClock, brief, contents, make_bus, publish
+from tests.support import EPOCH, FakeClock, brief, contents, drain, make_bus, publish
 
 
 def test_an_epoch_is_new_each_time_and_well_formed() -> None:

@@ -21,8 +21,8 @@ from app.errors import (
 )
 from app.plugin import SightlinePlugin
 from app.settings import Settings
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.support import FakeClock
-from tests.waiting import WATCHDOG_S, until
 
 STARTED = {"workflow_id": "w1", "workflow_name": "nightly"}
 COMMIT = {"commit_hash": "9f1c2ab", "message": "m", "author": "Ada", "files_changed": 1}

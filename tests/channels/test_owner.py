@@ -17,9 +17,8 @@ from app.channels.publisher import EventPublisher
 from app.errors import UnavailableError, UnknownEventTypeError, WrongLoopError
 from app.events import Event
 from app.ws.outlet import DirectOutlet
-from tests.channels.test_subscription import drain
-from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
-from tests.waiting import until
+from tests.kit.waiting import until
+from tests.support import FakeClock, FakeTransport, brief, drain, make_bus, publish
 
 UP: tuple[str, Any, Any] = ("plugin.up", {}, {})
 

@@ -27,8 +27,8 @@ from app.errors import (
     UnknownEventTypeError,
 )
 from app.events import Event
+from tests.kit.waiting import WATCHDOG_S
 from tests.support import FakeClock, brief, make_bus
-from tests.waiting import WATCHDOG_S
 
 STARTED = WorkflowStarted(workflow_id="w", workflow_name="n")
 

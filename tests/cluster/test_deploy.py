@@ -19,7 +19,8 @@ from websockets.exceptions import InvalidStatus
 
 from app.settings import PREFIX, Settings
 from tests.cluster.conftest import ROOT, TOKEN, Address, Fleet, settle
-from tests.nats_server import BINARY, NatsServer, free_ports
+from tests.kit.processes import free_ports
+from tests.nats_server import BINARY, NatsServer
 
 DEPLOY = ROOT / "deploy"
 HOST = "events.example.org"

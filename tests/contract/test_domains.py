@@ -11,8 +11,9 @@ from nats.errors import NoRespondersError
 from app.channels.nats import backend as module, domains
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig
-from tests.nats_server import NatsServer, free_ports
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S, until
+from tests.nats_server import NatsServer
 
 SUBJECTS = ["sightline.events.*.*"]
 

@@ -19,8 +19,9 @@ from app.channels.nats import (
 from app.channels.nats.stream import ApiError, RefusedError
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig
-from tests.nats_server import NatsServer, free_ports
-from tests.waiting import until
+from tests.kit.processes import free_ports
+from tests.kit.waiting import until
+from tests.nats_server import NatsServer
 
 BODY = b'{"timestamp":"2026-11-22T21:00:00.123Z","data":{},"metadata":{}}'
 

@@ -20,9 +20,9 @@ from app.channels.nats.sender import Sender
 from app.errors import PublishError, SettingsError, UnavailableError
 from app.events import Clock, Gap, Position
 from tests.contract.conftest import MakeRig, Rig
+from tests.kit.waiting import until
 from tests.nats_server import NatsServer
 from tests.support import brief, contents, make_bus
-from tests.waiting import until
 
 
 @pytest.fixture

@@ -36,30 +36,11 @@ from sightline_client.errors import (
 )
 from sightline_client.events import ChatMessageSent, WorkflowStarted
 
-from app.state import write_private
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import WATCHDOG_S, ticks, until
+from tests.kit.gateway import Gateway, Start, name, url
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S, ticks, until
 
 CHAT = {"role": "user", "content": "x"}
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder in which the client finds what `name` puts there."""
-    monkeypatch.chdir(tmp_path)
-    for variable in ("SIGHTLINE_URL", "SIGHTLINE_SESSION_TOKEN", "SIGHTLINE_STATE_DIR"):
-        monkeypatch.delenv(variable, raising=False)
-    (tmp_path / ".sightline").mkdir()
-    write_private(tmp_path / ".sightline" / "session.token", TOKEN)
-    return tmp_path
-
-
-def name(folder: Path, gateway: Gateway) -> None:
-    write_private(folder / ".sightline" / "gateway.url", url(gateway))
-
-
-def url(gateway: Gateway) -> str:
-    return f"http://127.0.0.1:{gateway.port}"
 
 
 async def next_item(stream: Stream) -> Event | Gap:

@@ -10,12 +10,13 @@ import pytest
 
 from app.server import http as uvicorn_http, tls as uvicorn_tls
 from app.server.strict import MAX_PIPELINED
-from tests.live.attack import bystander, dial, request, rest
-from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
-from tests.live.test_event_stream import listen
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.event_stream import listen
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN, TOKEN_LINE, Answer, dial, request, rest
+from tests.kit.messages import receive
+from tests.kit.waiting import WATCHDOG_S, until
+from tests.live.attack import bystander
 
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 JSON = b"Content-Type: application/json"
 WAITING = 40
 CROWDS = {

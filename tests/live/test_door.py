@@ -7,8 +7,10 @@ import statistics
 
 import pytest
 
-from tests.live.conftest import GOOD, TOKEN, Gateway, Start, receive
-from tests.waiting import until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN
+from tests.kit.messages import receive
+from tests.kit.waiting import until
 
 
 async def test_connected_comes_first_and_in_under_100_ms(gateway: Gateway) -> None:

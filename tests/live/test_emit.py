@@ -13,8 +13,9 @@ from sightline_client.emitting import Emitter
 from sightline_client.errors import AddressError
 from sightline_client.events import ChatMessageSent
 
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S, until
 
 CHAT = {"role": "user", "content": "x"}
 

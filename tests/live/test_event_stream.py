@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import shutil
 import signal
 import socket
@@ -13,97 +12,14 @@ import pytest
 
 from app.api import stream
 from app.server import http as uvicorn_http
-from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
-from tests.live.test_process import litestar_run
-from tests.waiting import WATCHDOG_S, ticks, until
+from tests.kit.event_stream import BLOCK, Reader, ask, listen
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN
+from tests.kit.messages import receive
+from tests.kit.processes import litestar_run
+from tests.kit.waiting import WATCHDOG_S, ticks, until
 
 BIG = "x" * 200_000
-BLOCK = re.compile(rb"id: ([A-Za-z0-9._-]{1,64}):([0-9]+)\ndata: (\{.*\})")
-Header = tuple[bytes, bytes]
-
-
-class Reader:
-    """A client of the stream: one request on a bare socket, and what came of its answer."""
-
-    def __init__(self, gateway: Gateway, raw: socket.socket) -> None:
-        self.gateway = gateway
-        self.raw = raw
-        self.answer: Answer
-        self._data = b""
-        self._text = b""
-
-    async def head(self) -> Answer:
-        await self._more_until(b"\r\n\r\n")
-        head, _, self._data = self._data.partition(b"\r\n\r\n")
-        self.answer = Answer(head + b"\r\n\r\n")
-        if self.answer.status != 200:
-            length = int(self.answer.headers["content-length"])
-            while len(self._data) < length:
-                await self._more()
-            self.answer.body = self._data
-        return self.answer
-
-    async def block(self) -> tuple[str, dict[str, Any]]:
-        """The id and the message of the next block."""
-        while b"\n\n" not in self._text:
-            if not await self._chunk():
-                raise EOFError
-        block, _, self._text = self._text.partition(b"\n\n")
-        found = BLOCK.fullmatch(block)
-        assert found, block
-        return f"{found[1].decode()}:{found[2].decode()}", json.loads(found[3])
-
-    async def blocks(self, count: int) -> list[tuple[str, dict[str, Any]]]:
-        return [await self.block() for _ in range(count)]
-
-    async def end(self) -> None:
-        """Read to the end that HTTP says, not the one that a lost connection makes."""
-        while await self._chunk():
-            pass
-
-    async def _chunk(self) -> bool:
-        await self._more_until(b"\r\n")
-        size, _, self._data = self._data.partition(b"\r\n")
-        while len(self._data) < int(size, 16) + 2:
-            await self._more()
-        self._text += self._data[: int(size, 16)]
-        self._data = self._data[int(size, 16) + 2 :]
-        return int(size, 16) > 0
-
-    async def _more_until(self, mark: bytes) -> None:
-        while mark not in self._data:
-            await self._more()
-
-    async def _more(self) -> None:
-        async with asyncio.timeout(WATCHDOG_S):
-            data = await asyncio.get_running_loop().sock_recv(self.raw, 65536)
-        assert data, "the connection was lost"
-        self._data += data
-
-
-async def ask(
-    gateway: Gateway, *headers: Header, query: str = "", receive_buffer: int | None = None
-) -> Reader:
-    """Ask for the stream and read nothing."""
-    raw = socket.socket()
-    gateway.raw.append(raw)
-    raw.setblocking(False)
-    if receive_buffer:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(raw, ("127.0.0.1", gateway.port))
-    lines = [f"GET /api/events/stream{query} HTTP/1.1\r\nHost: localhost".encode()]
-    lines += [name + b": " + value for name, value in headers]
-    await loop.sock_sendall(raw, b"\r\n".join(lines) + b"\r\n\r\n")
-    return Reader(gateway, raw)
-
-
-async def listen(gateway: Gateway, query: str = "", last_event_id: str | None = None) -> Reader:
-    """A client that has been let in."""
-    resume = () if last_event_id is None else ((b"Last-Event-ID", last_event_id.encode()),)
-    reader = await ask(gateway, GOOD, *resume, query=query)
-    assert (await reader.head()).status == 200
-    return reader
 
 
 async def stalled(gateway: Gateway) -> Reader:

@@ -8,12 +8,13 @@ import struct
 import pytest
 
 from app.server import http as uvicorn_http
-from tests.live import conftest
-from tests.live.attack import bystander, dial, drip, request, resident_bytes, rest
-from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive, until
-from tests.waiting import WATCHDOG_S, ticks
+from tests.kit import gateway as kit_gateway
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN_LINE, UPGRADE, Answer, dial, drip, request, rest
+from tests.kit.messages import receive
+from tests.kit.waiting import WATCHDOG_S, ticks, until
+from tests.live.attack import bystander, resident_bytes
 
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 UPGRADE_LINES = [b": ".join(header) for header in UPGRADE]
 SHORT_S = 0.4
 
@@ -244,7 +245,7 @@ async def test_events_wait_for_no_acknowledgement_on_a_listener_that_was_handed_
 ) -> None:
     # asyncio sets TCP_NODELAY itself, but only where the socket names its protocol
     handed_over = lambda host, port: [socket.create_server((host, port))]  # noqa: E731
-    monkeypatch.setattr(conftest, "bind", handed_over)
+    monkeypatch.setattr(kit_gateway, "bind", handed_over)
     gateway = await start()
     async with gateway.connect():
         (protocol,) = gateway.server.server_state.connections

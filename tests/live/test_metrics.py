@@ -6,9 +6,10 @@ import json
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.live.attack import dial, hurl, request, rest
-from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, receive_type
-from tests.waiting import until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, dial, hurl, request, rest
+from tests.kit.messages import close_code, receive, receive_type
+from tests.kit.waiting import until
 
 
 async def scrape(gateway: Gateway) -> dict[str, float]:

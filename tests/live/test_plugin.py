@@ -24,10 +24,10 @@ from app.channels.replay import ReplayStore
 from app.main import create_app
 from app.plugin import SightlinePlugin, plugin_of
 from app.ws.registry import ConnectionRegistry
-from tests.live.conftest import TOKEN, close_code, receive, receive_type
-from tests.live.hosts import served, settings_in
-from tests.live.test_prefix import serving
-from tests.waiting import until
+from tests.kit.http import TOKEN
+from tests.kit.messages import close_code, receive, receive_type
+from tests.kit.waiting import until
+from tests.live.hosts import served, serving, settings_in
 
 ERROR = {"message": "from a service"}
 

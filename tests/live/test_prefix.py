@@ -1,6 +1,5 @@
 """Below a prefix, and mounted in another application that runs the lifespan, or forgets to."""
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -12,17 +11,15 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-import uvicorn
 from litestar import Litestar, get
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app.main import create_app
 from app.plugin import SightlinePlugin
-from app.server.sockets import bind
-from tests.live.conftest import TOKEN, receive
-from tests.live.hosts import settings_in
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.http import TOKEN
+from tests.kit.messages import receive
+from tests.live.hosts import serving, settings_in
 
 PREFIX = "/see/all"
 LOGIN = {"X-Session-Token": TOKEN}
@@ -49,21 +46,6 @@ def mounting(gateway: Litestar) -> Any:
         await gateway({**scope, "root_path": PREFIX}, receive, send)
 
     return outer
-
-
-@asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
-    """The address at which a server that knows nothing of the gateway serves `app`."""
-    (socket,) = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, **options))
-    task = asyncio.create_task(server.serve([socket]))
-    try:
-        await until(lambda: server.started or task.done())
-        yield f"127.0.0.1:{socket.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(task, WATCHDOG_S)
-        socket.close()
 
 
 @asynccontextmanager

@@ -7,9 +7,11 @@ from urllib.parse import quote
 import pytest
 
 from app.events import Clock
-from tests.live.attack import CLOSE, TEXT, frame, frames, hurl, rest
-from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, until
-from tests.waiting import ticks
+from tests.kit.frames import CLOSE, TEXT, frame, frames
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, hurl, rest
+from tests.kit.messages import close_code, receive
+from tests.kit.waiting import ticks, until
 
 FILTERS = ("chat.*", "live.*", "*", "live.a,chat.message_sent")
 

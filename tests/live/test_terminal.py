@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.live.test_client import folder as folder, name
-from tests.waiting import WATCHDOG_S, lines_of_file, until
+from tests.kit.gateway import Gateway, Start, name
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S, lines_of_file, until
 
 Process = asyncio.subprocess.Process
 PIPE = asyncio.subprocess.PIPE

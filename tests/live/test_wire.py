@@ -6,25 +6,14 @@ import json
 import pytest
 
 from app.server import http as uvicorn_http
-from tests.live.attack import (
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    bystander,
-    closed_with,
-    dial,
-    frame,
-    hurl,
-    request,
-    rest,
-    upgraded as upgraded_client,
-)
-from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive
-from tests.live.test_event_stream import ask, listen
-from tests.waiting import ticks, until
+from tests.kit.event_stream import ask, listen
+from tests.kit.frames import CLOSE, PING, PONG, TEXT, closed_with, frame
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN_LINE, UPGRADE, Answer, dial, hurl, request, rest
+from tests.kit.messages import receive
+from tests.kit.waiting import ticks, until
+from tests.live.attack import bystander, upgraded as upgraded_client
 
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 STREAM = request(TOKEN_LINE, path=b"/api/events/stream")
 SOME = "x" * 30_000  # times five: more than the client's window, less than our socket's buffer
 

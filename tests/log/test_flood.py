@@ -8,9 +8,9 @@ import structlog
 from app.log import configure, flood as module
 from app.log.flood import FIRST_LINES, MAX_KINDS, WINDOW_S, Flood, tell_left_out
 from app.settings import Settings
-from tests.log.test_log import read, restored  # noqa: F401 - the fixture
+from tests.kit.logs import read
+from tests.kit.waiting import WATCHDOG_S, ticks
 from tests.support import FakeClock
-from tests.waiting import WATCHDOG_S, ticks
 
 Capture = pytest.CaptureFixture[str]
 

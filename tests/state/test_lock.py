@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.state import unusable
 from app.state.lock import LOCK_FILE, FolderLock, only_gateway
-from tests.waiting import WATCHDOG_S
+from tests.kit.waiting import WATCHDOG_S
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """

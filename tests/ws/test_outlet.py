@@ -8,8 +8,8 @@ import pytest
 
 from app.channels.filters import EventFilter
 from app.ws.outlet import MAX_CONTROL, ASGIOutlet
+from tests.kit.waiting import WATCHDOG_S
 from tests.support import FakeClock, make_bus, publish
-from tests.waiting import WATCHDOG_S
 
 INTERVAL = 30.0
 

@@ -7,7 +7,7 @@ import pytest
 from app.auth.credentials import Credential
 from app.errors import UnauthorizedError, UnavailableError
 from app.ws.registry import ConnectionRegistry, Place
-from tests.waiting import WATCHDOG_S
+from tests.kit.waiting import WATCHDOG_S
 
 
 def test_places_are_taken_until_none_is_left() -> None:
