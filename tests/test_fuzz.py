@@ -195,6 +195,7 @@ def gateway_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         workspace=None,
         extra_namespaces=("fuzz",),
         log_level="critical",
+        journal="",  # each example begins at number 1
     )
 
 

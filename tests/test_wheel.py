@@ -123,9 +123,10 @@ def fetch(url: str, body: bytes | None = None, **headers: str) -> bytes:
 
 
 @pytest.mark.slow
-def test_installed_alone_sightline_run_serves_a_live_console_to_which_the_client_speaks(
+def test_each_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
     installed: Path, wheels: tuple[Path, Path], tmp_path: Path
 ) -> None:
+    """`sightline run` is all it takes to a live console, and `sightline_client` publishes to it."""
     client = alone(tmp_path / "client", wheels[1], "sightline-client")
     (folder := tmp_path / "work").mkdir()
 
