@@ -1,4 +1,4 @@
-"""The rules of the door as a table: every way to ask, on every route, against what must happen."""
+"""The access rules as a table: every way to ask, on every route, against what must happen."""
 
 import itertools
 import json
@@ -237,6 +237,15 @@ async def test_open_routes_ask_for_an_allowed_host_and_origin_alone(client: Clie
         assert got[0] == (status if origin in GOOD_ORIGINS else 403), (route, origin, credential)
 
 
+async def test_an_upgrade_from_a_foreign_origin_is_a_403_that_names_the_setting(
+    client: Client,
+) -> None:
+    for origin in ORIGINS:
+        status, _, body = await client.upgrade(client.headers(origin, None, "token"))
+        assert status == (101 if origin in GOOD_ORIGINS else 403), origin
+        assert status == 101 or b"SIGHTLINE_ALLOWED_ORIGINS" in body
+
+
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [
@@ -276,9 +285,12 @@ async def test_a_host_is_judged_before_anything_else(
         status, _, body = await client.ask(method, path, forwarded, host=host)
         assert (status != 403) == allowed, (method, path)
         assert allowed or is_refusal(body, "forbidden")
+        assert allowed or b"SIGHTLINE_ALLOWED_HOSTS" in body
     assert (await client.ask("GET", "/api/health", host=host))[0] == 200
     answer = await client.gateway.refusal(host=host.encode())
     assert answer.status == (401 if allowed else 403)
+    raw = (TOKEN_HEADER.encode(), TOKEN.encode())
+    assert allowed or (await client.gateway.refusal(raw, host=host.encode())).status == 403
 
 
 async def test_the_own_origin_is_http_and_the_host_as_it_was_sent(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import socket
 import struct
 
@@ -208,7 +209,9 @@ async def test_a_crowd_of_silent_connections_keeps_nobody_out(
 async def test_of_1000_handshakes_at_once_exactly_ten_get_in_and_others_hardly_notice(
     start: Start,
 ) -> None:
-    gateway = await start(max_clients=11)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))  # both ends live here
+    gateway = await start(max_clients=11)  # the bystander has one
     loop = asyncio.get_running_loop()
     async with bystander(gateway, limit_s=1):
         began = loop.time()
@@ -216,8 +219,11 @@ async def test_of_1000_handshakes_at_once_exactly_ten_get_in_and_others_hardly_n
         print(f"1,000 handshakes took {loop.time() - began:.2f} s")
         statuses = [answer.status for _, answer in opened]
         assert (statuses.count(101), statuses.count(503)) == (10, 990)
+        await until(lambda: gateway.bus.subscriptions == 11)
+        assert gateway.registry.taken == 11
         for raw, _ in opened:
             raw.close()
+        await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 1)
 
 
 @pytest.mark.parametrize("how", ["vanish", "reset", "too slow"])
