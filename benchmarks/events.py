@@ -15,7 +15,7 @@ TYPE = "bench.event"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server is told to publish. The same for every peer, `bun.js` included."""
+    """What a server has to publish. The same for every peer, `bun.js` included."""
 
     events: int = 0  # at least so many,
     seconds: float = 0.0  # and for at least so long

@@ -26,7 +26,7 @@ WINDOW_S = 30.0  # `SIGHTLINE_REPLAY_WINDOW_S`
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """What one core does; `measured` are the names of the figures that come from a run."""
 
-    follow_us: float = 40.0  # an event from NATS to the replay log, whoever is connected
+    follow_us: float = 40.0  # an event from NATS to the replay log, for any number of clients
     send_us: float = 15.0  # one event to one client, in a turn of its own
     batched_us: float = 0.3  # the same in a full turn of 64
     connects_per_s: float = 1000.0

@@ -19,7 +19,7 @@ EPOCH = "epoch1"
 
 
 class FakeClock(Clock):
-    """Time that moves only when told to."""
+    """Time that moves only by `advance`."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -45,7 +45,7 @@ class FakeClock(Clock):
 
 
 class FakeTimer:
-    """A call that the clock's owner brings about."""
+    """A call that `FakeClock.advance` makes when it is due."""
 
     def __init__(self, clock: FakeClock, due: float, action: Callable[[], object]) -> None:
         self.due, self.action, self._clock = due, action, clock

@@ -18,7 +18,7 @@ def call(server: Gateway, path: str, body: bytes | None = None) -> Any:
         return json.load(answer)
 
 
-def test_the_story_board_tells_of_its_stories_in_events_of_its_own(tmp_path: Path) -> None:
+def test_the_story_board_publishes_events_of_its_own_types(tmp_path: Path) -> None:
     with (
         gateway(tmp_path, "examples.stories:create_app") as server,
         running(server.terminal("?types=story.*"), tmp_path) as terminal,

@@ -1,4 +1,4 @@
-"""Whatever comes in from outside: parsers answer or refuse in their own words, never with a surprise."""
+"""Input from outside: parsers accept it or refuse it with their own errors, never with another."""
 
 import json
 import math

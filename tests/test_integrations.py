@@ -124,13 +124,13 @@ def test_a_coding_agents_hooks_tell_of_its_session_and_tools(
     assert told[1]["data"]["tool_input"] == {"command": "make 'test'"}
 
 
-def test_the_line_to_try_an_agents_hook_by_hand_is_heard(server: Gateway) -> None:
+def test_the_line_that_tries_an_agents_hook_by_hand_publishes_an_event(server: Gateway) -> None:
     run(server, "sh", "-c", TRIED.replace(FOLDER, str(server.folder)))
     (event,) = events(server)
     assert event["type"] == "agent.session_started"
 
 
-def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
+def test_pythons_logging_publishes_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
     script = LOGGING + "logging.getLogger().warning('not told')\n"
     run(server, sys.executable, "-c", script)
     (event,) = events(server)
@@ -144,7 +144,7 @@ def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: G
     assert "no answer from the bank" in nowhere
 
 
-def test_a_git_hook_tells_of_a_commit_in_another_repository(
+def test_a_git_hook_publishes_a_commit_of_another_repository(
     server: Gateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     repository = tmp_path_factory.mktemp("repository")
@@ -209,7 +209,7 @@ def test_a_webhook_turns_a_signed_push_into_commits(
     assert told[0]["metadata"] == {"source": "ada/engine"}
 
 
-def test_a_cloudevent_is_heard_where_no_websocket_passes(server: Gateway) -> None:
+def test_a_cloudevent_is_received_where_no_websocket_passes(server: Gateway) -> None:
     listen = ["bash", "-c", "exec " + on_this_port(server, STREAM)]
     with running(listen, server.folder) as listener:
         line_with(listener, "connected")

@@ -15,7 +15,7 @@ export type StreamEvent<T extends EventType = EventType> = {
   };
 }[T];
 
-/** Free, but for these names. */
+/** Any keys besides these names. */
 export interface Metadata {
   source?: string;
   agent?: string;

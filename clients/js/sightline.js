@@ -492,7 +492,7 @@ export class EventStream extends EventTarget {
   /** Connect now, resuming: the way back from "refused" and "closed". */
   reconnect() {
     this.#drop();
-    this.#state = CONNECTING; // told by #open: whoever constructs the stream has no name for it yet
+    this.#state = CONNECTING; // #open reports it: in the constructor the caller has no name for the stream yet
     this.#protocol.forgetFailures();
     this.#io.window?.addEventListener("online", this.#wake);
     this.#io.window?.addEventListener("offline", this.#wake);
@@ -700,7 +700,7 @@ export class EventStream extends EventTarget {
   #change(type, types) {
     const promise = new Promise((resolve, reject) => {
       const abandon = (error) => {
-        promise.catch(() => {}); // who closes the stream need not await its changes first
+        promise.catch(() => {}); // closing the stream need not wait for its pending changes
         reject(error);
       };
       if (this.#state.name === "refused" || this.#state.name === "closed") {

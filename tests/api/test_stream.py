@@ -1,4 +1,4 @@
-"""The stream of server-sent events: its ids, and what a client hears that joins amid publishing."""
+"""The stream of server-sent events: its ids, and what a client receives that joins meanwhile."""
 
 import asyncio
 import json

@@ -98,7 +98,7 @@ def test_sessions_outlive_a_restart_but_no_reboot_no_other_token_and_no_expiry(
     assert after("boot1")
     assert not after("boot2")
     assert not after("boot1", token="another")
-    clock.advance(-500)  # as after a reboot that nothing told of
+    clock.advance(-500)  # as after a reboot
     assert not after("boot1")
     clock.advance(500 + LIFETIME_S)
     assert not after("boot1")

@@ -95,7 +95,7 @@ def test_a_pass_admits_its_holder_and_nobody_else() -> None:
     assert tickets.spend(value.encode())
 
 
-def test_of_many_who_race_with_one_ticket_exactly_one_gets_in() -> None:
+def test_of_many_logins_with_one_ticket_exactly_one_succeeds() -> None:
     tickets = passes(Clock())
     for _ in range(50):
         value = tickets.issue().encode()
@@ -128,7 +128,7 @@ def test_too_many_passes_push_the_oldest_out() -> None:
     assert [tickets.spend(value) for value in values] == [False, False, True, True, True]
 
 
-def test_a_log_in_trades_a_ticket_once_and_a_full_disk_keeps_nobody_out(tmp_path: Path) -> None:
+def test_a_login_uses_a_ticket_once_and_succeeds_on_a_full_disk(tmp_path: Path) -> None:
     keyring = Keyring(Settings(state_dir=tmp_path / "state"), FakeClock())
     ticket = keyring.tickets.issue().encode()
     secret = keyring.log_in(ticket)

@@ -363,7 +363,7 @@ def test_before_the_start_only_the_thread_that_made_it_publishes() -> None:
     assert (bus.head, publisher.emit_failures) == (1, 1)
 
 
-def test_after_the_end_of_the_loop_a_thread_is_told_that_the_gateway_has_ended() -> None:
+def test_after_the_end_of_the_loop_a_thread_gets_an_error_that_the_gateway_has_ended() -> None:
     async def start() -> Started:
         return Started()
 

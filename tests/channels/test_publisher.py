@@ -1,4 +1,4 @@
-"""The publisher: encode and check first, number second, and never stop the work it reports."""
+"""The publisher: encode and check first, number second, never stop the work that it reports."""
 
 import asyncio
 import json

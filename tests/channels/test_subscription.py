@@ -1,4 +1,4 @@
-"""A subscription: bounded, drop-oldest, and every loss a gap where it is."""
+"""A subscription: bounded, drop-oldest, and every loss is a gap at its place."""
 
 import asyncio
 

@@ -89,7 +89,7 @@ class Proxy(Address):
         for name, value in filled.items():
             text = text.replace(f"${{{name}}}", value)
         (folder / "site.conf").write_text(text)
-        # What surrounds the site in any nginx, for a user who is not root.
+        # What surrounds the site in any nginx, for a user other than root.
         (folder / "nginx.conf").write_text(
             string.Template(
                 "$user pid $here/nginx.pid; daemon off; error_log $here/error.log;"

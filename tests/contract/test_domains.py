@@ -122,7 +122,7 @@ async def test_an_account_in_which_two_streams_take_the_events_is_refused(
     await client.close()
 
 
-async def test_the_answer_of_a_stream_that_came_later_is_nobodys_number(
+async def test_the_answer_of_a_stream_created_later_is_never_used_as_a_number(
     servers: Servers, make_rig: MakeRig
 ) -> None:
     rig = await make_rig(servers.leaf.url, nats_domain="hub")

@@ -86,7 +86,7 @@ async def test_a_message_larger_than_events_may_be_is_no_event(
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
-async def test_a_certificate_that_is_not_trusted_is_said_with_what_mends_it(
+async def test_an_untrusted_certificate_is_reported_with_the_remedy(
     tmp_path: Path, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "START_WAIT_S", 0.6)

@@ -1,4 +1,4 @@
-"""Applications of somebody else with the gateway in them, served on a real socket."""
+"""Applications with the gateway in them, served on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator

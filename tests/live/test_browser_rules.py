@@ -19,7 +19,7 @@ Header = tuple[bytes, bytes]
 CONFIGURED = "https://console.example"
 EVIL = "http://evil.example"
 
-# What each route answers to whoever is let in, with the body below where there is one.
+# The status of each route for an accepted request, with the body below where there is one.
 LET_IN = {
     ("POST", "/api/events"): 415,
     ("GET", "/api/events"): 400,

@@ -1,4 +1,4 @@
-"""Long runs: thousands who come and vanish, and hours of traffic. Nothing may grow."""
+"""Long runs: thousands of connections that vanish, and hours of traffic. Nothing may grow."""
 
 import asyncio
 import gc

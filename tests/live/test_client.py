@@ -54,7 +54,7 @@ async def numbers(stream: Stream, count: int) -> AsyncIterator[int]:
         yield item.sequence_number
 
 
-async def test_what_is_published_after_entering_is_heard(folder: Path, gateway: Gateway) -> None:
+async def test_events_published_after_entering_are_received(folder: Path, gateway: Gateway) -> None:
     name(folder, gateway)
     async with connect(types=[ChatMessageSent]) as stream:
         assert stream.connected is not None
@@ -124,7 +124,7 @@ async def test_a_position_resumes_in_another_process(folder: Path, gateway: Gate
         assert [number async for number in numbers(stream, 1)] == [4]
 
 
-async def test_a_slow_consumer_hears_of_what_it_lost(folder: Path, start: Start) -> None:
+async def test_a_slow_consumer_gets_a_gap_for_its_loss(folder: Path, start: Start) -> None:
     gateway: Gateway = await start(queue_size=10, replay_limit=5)
     name(folder, gateway)
     async with connect() as stream:
@@ -216,7 +216,7 @@ asyncio.run(listen()) if sys.argv[1] == "asyncio" else listen_synchronously()
 
 
 @pytest.mark.parametrize("flavour", ["asyncio", "sync"])
-async def test_what_lay_in_the_socket_of_a_suspended_process_is_heard(
+async def test_events_in_the_socket_of_a_suspended_process_are_received(
     folder: Path, start: Start, flavour: str
 ) -> None:
     gateway: Gateway = await start(
@@ -276,7 +276,7 @@ async def test_silence_is_a_lost_connection(
         assert isinstance(await waiting, Event)
 
 
-async def test_a_wrong_token_is_said_at_once(gateway: Gateway) -> None:
+async def test_a_wrong_token_is_reported_at_once(gateway: Gateway) -> None:
     with pytest.raises(UnauthorizedError, match="token is wrong"):
         async with connect(url(gateway), token="wrong"):
             pass

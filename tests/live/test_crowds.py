@@ -87,7 +87,7 @@ async def test_readers_of_open_pages_who_do_not_read_keep_nobody_out(
         assert (await receive(client))["type"] == "connected"
 
 
-async def test_who_makes_room_is_told_by_a_503(small: Gateway) -> None:
+async def test_a_connection_closed_to_make_room_gets_a_503(small: Gateway) -> None:
     crowd = [await dial(small, CROWDS["unfinished bodies"]) for _ in range(2 * WAITING)]
     answers = {Answer(await rest(raw)).status for raw in crowd[: WAITING // 2]}
     assert answers == {503}

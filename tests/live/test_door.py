@@ -1,4 +1,4 @@
-"""Who gets in, who does not, and what they are told."""
+"""Access over real sockets: which requests are accepted, and how the others are refused."""
 
 import asyncio
 import json

@@ -62,7 +62,7 @@ async def test_connected_comes_first_then_the_same_messages_as_over_a_websocket(
             )
 
 
-async def test_the_filter_leaves_holes_and_an_empty_one_hears_nothing(start: Start) -> None:
+async def test_the_filter_leaves_holes_and_an_empty_one_receives_nothing(start: Start) -> None:
     gateway = await start(heartbeat_interval_s=0.2)
     some = await listen(gateway, "?types=system.*,git.*")
     none = await listen(gateway, "?types=")
@@ -159,7 +159,7 @@ async def test_what_is_lost_is_a_gap_whose_id_is_its_end(start: Start) -> None:
     ]
 
 
-async def test_an_epoch_that_changed_is_told_until_the_client_has_heard_it(
+async def test_a_changed_epoch_is_reported_until_the_client_has_received_it(
     gateway: Gateway,
 ) -> None:
     await gateway.publish(2)
@@ -183,7 +183,9 @@ async def test_a_number_that_was_never_given_does_not_come_back(gateway: Gateway
     assert gap["reason"] == "epoch_changed"
 
 
-async def test_a_slow_reader_of_the_event_stream_hears_exactly_what_it_lost(start: Start) -> None:
+async def test_a_slow_reader_of_the_event_stream_gets_exactly_the_gap_of_its_loss(
+    start: Start,
+) -> None:
     gateway = await start(queue_size=5)
     reader = await ask(gateway, GOOD, receive_buffer=4096)
     await until(lambda: gateway.bus.subscriptions == 1)
@@ -203,7 +205,7 @@ async def test_a_slow_reader_of_the_event_stream_hears_exactly_what_it_lost(star
     assert lost > 0
 
 
-# --- who is let in ---
+# --- access ---
 
 
 @pytest.mark.parametrize(
@@ -313,7 +315,7 @@ async def test_a_slow_link_is_no_stalled_reader(
     assert gateway.registry.taken == 1
 
 
-async def test_a_stalled_reader_delays_nobody_and_a_publisher_least(gateway: Gateway) -> None:
+async def test_a_stalled_reader_delays_no_other_client_and_no_publisher(gateway: Gateway) -> None:
     await stalled(gateway)
     reader = await listen(gateway)
     await reader.block()
@@ -345,7 +347,7 @@ async def test_the_gateway_ends_in_time_also_with_a_stalled_reader(
     assert gateway.registry.taken == gateway.bus.subscriptions == 0
 
 
-async def test_an_error_of_its_own_is_told_and_leaves_nothing(
+async def test_an_internal_error_is_logged_and_leaves_nothing(
     start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> bytes:

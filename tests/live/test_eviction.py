@@ -1,4 +1,4 @@
-"""Clients that are gone, stalled or reset, and the end of the gateway itself."""
+"""Clients that vanish, stall or reset, and the end of the gateway itself."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""What the start says and does about who can reach the gateway, and how many."""
+"""At the start: which addresses can reach the gateway, and how many connections fit."""
 
 import resource
 import socket
@@ -73,7 +73,7 @@ def test_an_address_that_others_reach_in_clear_text_is_warned_of(
     assert ("--ssl-certfile" in said) == warned
 
 
-async def test_few_file_descriptors_are_said_at_the_start_and_ten_clients_still_fit(
+async def test_few_file_descriptors_are_logged_at_the_start_and_ten_clients_still_fit(
     tmp_path: Path,
 ) -> None:
     def few() -> None:

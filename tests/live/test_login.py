@@ -169,7 +169,7 @@ async def test_a_ticket_and_a_new_token_are_had_with_the_session_token_alone(
             assert "session token" in answer.json()["message"]
 
 
-async def test_a_proxys_own_authorization_keeps_nobody_out(gateway: Gateway) -> None:
+async def test_the_authorization_header_of_a_proxy_is_ignored(gateway: Gateway) -> None:
     basic = {"Authorization": "Basic dXNlcjpwYXNz"}
     async with logged_in(gateway) as browser, gateway.http(headers=basic) as stranger:
         assert (await browser.get("/api/session", headers=basic)).status_code == 200

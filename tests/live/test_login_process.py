@@ -61,7 +61,7 @@ async def test_litestar_login_prints_a_link_that_logs_in_and_opens_a_page_that_l
     assert "start the gateway in this folder first" in " ".join(err.split())
 
 
-async def test_litestar_login_says_when_the_gateway_is_gone(tmp_path: Path) -> None:
+async def test_litestar_login_says_when_the_gateway_does_not_run(tmp_path: Path) -> None:
     state = tmp_path / ".sightline"
     state.mkdir()
     write_private(state / "session.token", TOKEN)

@@ -1,4 +1,4 @@
-"""What an attacker publishes, and what he writes into the log."""
+"""Payloads of an attacker: what they publish, and what they write into the log."""
 
 import json
 from typing import Any

@@ -123,7 +123,7 @@ async def test_the_prefix_without_a_slash_leads_on_to_the_console(tmp_path: Path
 
 
 @pytest.mark.parametrize("how", ["mounted", "lifespan off"])
-async def test_where_nobody_ran_the_lifespan_every_path_says_so_and_what_to_do(
+async def test_without_a_lifespan_every_path_answers_with_the_reason_and_the_remedy(
     tmp_path: Path, how: str
 ) -> None:
     gateway = create_app(settings_in(tmp_path))

@@ -83,7 +83,7 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
         await first.says("running on", "litestar login")
-        async with litestar_run(tmp_path, first.port) as second:  # as who starts it twice does
+        async with litestar_run(tmp_path, first.port) as second:  # on the same port
             assert await second.ended() == 3
         (line,) = second.said.splitlines()
         for part in (f"process {first.process.pid} at http://127.0.0.1:{first.port}", str(state)):
@@ -128,7 +128,7 @@ async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends
     assert TOKEN not in run.said
 
 
-async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_path: Path) -> None:
+async def test_a_server_without_direct_writes_is_logged_once(tmp_path: Path) -> None:
     port = free_port()
     command = ("-m", "uvicorn", "--factory", "examples.stories:create_app", "--port", str(port))
     async with serving_process(tmp_path, port, sys.executable, *command) as run:

@@ -1,4 +1,4 @@
-"""The gateway proves that it is ours before it gets a secret: strangers on its port, and who relays for them."""
+"""The gateway proves that it is ours before it gets a secret: strangers and relays on its port."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Positions and client ids as an attacker sends them; many who come back at once."""
+"""Positions and client ids as an attacker sends them; many clients that resume at once."""
 
 import asyncio
 import json
@@ -122,7 +122,7 @@ async def storm_of_resumes(start: Start, clients: int) -> None:
 
 
 def check(number: int, data: bytes, published: list[tuple[int, str]]) -> None:
-    """The client got what matched after its position, in order, once, but for what a gap said."""
+    """The client got all that matched after its position, in order, once; gaps cover the rest."""
     patterns = FILTERS[number % 4].split(",")
     owed = [
         n

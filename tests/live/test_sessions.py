@@ -1,4 +1,4 @@
-"""The way back: what ends a log-in or the session token, and closes at once what either opened."""
+"""Revocation: the end of a login or of the session token closes at once what either opened."""
 
 import asyncio
 from typing import Any

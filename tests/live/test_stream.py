@@ -1,4 +1,4 @@
-"""What a connected client says and hears."""
+"""What a connected client sends and receives."""
 
 import asyncio
 import functools

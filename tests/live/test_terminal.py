@@ -271,7 +271,7 @@ async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -
 
 
 @pytest.mark.parametrize("how", ["record", "tail"])
-async def test_what_it_hears_of_the_file_that_it_writes_is_left_out_and_counted(
+async def test_events_about_the_recording_itself_are_left_out_and_counted(
     folder: Path, gateway: Gateway, how: str
 ) -> None:
     name(folder, gateway)

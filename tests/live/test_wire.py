@@ -101,7 +101,9 @@ async def test_an_upgrade_behind_a_request_has_its_turn_after_the_answer(gateway
     assert b"HTTP/1.1 101" in data
 
 
-async def test_an_upgrade_behind_a_body_is_told_to_come_after_the_answer(gateway: Gateway) -> None:
+async def test_an_upgrade_behind_a_body_gets_an_error_to_send_it_after_the_answer(
+    gateway: Gateway,
+) -> None:
     upgrade = request(*(b": ".join(header) for header in (*UPGRADE, GOOD)), path=b"/ws")
     data = await rest(
         await dial(gateway, request(TOKEN_LINE, b"Content-Length: 1") + b"x" + upgrade)
@@ -179,7 +181,7 @@ KEY = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
         (b"", ((b"Content-Length", b"3"),), 400, "body"),
     ],
 )
-async def test_a_handshake_that_is_none_is_told_exactly_what_is_wrong(
+async def test_a_malformed_handshake_gets_an_error_that_names_the_mistake(
     gateway: Gateway,
     left_out: bytes,
     more: tuple[tuple[bytes, bytes], ...],

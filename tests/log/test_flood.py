@@ -68,7 +68,7 @@ def test_more_kinds_than_fit_share_one_so_that_memory_is_bounded_and_all_is_coun
     assert told["count"] + out == 1000
 
 
-async def test_the_count_is_told_also_when_nothing_is_logged_any_more(
+async def test_the_count_is_logged_even_after_the_flood_has_ended(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = begin(monkeypatch)

@@ -1,4 +1,4 @@
-"""One folder, one gateway: the lock refuses, whoever forked, and the kernel frees it."""
+"""One folder, one gateway: the lock refuses a second one, forks included; the kernel frees it."""
 
 import fcntl
 import os

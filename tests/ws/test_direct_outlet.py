@@ -98,7 +98,7 @@ def test_a_turn_after_going_on_elsewhere_is_bounded_from_there() -> None:
     assert wire.transport.writes == 1
 
 
-def test_a_writer_that_publishes_while_it_is_written_to_is_told_the_position_before_that() -> None:
+def test_a_writer_that_publishes_while_it_is_written_to_sees_the_position_before() -> None:
     bus = make_bus(FakeClock())
     subscription = bus.subscribe()
 
@@ -147,7 +147,7 @@ def test_a_turn_is_observed_from_its_first_event_to_its_write() -> None:
         assert (observed.total_s, sum(observed.buckets)) == (0.5 * turns, turns)
 
 
-def test_nobody_direct_means_no_turn() -> None:
+def test_without_a_direct_subscription_there_is_no_turn() -> None:
     wire = Wire()
     wire.subscription.close()
     publish(wire.bus, *["a.x"] * 2 * FLUSH_EVENTS)

@@ -118,7 +118,7 @@ class Core:
             self.position = self._received
 
     def read(self, text: str) -> Entry | None:
-        """Read a later message. None where it says nothing, or only what was read before.
+        """Read a later message. None if it brings nothing, or only what was read before.
 
         Raises:
             ProtocolError: a message that makes no sense, or a complaint; the stream goes on.

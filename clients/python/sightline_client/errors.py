@@ -12,7 +12,7 @@ SightlineError
 │   │   ├── InvalidDataError
 │   │   └── TooLargeError    413
 │   └── UnavailableError     429 or 5xx (temporary): no place left, shutting down
-├── ClosedError              an open connection ended (temporary, but for 1009)
+├── ClosedError              an open connection ended (temporary, except 1009)
 │   ├── EndedError           4401: the gateway ended the token that let this client in; an
 │   │                        UnauthorizedError too
 │   └── ReplacedError        4409: another connection took over this client's id

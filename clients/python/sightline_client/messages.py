@@ -117,7 +117,7 @@ UNDECODABLE = "undecodable"
 
 
 def decode(text: str) -> Event | Control | None:
-    """Read one message; None for a control message that says nothing to this client.
+    """Read one message; None for a control message without meaning for this client.
 
     Raises:
         ProtocolError: no `events.v1` gateway says this.
