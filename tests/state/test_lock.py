@@ -23,9 +23,12 @@ import os, sys, time
 from pathlib import Path
 from app.state.lock import FolderLock
 FolderLock(Path(sys.argv[1])).take()
+forked, begun = os.pipe()
 if not os.fork():  # as a library forks in the middle of a lifespan
+    os.write(begun, b"x")
     sys.stdin.read()
     os._exit(0)
+os.read(forked, 1)
 print("held", flush=True)
 sys.stdin.read()
 """
