@@ -127,7 +127,7 @@ class FakeTransport:
         return len(self._held)
 
     def take(self) -> list[dict[str, Any]]:
-        """Read all it holds, as a client does; what was owed flows in behind."""
+        """Read all it holds, as a client does; what the subscription owes follows."""
         held, self._held = self._held, []
         if not self.writable:
             self.writable = True
