@@ -28,7 +28,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says when it has published."""
+    """The answer of a server after publishing."""
 
     published: int
     seconds: float  # from the first publish to the end of the last

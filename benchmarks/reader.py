@@ -125,7 +125,7 @@ class Reader:
         return figures
 
     def resume(self, order: Order) -> Figures:
-        """`order.events` clients come back at once, each `order.per_turn` events behind."""
+        """`order.events` clients reconnect at once, each `order.per_turn` events behind."""
         missed = order.per_turn
         (witness,) = self._connect([""])
         self._server.order(Order(events=missed, per_turn=missed, window=missed, size=order.size))
