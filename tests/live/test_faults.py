@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app import gateway as wiring
-from app.sources import workspace
+from app.sources import running as restarts, workspace
 from tests.kit.gateway import Gateway, Start
 from tests.kit.http import TOKEN, request
 from tests.kit.messages import close_code, receive
@@ -192,7 +191,7 @@ async def test_a_source_that_dies_is_told_begun_again_and_harms_nobody(
             await super().run()
 
     monkeypatch.setattr(workspace, "WorkspaceSource", Dying)
-    monkeypatch.setattr(wiring, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(restarts, "FIRST_PAUSE_S", 0.01)
     (tmp_path / "work").mkdir()
     gateway = await start(workspace=tmp_path / "work")
     async with gateway.connect("?types=file.*") as client:

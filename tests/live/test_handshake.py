@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from app.server import http as uvicorn_http
+from app.server import http as uvicorn_http, sockets
 from tests.kit import gateway as kit_gateway
 from tests.kit.gateway import Gateway, Start
 from tests.kit.http import GOOD, TOKEN_LINE, UPGRADE, Answer, dial, drip, request, rest
@@ -190,7 +190,7 @@ async def test_a_response_that_is_read_slowly_comes_whole(
 async def test_a_crowd_of_silent_connections_keeps_nobody_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", 50)
+    monkeypatch.setattr(sockets, "MAX_WAITING", 50)
     gateway = await start()
     loop = asyncio.get_running_loop()
     async with bystander(gateway):

@@ -110,7 +110,7 @@ async def test_an_upgrade_behind_a_body_gets_an_error_to_send_it_after_the_answe
     )
     first, _, second = data.partition(b"HTTP/1.1 400")
     assert Answer(first).status == 200
-    assert "read the answer" in Answer(b"HTTP/1.1 400" + second).error["message"]
+    assert "wait for the last response" in Answer(b"HTTP/1.1 400" + second).error["message"]
 
 
 # --- HTTP/1.0 ---

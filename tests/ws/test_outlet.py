@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from app.channels.filters import EventFilter
-from app.ws.outlet import ASGIOutlet
+from app.ws.sending import ASGIOutlet
 from tests.kit.waiting import WATCHDOG_S
 from tests.support import FakeClock, make_bus, publish
 
