@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from app.channels.filters import EventFilter
-from app.ws.outlet import MAX_CONTROL, ASGIOutlet, DirectOutlet
+from app.ws.outlet import MAX_CONTROL, DirectOutlet
+from app.ws.sending import ASGIOutlet
 from tests.support import FakeClock, FakeTransport, make_bus, publish
 
 INTERVAL_S = 30.0
