@@ -81,8 +81,8 @@ async def test_few_file_descriptors_are_logged_at_the_start_and_ten_clients_stil
 
     log = tmp_path / "log"
     with log.open("w") as out:
-        async with quiet_run(tmp_path, preexec_fn=few, stderr=out, stdout=out) as process:
-            clients = [await process.connect() for _ in range(10)]
+        async with quiet_run(tmp_path, preexec_fn=few, stderr=out, stdout=out) as run:
+            clients = [await run.connected() for _ in range(10)]
             for client in clients:
                 assert (await receive(client))["type"] == "connected"
     said = log.read_text()

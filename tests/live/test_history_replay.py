@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import GOOD, Gateway, Start, receive, receive_type
-from tests.live.test_event_stream import ask, listen
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.event_stream import ask, listen
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD
+from tests.kit.messages import receive, receive_type
+from tests.kit.waiting import WATCHDOG_S, until
 
 SMALL = {"replay_max_events": 150, "replay_limit": 20, "queue_size": 40}
 

@@ -12,11 +12,11 @@ from websockets.exceptions import InvalidStatus
 from app.auth.proof import hook_token
 from app.ingest.hook_settings import Gateway as Installation, command_hook
 from tests.client.test_sessions import ROWS, counts
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.live.test_client import folder as folder, name as name_it
+from tests.kit.gateway import Gateway, Start, name as name_it
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S
 from tests.live.test_terminal import PIPE, line, litestar, run
 from tests.recordings import HOOK_FILES, hooks_of
-from tests.waiting import WATCHDOG_S
 
 BASE = {"session_id": "s", "hook_event_name": "PostToolUse", "tool_name": "Write"}
 ROUTES = {
