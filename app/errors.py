@@ -44,14 +44,6 @@ class CloseCode(IntEnum):
     TOO_MANY_MESSAGES = 4429, True  # after a minute
 
 
-CLOSE_TOO_BIG = CloseCode.TOO_BIG
-CLOSE_RESTART = CloseCode.RESTART
-CLOSE_INTERNAL_ERROR = CloseCode.INTERNAL_ERROR
-CLOSE_UNAUTHORIZED = CloseCode.UNAUTHORIZED
-CLOSE_REPLACED = CloseCode.REPLACED
-CLOSE_TOO_MANY_MESSAGES = CloseCode.TOO_MANY_MESSAGES
-
-
 class ErrorMessage(msgspec.Struct, tag="error"):
     """What was wrong with which value, and the remedy. It is the body of every HTTP refusal."""
 

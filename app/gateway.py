@@ -22,7 +22,7 @@ from .channels.subscription import QueueBounds
 from .contract.asyncapi import to_asyncapi
 from .contract.openapi import to_openapi
 from .contract.schemas import to_text
-from .errors import CLOSE_RESTART, SettingsError
+from .errors import CloseCode, SettingsError
 from .events import Clock
 from .journal.journal import JournalStatus
 from .journal.wiring import journal_of
@@ -238,7 +238,7 @@ def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) ->
         ) from error
 
     def close_all() -> None:
-        registry.close_all(CLOSE_RESTART, "the stream continues elsewhere: reconnect")
+        registry.close_all(CloseCode.RESTART, "the stream continues elsewhere: reconnect")
 
     def report(connected: bool) -> None:
         now = bus.clock.timestamp()

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame
 from websockets.http11 import Request
 
-from ..errors import CLOSE_TOO_MANY_MESSAGES
+from ..errors import CloseCode
 from ..ws.outlet import TRANSPORT
 from ..ws.session import Allowance
 from .backlog import Backlog
@@ -136,7 +136,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def _spend(self) -> None:
         if not self._allowance.spend() and not self.close_sent:
-            self.conn.fail(CLOSE_TOO_MANY_MESSAGES, "too many frames")
+            self.conn.fail(CloseCode.TOO_MANY_MESSAGES, "too many frames")
             self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:

@@ -14,7 +14,7 @@ from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
 from ..channels.replay import ReplayStore
 from ..channels.subscription import QueueBounds, Subscription
-from ..errors import CLOSE_RESTART, BadRequestError
+from ..errors import BadRequestError, CloseCode
 from ..events import Gap, Position
 from ..journal.journal import Journal
 from ..settings import Settings
@@ -134,7 +134,7 @@ async def client_flow(
         if connection.drained_here:
             # A drain may begin inside a signal handler, which may only schedule a call.
             schedule = asyncio.get_running_loop().call_soon_threadsafe
-            place.on_drain = partial(schedule, connection.close, CLOSE_RESTART, RESTARTS)
+            place.on_drain = partial(schedule, connection.close, CloseCode.RESTART, RESTARTS)
         if place.closed_with is not None:
             connection.close(*place.closed_with)
         log.info(

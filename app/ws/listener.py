@@ -19,12 +19,7 @@ from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.replay import ReplayStore
 from ..channels.subscription import Subscription
-from ..errors import (
-    CLOSE_INTERNAL_ERROR,
-    CLOSE_RESTART,
-    CLOSE_TOO_BIG,
-    CLOSE_TOO_MANY_MESSAGES,
-)
+from ..errors import CloseCode
 from ..journal.journal import Journal
 from ..settings import Settings
 from .flow import RESTARTS, ClientRequest, Parts, client_flow
@@ -95,7 +90,7 @@ class SocketConnection:
     def fail(self, error: Exception) -> None:
         """Close after an error of the outlet."""
         _log.error("outlet_failed", error_type=type(error).__name__, exc_info=error)
-        self.close(CLOSE_INTERNAL_ERROR, "internal error")
+        self.close(CloseCode.INTERNAL_ERROR, "internal error")
 
     def receive(self, data: str) -> None:
         """Handle one message; the outlet sends the answer, so that reading never waits."""
@@ -103,15 +98,15 @@ class SocketConnection:
             return
         if len(data) > self._max_message_bytes or len(data.encode()) > self._max_message_bytes:
             # Under `litestar run` the server refuses such a frame before it is read.
-            self.close(CLOSE_TOO_BIG, f"a message is over {self._max_message_bytes} bytes")
+            self.close(CloseCode.TOO_BIG, f"a message is over {self._max_message_bytes} bytes")
             return
         try:
             answer = self._session.handle(data)
         except TooManyMessagesError as error:
-            self.close(CLOSE_TOO_MANY_MESSAGES, str(error))
+            self.close(CloseCode.TOO_MANY_MESSAGES, str(error))
             return
         if not self.outlet.answer(encode(answer), in_order=not isinstance(answer, Pong)):
-            self.close(CLOSE_TOO_MANY_MESSAGES, "too many unread answers")
+            self.close(CloseCode.TOO_MANY_MESSAGES, "too many unread answers")
 
     def close(self, code: int, reason: str) -> None:
         """Begin to close the socket; the first code wins."""
@@ -127,7 +122,7 @@ class SocketConnection:
 
     async def restart(self) -> None:
         """Close the socket with 1012; wait up to `CLOSE_GRACE_S` for the close frame to be sent."""
-        self.close(CLOSE_RESTART, RESTARTS)
+        self.close(CloseCode.RESTART, RESTARTS)
         assert self._closing is not None
         await asyncio.wait({self._closing}, timeout=CLOSE_GRACE_S)
 

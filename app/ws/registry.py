@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..auth.credentials import Credential
-from ..errors import CLOSE_REPLACED, CLOSE_UNAUTHORIZED, UnauthorizedError, UnavailableError
+from ..errors import CloseCode, UnauthorizedError, UnavailableError
 
 
 class Place:
@@ -66,7 +66,7 @@ class ConnectionRegistry:
         place = self._by_client[client_id] = Place(client_id, credential)
         self._places.add(place)
         if previous is not None:
-            previous.close(CLOSE_REPLACED, "replaced by a newer connection")
+            previous.close(CloseCode.REPLACED, "replaced by a newer connection")
         return place
 
     def check(self, client_id: str) -> None:
@@ -102,7 +102,7 @@ class ConnectionRegistry:
         """Close the connections of a credential that has ended."""
         for place in tuple(self._places):
             if place.credential is credential:
-                place.close(CLOSE_UNAUTHORIZED, "your credential has ended: log in again")
+                place.close(CloseCode.UNAUTHORIZED, "your credential has ended: log in again")
 
     def opened_by(self, credential: Credential) -> int:
         """The number of connections that use the credential."""

@@ -13,7 +13,7 @@ from app.api.stream import EventStream
 from app.channels.backend import BackendStatus, MemoryBackend
 from app.channels.bus import EventBus
 from app.channels.filters import EventFilter
-from app.errors import CLOSE_RESTART
+from app.errors import CloseCode
 from app.events import Position
 from app.journal.journal import Journal
 from app.settings import Settings
@@ -173,7 +173,7 @@ async def test_a_stream_that_is_closed_before_its_head_is_out_is_still_a_whole_r
     bus = make_bus(FakeClock())
     client = Client(bus)
     await until(lambda: bus.subscriptions == 1 or client.serving.done())
-    client.registry.close_all(CLOSE_RESTART, "")
+    client.registry.close_all(CloseCode.RESTART, "")
     await asyncio.wait_for(client.serving, WATCHDOG_S)
     assert [message["type"] for message in client.messages[:1]] == ["http.response.start"]
     assert client.messages[-1]["more_body"] is False
