@@ -19,14 +19,13 @@ from app.events import Gap
 from app.ws.messages import Connected, ControlMessage, Heartbeat, Notice, Pong, Subscribed
 from tests.live.test_process import free_port
 from tests.snippets import PAGES, ROOT, blocks, snippets, to_run
-from tests.test_readme import PATIENCE_S, Gateway, gateway, running
+from tests.test_readme import COMMANDS, FENCES, PATIENCE_S, Gateway, gateway, running
 
 Wire = ControlMessage | Connected | Gap | Heartbeat | Subscribed | Pong | ErrorMessage | Notice
 ENVELOPE = {"type", "timestamp", "sequence_number", "data", "metadata"}
 KINDS = {"text", "json", "sh", "bash", "console", "python", "js", "ts", "html"}
 LOGIN, VITE, TLS = snippets("docs/login.md", "sh js sh")
 (ASK,) = snippets("docs/troubleshooting.md", "sh")
-START, SAY = snippets("docs/index.md", "sh sh")
 SET_UP, CHECK = snippets("CONTRIBUTING.md", "sh sh")
 # run by clients/js/test/package.test.js, which counts them
 snippets("clients/js/README.md", "js js ts ts js")
@@ -100,7 +99,7 @@ def test_commands_of_make_are_its_targets() -> None:
         for kind, code, _ in blocks(page):
             if kind in ("sh", "bash"):
                 assert set(re.findall(r"\bmake ([a-z-]+)", code)) <= targets, page
-    for code in (START, SET_UP, CHECK):
+    for code in (FENCES[COMMANDS], SET_UP, CHECK):
         assert all(line.startswith("make ") for line in code.splitlines())
 
 
@@ -126,8 +125,7 @@ def test_links_lead_to_a_file_and_a_heading_that_are_there(page: str) -> None:
         assert not parts.fragment or parts.fragment in anchors(target), f"{page}: {link}"
 
 
-def test_saying_something_and_asking_why_not(server: Gateway) -> None:
-    assert "1" in run(server, SAY)
+def test_a_refused_client_asks_for_the_reason(server: Gateway) -> None:
     answer = run(server, ASK)
     assert answer.startswith("HTTP/1.1 200")
     assert '"places_taken":0' in answer
