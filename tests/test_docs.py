@@ -19,12 +19,14 @@ from app.events import Gap
 from app.ws.messages import Connected, ControlMessage, Heartbeat, Notice, Pong, Subscribed
 from tests.live.test_process import free_port
 from tests.snippets import PAGES, ROOT, blocks, snippets, to_run
-from tests.test_readme import COMMANDS, FENCES, PATIENCE_S, Gateway, gateway, running
+from tests.test_readme import COMMANDS, FENCES, PATIENCE_S, Gateway, gateway, running, until
 
 Wire = ControlMessage | Connected | Gap | Heartbeat | Subscribed | Pong | ErrorMessage | Notice
 ENVELOPE = {"type", "timestamp", "sequence_number", "data", "metadata"}
 KINDS = {"text", "json", "sh", "bash", "console", "python", "js", "ts", "html"}
 LOGIN, VITE, TLS = snippets("docs/login.md", "sh js sh")
+_, _, BROWSER, LISTEN = snippets("docs/protocol.md", "json json js python")
+JOURNAL, SEARCH = snippets("docs/journal.md", "bash bash")
 (ASK,) = snippets("docs/troubleshooting.md", "sh")
 SET_UP, CHECK = snippets("CONTRIBUTING.md", "sh sh")
 # run by clients/js/test/package.test.js, which counts them
@@ -38,9 +40,8 @@ def server(tmp_path: Path) -> Iterator[Gateway]:
 
 
 def run(server: Gateway, code: str) -> str:
-    code = code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}").replace(".venv/bin/", "")
     return subprocess.run(
-        ["bash", "-ec", code],
+        ["bash", "-ec", local(server, code).replace(".venv/bin/", "")],
         cwd=server.folder,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
@@ -129,6 +130,50 @@ def test_a_refused_client_asks_for_the_reason(server: Gateway) -> None:
     answer = run(server, ASK)
     assert answer.startswith("HTTP/1.1 200")
     assert '"places_taken":0' in answer
+
+
+def local(server: Gateway, code: str) -> str:
+    return code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}")
+
+
+def test_a_small_client_in_python(server: Gateway) -> None:
+    command = [sys.executable, "-c", local(server, LISTEN)]
+    with running(command, server.folder) as listener:
+        until(server.process, "client_connected")
+        server.curl()
+        assert until(listener, "workflow.started").startswith("1 ")
+
+
+def test_a_small_client_in_a_browser(server: Gateway) -> None:
+    node = shutil.which("node")
+    probe = ["--experimental-websocket", "-e", "process.exit(+(typeof WebSocket === 'undefined'))"]
+    if node is None or subprocess.run([node, *probe], capture_output=True).returncode:
+        pytest.skip("needs a node that has WebSocket")
+    page = f"globalThis.prompt = () => '{server.token}';\n" + local(server, BROWSER)
+    with running([node, "--experimental-websocket", "-e", page], server.folder) as browser:
+        until(browser, "connected")
+        server.curl()
+        until(browser, "workflow.started")
+
+
+def test_the_journal_is_searched_looked_into_and_pruned(server: Gateway) -> None:
+    server.curl()
+    found = json.loads(run(server, SEARCH))
+    assert [event["sequence_number"] for event in found["events"]] == [1]
+    shown = run(server, JOURNAL)
+    assert "1 events" in shown
+    assert '"workflow_name":"nightly-build"' in shown  # exported to standard output
+    assert '"workflow_id":"wf-42"' in (server.folder / "session.jsonl").read_text()
+    assert shown.count("0 events forgotten") == 2
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_installs_the_distribution_of_a_stranger(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert not re.search(
+        r"pipx? (install|run) [^\n]*\bsightline(?!-)\b(?![\w.-])|'sightline\[", text
+    )
+    assert not re.search(r"(?m)^\s*(from|import) app\b", text), "the package is `sightline`"
 
 
 def test_a_login_link_is_printed(server: Gateway) -> None:
