@@ -1,5 +1,6 @@
 """The documentation: every block is run or says why not, every link leads somewhere."""
 
+import ast
 import json
 import os
 import re
@@ -124,6 +125,29 @@ def test_links_lead_to_a_file_and_a_heading_that_are_there(page: str) -> None:
         target = (ROOT / page).parent / parts.path if parts.path else ROOT / page
         assert target.is_file(), f"{page}: {link}"
         assert not parts.fragment or parts.fragment in anchors(target), f"{page}: {link}"
+
+
+def test_the_architecture_names_every_module_once() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().partition("## Every module")[2]
+    named = re.findall(r"^\| `([\w/]+\.py)` \|", text, re.M)
+    there = [
+        path.relative_to(ROOT / "app").as_posix()
+        for path in (ROOT / "app").rglob("*.py")
+        if path.read_text().strip()
+    ]
+    assert sorted(named) == sorted(there)
+
+
+def test_what_an_event_meets_on_its_way_is_where_the_architecture_says() -> None:
+    text = re.sub(r"\s+", " ", (ROOT / "docs/architecture.md").read_text())
+    steps = re.findall(r"`(app/[\w/]+\.py)` `([\w.]+)`", text)
+    assert len(steps) > 20
+    for path, name in steps:
+        node: ast.AST = ast.parse((ROOT / path).read_text())
+        for part in name.split("."):
+            found = [one for one in ast.iter_child_nodes(node) if getattr(one, "name", "") == part]
+            assert found, f"{path} has no {name}"
+            node = found[0]
 
 
 def test_a_refused_client_asks_for_the_reason(server: Gateway) -> None:
