@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-slow test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak docs lock
+.PHONY: help install run test test-slow test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak attack docs lock
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -118,6 +118,9 @@ MINUTES ?= 10
 
 soak: $(DEV) ## mixed load with faults for MINUTES=10, and an exact sum for every client
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
+
+attack: $(DEV) ## everything that strangers can do at once, for MINUTES=10: memory, and a client's waits
+	$(BIN)/python -m benchmarks.attacks --minutes $(MINUTES)
 
 docs: $(DOCS) ## build the documentation as a site: open build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,7 +1,7 @@
 """`Gateway`: the wiring of everything that one gateway is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -198,6 +198,11 @@ class Gateway:
             self.bus.restore(mark.epoch, mark.head, newest)
         self.bus.follow(self.journal)
 
+    def _see(self, blind: Mapping[str, int]) -> None:
+        """Take in and tell which parts of the workspace cannot be watched."""
+        self.counters.blind = dict(blind)
+        self.registry.tell_all(encode(Notice.of_workspace(self._clock.timestamp(), blind)))
+
     def begin_drain(self) -> None:
         """Refuse what is new and tell the clients, at the first sign of the end; twice is fine."""
         self.publisher.close()
@@ -225,7 +230,7 @@ class Gateway:
                 try:
                     keyring.watch()
                     if settings.workspace is not None:
-                        sources = _sources(self.publisher, settings.workspace)
+                        sources = _sources(self.publisher, settings.workspace, self._see)
                         owned += [tasks.create_task(_watch(*source)) for source in sources.items()]
                     yield
                 finally:
@@ -263,7 +268,7 @@ def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) ->
 
 
 def _sources(
-    publisher: EventPublisher, workspace: Path
+    publisher: EventPublisher, workspace: Path, on_sight: Callable[[Mapping[str, int]], None]
 ) -> "dict[str, WorkspaceSource | GitSource]":
     """What watches the workspace, by name: nothing where the extra is not installed, which is told."""
     try:
@@ -274,7 +279,7 @@ def _sources(
         _log.warning("workspace_not_watched", missing=error.name, remedy=remedy)
         return {}
     return {
-        "workspace": WorkspaceSource(publisher.emit, workspace),
+        "workspace": WorkspaceSource(publisher.emit, workspace, on_sight),
         "git": GitSource(publisher.emit, workspace),
     }
 

@@ -32,6 +32,8 @@ class Counters(msgspec.Struct):
     gaps: Counter[str] = msgspec.field(default_factory=Counter)  # gaps handed over, by reason
     evictions: Counter[str] = msgspec.field(default_factory=Counter)  # connections, by reason
     refusals: Counter[str] = msgspec.field(default_factory=Counter)  # requests, by status
+    # A state, not a count: the workspace's folders that cannot be watched, by reason.
+    blind: dict[str, int] = msgspec.field(default_factory=dict)
     loop_lag: Histogram = msgspec.field(default_factory=Histogram)  # how late the loop's timers are
     publish_to_write: Histogram = msgspec.field(default_factory=Histogram)  # a turn's oldest event
 

@@ -69,9 +69,9 @@ def test_the_wheel_carries_the_browser_client_as_it_is(wheels: tuple[Path, Path]
     with zipfile.ZipFile(wheels[0]) as wheel:
         for name in ("sightline.js", "sightline.d.ts", "events.d.ts"):
             source = ROOT / "clients" / "js" / name
-            assert wheel.read(f"app/client/{name}") == source.read_bytes()
+            assert wheel.read(f"sightline/client/{name}") == source.read_bytes()
         roots = {name.partition("/")[0] for name in wheel.namelist()}
-        assert {root.rpartition(".")[2] for root in roots} == {"app", "dist-info"}
+        assert {root.rpartition(".")[2] for root in roots} == {"sightline", "dist-info"}
 
 
 def test_the_wheels_carry_licence_and_types(wheels: tuple[Path, Path]) -> None:

@@ -62,6 +62,12 @@ class _Gateway(Collector):
             ("in_flight_publishes", "Publishes that are not done.", status.in_flight),
         ):
             yield GaugeMetricFamily(f"sightline_backend_{name}", what, level)
+        blind = GaugeMetricFamily(
+            "sightline_workspace_blind", "Folders that cannot be watched.", labels=["reason"]
+        )
+        for reason, count in counters.blind.items():
+            blind.add_metric([reason], count)
+        yield blind
         for name, what, label, counts in (
             ("published", "Events published.", "namespace", counters.published),
             ("dropped", "Events lost to a client, where known.", "reason", counters.dropped),

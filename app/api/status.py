@@ -12,6 +12,7 @@ from ..catalog.registry import Catalog, CatalogEntry
 from ..channels.backend import BackendStatus, ChannelBackend
 from ..errors import BadRequestError
 from ..journal.journal import Journal, JournalStatus
+from ..metrics import Counters
 from ..settings import Settings
 from ..ws.listener import asked, fault_of, history_start, limits_of
 from ..ws.messages import HistoryStart, Limits
@@ -36,6 +37,7 @@ class SessionStatus(msgspec.Struct):
     backend: BackendStatus
     journal: JournalStatus | None  # null: this gateway keeps no journal
     history: HistoryStart | None
+    workspace_blind: dict[str, int]  # folders that cannot be watched, by reason
 
 
 class CatalogPage(msgspec.Struct):
@@ -57,6 +59,7 @@ async def session(
     settings: NamedDependency[Settings],
     backend: NamedDependency[ChannelBackend],
     journal: NamedDependency[Journal | None],
+    counters: NamedDependency[Counters],
 ) -> SessionStatus:
     """Tell the caller that its credential is good, and what to expect."""
     authenticated_by = request.scope["state"]["credential"].kind
@@ -67,6 +70,7 @@ async def session(
         backend.status,
         None if journal is None else journal.status,
         history_start(journal),
+        counters.blind,
     )
 
 

@@ -136,6 +136,8 @@ class EventStream:
         )
         if not self._backend.status.connected:
             self._notices.append(encode(Notice.backend_away(self._bus.clock.timestamp())))
+        if blind := self._bus.counters.blind:
+            self._notices.append(encode(Notice.of_workspace(self._bus.clock.timestamp(), blind)))
 
         def tell(message: bytes) -> None:
             self._notices.append(message)

@@ -135,11 +135,6 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self.loop.call_later(SHUTDOWN_GRACE_S, self.transport.abort)
 
     @property
-    def _idle(self) -> bool:
-        """Whether no response is owed."""
-        return self._running is None or self._running.response_complete
-
-    @property
     def waiting(self) -> bool:
         """Whether the gateway waits for this client: to send a request or its rest, or to read."""
         return (
@@ -204,7 +199,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
             self.room.counters.evictions["response_unread"] += 1
             _log.warning("evicted", reason="response_unread", peer=self._address)
             self.transport.abort()
-        elif self._backlog.size or not self._idle:
+        elif self._backlog.size or self._answer_is_due():
             self._watch_reader()
 
     def _leave(self) -> None:
@@ -217,7 +212,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
     def refuse(self, status: int, code: str, message: str) -> None:
         """Answer where that is still possible, then close as soon as the client lets go of it."""
         busy = self._running is not None and self._running.response_started
-        busy = busy and not (self.part == "head" and self._idle)
+        busy = busy and not (self.part == "head" and not self._answer_is_due())
         self.refused = True
         _cancel(self._deadline)
         self.turnstile.leave(self)
@@ -229,14 +224,11 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
             _log.warning("evicted", reason=code, peer=self._address)
             self.transport.close()
         else:
-            self._answer(status, code, message)
-
-    def _answer(self, status: int, code: str, message: str) -> None:
-        self.room.counters.refusals[str(status)] += 1
-        _log.warning("refused", status=status, reason=code, peer=self._address)
-        headers = self.server_state.default_headers
-        self.transport.write(last_answer(status, code, message, headers))
-        self.linger()
+            self.room.counters.refusals[str(status)] += 1
+            _log.warning("refused", status=status, reason=code, peer=self._address)
+            headers = self.server_state.default_headers
+            self.transport.write(last_answer(status, code, message, headers))
+            self.linger()
 
     def linger(self) -> None:
         """Close, but not before a client that is still sending could read what was answered."""

@@ -26,6 +26,11 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
     _unwanted = 0  # and of these, those that came when the answer was out
     _held = b""  # what came behind a request that waits for its turn
 
+    @property
+    def known(self) -> bool:
+        """Whether the client has shown a good credential."""
+        raise NotImplementedError
+
     def begin(self, part: Literal["head", "body"] | None) -> None:
         """Await this part of a request."""
         self.part = part
@@ -43,25 +48,38 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
         """Parse what came, piece by piece, as long as it may be parsed."""
         if self.refused or self.upgrading:
             return
-        if self.pipeline or self._held:
-            self._held += data
-            if len(self._held) > UNWANTED_BYTES:
-                self.refuse(400, "bad_request", "too many requests at once: wait for the answers")
-            return
-        if self.part is None:
-            self.begin("head")
+        data = self._held + data
+        self._held = b""
         while (
             data and not (self.refused or self.upgrading) and self.transport.get_protocol() is self
         ):
-            if self.pipeline:  # the rest is parsed when its turn comes
-                self._held = data
-                return
-            room = MAX_HEAD_BYTES - (self.received if self.part == "head" else 0)
-            piece, data = data[:room], data[room:]
+            if self.part is None:
+                if self._answer_is_due():
+                    self._hold(data)
+                    return
+                self.begin("head")
+            end = MAX_HEAD_BYTES
+            if self.part == "head":  # no byte behind it, as far as that can be seen
+                end -= self.received
+                found = data.find(b"\r\n\r\n", 0, end)
+                end = end if found < 0 else found + 4
+            piece, data = data[:end], data[end:]
             self.received += len(piece)
             super().data_received(piece)
             if not self.refused:
                 self._count()
+
+    def _answer_is_due(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _hold(self, data: bytes) -> None:
+        """Keep a further request as it is: parsed, it would take far more memory.
+
+        Reading goes on meanwhile, or nobody would see that the client has gone.
+        """
+        self._held = data
+        if len(data) > (UNWANTED_BYTES if self.known else MAX_HEAD_BYTES):
+            self.refuse(400, "bad_request", "too many requests at once: wait for the answers")
 
     def _count(self) -> None:
         if self.part == "head":
@@ -100,10 +118,9 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._held and not self.pipeline:
+        if self._held and not self.transport.is_closing():
             self.loop.call_soon(self._parse_held)
 
     def _parse_held(self) -> None:
-        data, self._held = self._held, b""
         if not self.transport.is_closing():
-            self.data_received(data)
+            self.data_received(b"")

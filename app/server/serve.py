@@ -1,6 +1,7 @@
 """`serve`: run the gateway by uvicorn, with its own sockets, protocols, signals and logging."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -34,7 +35,7 @@ from .websocket import SightlineWebSocketProtocol, fall_back_if_misfit
 
 DEFAULT_PORT = 3000
 # Connections taken in one turn of the loop: a storm of them must not hold up the clients.
-ACCEPTS_PER_TURN = 4
+ACCEPTS_PER_TURN = 2
 LONGEST_END_S = 10.0  # a further Ctrl-C then waits for nothing
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 FEW_WAITING = 64  # connections beside the clients' that any use of the gateway needs
@@ -70,6 +71,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what the start made stays: no collection need look at it again
         if not sockets or not self.started:
             return
         self.config.ssl = cast(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 Identity = tuple[int, int]  # device and inode
 Ignored = Callable[[str, bool], bool]
 
@@ -26,13 +28,22 @@ class Rules(Protocol):
         """Whether the rules themselves must be made anew."""
 
 
-class Entry(NamedTuple):
-    """One name in a folder. Of a folder only the identity counts: its files speak for themselves."""
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One name in a folder. Of a folder only the identity counts: its files speak for themselves.
+
+    There are many, and the garbage collector holds the loop up where it has to look at them.
+    """
 
     is_folder: bool
     size: int
     mtime_ns: int
-    identity: Identity
+    device: int
+    inode: int
+
+    @property
+    def identity(self) -> Identity:
+        """The same for the same file or folder, whatever its path."""
+        return self.device, self.inode
 
 
 class Change(NamedTuple):
@@ -46,10 +57,9 @@ class Change(NamedTuple):
 
 def entry_of(found: os.stat_result) -> Entry:
     """The entry for an `lstat`: a link is itself, never what it leads to."""
-    identity = (found.st_dev, found.st_ino)
     if stat.S_ISDIR(found.st_mode):
-        return Entry(True, 0, 0, identity)
-    return Entry(False, found.st_size, found.st_mtime_ns, identity)
+        return Entry(True, 0, 0, found.st_dev, found.st_ino)
+    return Entry(False, found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
 
 
 class Folder:
@@ -152,9 +162,13 @@ class Tree:
     ) -> None:
         folder.entries[name] = entry
         if known is None:
-            into.changes.append(Change("created", folder.path_of(name), *entry[:2]))
+            into.changes.append(
+                Change("created", folder.path_of(name), entry.is_folder, entry.size)
+            )
         elif not entry.is_folder and entry != known:
-            into.changes.append(Change("modified", folder.path_of(name), *entry[:2]))
+            into.changes.append(
+                Change("modified", folder.path_of(name), entry.is_folder, entry.size)
+            )
         if not entry.is_folder:
             return
         inside = folder.folders.get(name)

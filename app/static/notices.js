@@ -7,7 +7,7 @@ import { unisolated } from "./visible.js";
 const MOST_SHOWN = 3;
 
 /** `backend_back` ends `backend_away`: they are about the same. */
-const subjectOf = (code) => code.replace(/_(away|back)$/, "");
+const subjectOf = (code) => code.replace(/_(away|back|failing|blind)$/, "");
 
 export class Notices {
   constructor(place, announcer) {

@@ -212,6 +212,8 @@ async def connection_lifespan(
         outlet.answer(encode(connected))
         if not backend.status.connected:
             outlet.answer(encode(Notice.backend_away(bus.clock.timestamp())))
+        if blind := bus.counters.blind:
+            outlet.answer(encode(Notice.of_workspace(bus.clock.timestamp(), blind)))
         session = Session(
             bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
         )

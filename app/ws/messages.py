@@ -1,5 +1,6 @@
 """Control messages as tagged structs: what a client may say, and what the gateway says beside events."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import msgspec
@@ -102,6 +103,19 @@ class Notice(msgspec.Struct, tag="notice"):
             "journal_failing",
             f"The journal cannot be written ({failing}): events go on live, and may be missing from"
             " the history",
+        )
+
+    @classmethod
+    def of_workspace(cls, timestamp: str, blind: Mapping[str, int]) -> "Notice":
+        """Changes in parts of the workspace may be told late or not at all; with none, all are seen."""
+        if not blind:
+            return cls(timestamp, "workspace_back", "All of the workspace can be watched again")
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(blind.items()))
+        return cls(
+            timestamp,
+            "workspace_blind",
+            f"Parts of the workspace cannot be watched ({reasons}): their changes may come late or be"
+            " missing; the gateway's log says where and what helps",
         )
 
 

@@ -157,7 +157,7 @@ async def test_a_websocket_address_without_its_package_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(nats_client, "find_spec", lambda name: None)
     with pytest.raises(
-        SettingsError, match=r"ws:// needs aiohttp: pip install 'sightline\[nats-ws\]"
+        SettingsError, match=r"ws:// needs aiohttp: pip install 'sightline-gateway\[nats-ws\]"
     ):
         await make_rig("ws://127.0.0.1:1")
 

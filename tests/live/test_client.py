@@ -114,13 +114,13 @@ async def _publish_steadily(gateway: Gateway, count: int) -> None:
 
 
 async def test_a_restart_is_a_gap_and_then_the_new_epoch(folder: Path, start: Start) -> None:
-    first: Gateway = await start()
+    first: Gateway = await start(journal="")
     name(folder, first)
     async with connect() as stream:
         await first.publish(3)
         assert [number async for number in numbers(stream, 3)] == [1, 2, 3]
         await first.stop()
-        second: Gateway = await start()
+        second: Gateway = await start(journal="")
         await second.publish(2)
         name(folder, second)  # on another port even
         gap = await next_item(stream)
@@ -375,7 +375,7 @@ async def test_refused_events_are_errors_with_a_class(start: Start) -> None:
 
 
 async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start) -> None:
-    gateway: Gateway = await start()
+    gateway: Gateway = await start(journal="")
     name(folder, gateway)
     loop, half_done, restarted = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
     heard: list[object] = []
@@ -397,7 +397,7 @@ async def test_the_synchronous_flavour_does_the_same(folder: Path, start: Start)
     running = asyncio.create_task(asyncio.to_thread(script))
     await until(lambda: half_done.is_set() or running.done())
     await gateway.stop()
-    second: Gateway = await start()
+    second: Gateway = await start(journal="")
     name(folder, second)
     await second.publish()
     restarted.set()

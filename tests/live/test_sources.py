@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from app.sources.ignore import MOST_BYTES
 from tests.live.conftest import Start, receive
 from tests.waiting import ticks, until
 
@@ -87,3 +88,28 @@ async def test_without_folder_or_repository_the_gateway_says_so_once_and_goes_on
     says("")
     assert said.count("git_unavailable") == said.count("workspace_unavailable") == 1
     assert "Traceback" not in said
+
+
+async def test_what_of_the_workspace_cannot_be_watched_is_told_to_clients_session_and_metrics(
+    start: Start, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / ".gitignore").write_text("#" * (MOST_BYTES + 1))
+    gateway = await start(workspace=workspace)
+    await until(lambda: gateway.bus.counters.blind)
+    async with gateway.http() as http, gateway.connect("?types=") as client:
+        assert (await receive(client))["type"] == "connected"
+        notice = await receive(client)
+        assert (notice["type"], notice["code"]) == ("notice", "workspace_blind")
+        assert "ignore_files: 1" in notice["message"]
+        assert (await http.get("/api/session")).json()["workspace_blind"] == {"ignore_files": 1}
+        metric = 'sightline_workspace_blind{reason="ignore_files"} 1.0'
+        assert metric in (await http.get("/metrics")).text
+        async with http.stream("GET", "/api/events/stream?types=") as stream:
+            async for line in stream.aiter_lines():
+                if "workspace_blind" in line:
+                    break
+        (workspace / ".gitignore").write_text("*.o\n")
+        assert (await receive(client))["code"] == "workspace_back"
+        assert (await http.get("/api/session")).json()["workspace_blind"] == {}

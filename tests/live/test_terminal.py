@@ -130,14 +130,14 @@ async def test_tail_in_a_pipe_ends_when_its_reader_does(folder: Path, gateway: G
 
 
 async def test_tail_follows_through_a_restart(folder: Path, start: Start) -> None:
-    first: Gateway = await start()
+    first: Gateway = await start(journal="")
     name(folder, first)
     async with litestar(folder, "tail", "--json") as tail:
         await listening(first, tail)
         await first.publish()
         assert json.loads(await line(tail))["sequence_number"] == 1
         await first.stop()
-        second: Gateway = await start()
+        second: Gateway = await start(journal="")
         await second.publish()
         name(folder, second)
         assert json.loads(await line(tail))["reason"] == "epoch_changed"

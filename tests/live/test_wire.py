@@ -97,17 +97,26 @@ async def test_what_comes_behind_a_stream_does_not_keep_its_place(
     await until(lambda: gateway.registry.taken == 1)
     if not at_once:
         await hurl(raw, behind)
-    await until(lambda: any(c.pipeline for c in connections(gateway)))
+    await until(lambda: any(c._held for c in connections(gateway)))
     raw.close()
     await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0)
     await until(lambda: not connections(gateway))
 
 
-async def test_an_upgrade_behind_a_request_is_told_to_come_after_the_answer(
-    gateway: Gateway,
-) -> None:
+async def test_an_upgrade_behind_a_request_has_its_turn_after_the_answer(gateway: Gateway) -> None:
     upgrade = request(*(b": ".join(header) for header in (*UPGRADE, GOOD)), path=b"/ws")
-    data = await rest(await dial(gateway, request(TOKEN_LINE) + upgrade))
+    raw = await dial(gateway, request(TOKEN_LINE) + upgrade)
+    await until(lambda: gateway.registry.taken == 1)
+    data = await asyncio.get_running_loop().sock_recv(raw, 65536)
+    assert Answer(data).status == 200
+    assert b"HTTP/1.1 101" in data
+
+
+async def test_an_upgrade_behind_a_body_is_told_to_come_after_the_answer(gateway: Gateway) -> None:
+    upgrade = request(*(b": ".join(header) for header in (*UPGRADE, GOOD)), path=b"/ws")
+    data = await rest(
+        await dial(gateway, request(TOKEN_LINE, b"Content-Length: 1") + b"x" + upgrade)
+    )
     first, _, second = data.partition(b"HTTP/1.1 400")
     assert Answer(first).status == 200
     assert "read the answer" in Answer(b"HTTP/1.1 400" + second).error["message"]

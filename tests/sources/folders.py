@@ -25,7 +25,12 @@ def git(folder: Path, *arguments: str, given: str = "", check: bool = True) -> s
     """Run git as somebody who has no settings."""
     settings = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "gc.auto=0")
     done = subprocess.run(
-        ["git", *settings, *arguments], cwd=folder, input=given, capture_output=True, text=True
+        ["git", *settings, *arguments],
+        cwd=folder,
+        input=given,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
     )
     assert not check or done.returncode == 0, done.stderr
     return done.stdout

@@ -5,14 +5,17 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from structlog.testing import capture_logs
 
-from app.sources.workspace import WorkspaceSource
+from app.sources import watch
+from app.sources.ignore import MOST_BYTES
+from app.sources.workspace import CHUNK, WorkspaceSource
 from tests.waiting import WATCHDOG_S, ticks
 
 Event = tuple[str, dict[str, object]]
@@ -139,26 +142,126 @@ async def test_names_that_are_not_utf8(tmp_path: Path) -> None:
         await seen.until("file.created", "after")
 
 
-async def test_unusable_folders(tmp_path: Path) -> None:
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often whether the folder is still the same one."""
+    monkeypatch.setattr(watch, "LOOK_S", 0.02)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("name", ["missing", "file"])
+async def test_a_folder_that_is_made_later_is_watched(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("")
-    for name in ("missing", "file"):
-        with capture_logs() as logs:
-            async with asyncio.timeout(WATCHDOG_S):
-                await WorkspaceSource(Seen().emit, tmp_path / name).run()
-        assert [entry["event"] for entry in logs] == ["workspace_unavailable"]
+    with capture_logs() as logs:
+        async with watching(tmp_path / name) as seen:
+            (tmp_path / "file").unlink()
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "a").write_text("")
+            await seen.until("file.created", "a")
+            (tmp_path / name / "b").write_text("")
+            await seen.until("file.created", "b")
+    assert [entry["event"] for entry in logs] == ["workspace_unavailable", "files_watched"]
 
 
-async def test_the_folder_is_deleted(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("soon")
+async def test_a_folder_that_goes_is_told_and_what_replaces_it_is_watched(tmp_path: Path) -> None:
     folder = tmp_path / "w"
     folder.mkdir()
-    seen = Seen()
-    source = WorkspaceSource(seen.emit, folder)
+    (folder / "a").write_text("")
     with capture_logs() as logs:
-        async with asyncio.timeout(WATCHDOG_S), asyncio.TaskGroup() as group:
-            group.create_task(source.run())
+        async with watching(folder) as seen:
+            folder.rename(tmp_path / "old")
+            await seen.until("file.deleted", "a")
+            (tmp_path / "w").symlink_to("old")
+            await seen.until("file.created", "a")
+            (folder / "b").write_text("")
+            await seen.until("file.created", "b")
+    told = [entry["event"] for entry in logs]
+    assert told == ["files_watched", "workspace_unavailable", "files_watched"]
+
+
+@asynccontextmanager
+async def running(source: WorkspaceSource) -> AsyncIterator[None]:
+    source.ready.clear()
+    task = asyncio.create_task(source.run())
+    try:
+        async with asyncio.timeout(WATCHDOG_S):
             await source.ready.wait()
-            folder.rmdir()
-    assert [entry["event"] for entry in logs] == ["files_watched", "workspace_unavailable"]
+            yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_source_that_died_tells_in_its_next_life_what_it_missed(tmp_path: Path) -> None:
+    (tmp_path / "gone").write_text("")
+    seen = Seen()
+    source = WorkspaceSource(seen.emit, tmp_path)
+    async with running(source):
+        pass
+    (tmp_path / "b").write_text("")
+    (tmp_path / "gone").unlink()
+    async with running(source):
+        await seen.until("file.created", "b")
+        await seen.until("file.deleted", "gone")
+    assert len(seen.all) == 2
+
+
+async def test_what_cannot_be_seen_is_said_once_with_the_remedy_and_when_it_can(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".gitignore").write_text("#" * (MOST_BYTES + 1))
+    sights: list[Mapping[str, int]] = []
+    seen = Seen()
+    source = WorkspaceSource(seen.emit, tmp_path, sights.append)
+    with capture_logs() as logs:
+        async with running(source):
+            (tmp_path / ".gitignore").write_text("*.o\n")
+            await seen.until("file.modified", ".gitignore")
+            (tmp_path / "a.o").write_text("")
+            (tmp_path / "b").write_text("")
+            await seen.until("file.created", "b")
+    assert "a.o" not in seen.paths()
+    assert sights == [{"ignore_files": 1}, {}]
+    told = {entry["event"]: entry for entry in logs}
+    assert set(told) == {"files_watched", "workspace_partly_blind", "workspace_seen_again"}
+    assert told["workspace_partly_blind"]["first"] == str(tmp_path / ".gitignore")
+    assert "1 MiB" in told["workspace_partly_blind"]["remedy"]
+
+
+@pytest.mark.usefixtures("soon")
+async def test_between_200_events_of_a_storm_the_loop_has_a_turn(tmp_path: Path) -> None:
+    turns = [0]
+    seen = Seen()
+
+    def emit(kind: str, data: dict[str, object], metadata: dict[str, object]) -> None:
+        if not seen.all:
+            asyncio.get_running_loop().call_soon(turn)
+        seen.emit(kind, data, metadata)
+
+    def turn() -> None:
+        turns.append(len(seen.all))
+        if len(seen.all) < 3 * CHUNK:
+            asyncio.get_running_loop().call_soon(turn)
+
+    (tmp_path / "new").mkdir()
+    for number in range(3 * CHUNK):
+        (tmp_path / "new" / str(number)).write_text("")
+    async with running(WorkspaceSource(emit, tmp_path / "w")):
+        (tmp_path / "new").rename(tmp_path / "w")
+        while len(seen.all) < 3 * CHUNK:
+            await seen.more()
+    assert max(after - before for before, after in pairwise(turns)) == CHUNK
+
+
+async def test_a_hostile_ignore_file_holds_nobody_up(tmp_path: Path) -> None:
+    hostile = ("*a" * 12 + "*b", "**/" * 300 + "x", "*" * 900 + "z", "[" * 900, "\\" * 901)
+    (tmp_path / ".gitignore").write_text("\n".join(hostile))
+    (tmp_path / ("a" * 200)).write_text("")
+    async with watching(tmp_path) as seen:
+        (tmp_path / ("a" * 201)).write_text("")
+        await seen.until("file.created", "a" * 201)
 
 
 async def test_a_large_checkout_leaves_the_loop_free(tmp_path: Path) -> None:
