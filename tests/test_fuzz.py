@@ -193,6 +193,7 @@ def gateway_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         session_token="fuzz-token-0123456789",
         state_dir=folder / "state",
         workspace=None,
+        journal="",  # each example begins at number 1
         extra_namespaces=("fuzz",),
         log_level="critical",
     )

@@ -6,8 +6,10 @@ A deadline here only ends a test that hangs, so it is generous: `WATCHDOG_S`.
 import asyncio
 import itertools
 import selectors
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import watch
@@ -65,6 +67,28 @@ async def until(condition: Callable[[], object], timeout_s: float = WATCHDOG_S) 
             await future
     finally:
         del loop.selector.awaited[future]
+
+
+async def in_thread(work: Callable[[], None]) -> None:
+    """Run `work` in a thread that a failed test can leave behind, unlike one of `asyncio.to_thread`."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if not done.done():
+            done.set_result(None) if error is None else done.set_exception(error)
+
+    def run() -> None:
+        error = None
+        try:
+            work()
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    await done
 
 
 def lines_of_file(path: Path, count: int, timeout_s: float = WATCHDOG_S) -> list[str]:

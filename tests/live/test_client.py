@@ -38,7 +38,7 @@ from sightline_client.events import ChatMessageSent, WorkflowStarted
 
 from app.state import write_private
 from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import WATCHDOG_S, ticks, until
+from tests.waiting import WATCHDOG_S, in_thread, ticks, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -197,7 +197,7 @@ async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
             assert go_on.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(11))
 
-    running = asyncio.create_task(asyncio.to_thread(script))
+    running = asyncio.create_task(in_thread(script))
     await asyncio.to_thread(entered.wait, 10)
     await gateway.publish(50)
     await asyncio.to_thread(_until_received, streams[0], 50)

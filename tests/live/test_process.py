@@ -163,7 +163,8 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
             await third.says("running on")
             third.process.send_signal(signal.SIGTERM)
             assert await third.ended(5) == 0
-    assert sorted(os.listdir(state)) == [".gitignore", "gateway.lock", "session.token"]
+    kept = [".gitignore", "gateway.lock", "journal.db", "journal.db.clean", "session.token"]
+    assert sorted(os.listdir(state)) == kept
 
 
 async def test_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:
