@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -148,6 +149,17 @@ def test_what_an_event_meets_on_its_way_is_where_the_architecture_says() -> None
             found = [one for one in ast.iter_child_nodes(node) if getattr(one, "name", "") == part]
             assert found, f"{path} has no {name}"
             node = found[0]
+
+
+def test_the_reference_names_what_is_there() -> None:
+    text = (ROOT / "docs/reference.md").read_text()
+    names = re.findall(r"^::: (\S+)$", text, re.M)
+    assert len(names) > 20
+    for name in names:
+        pkgutil.resolve_name(name)
+    for name, members in re.findall(r"^::: (\S+)\n    options: { members: \[(.*)\]", text, re.M):
+        for member in members.split(", ") if members else ():
+            assert hasattr(pkgutil.resolve_name(name), member), (name, member)
 
 
 def test_a_refused_client_asks_for_the_reason(server: Gateway) -> None:
