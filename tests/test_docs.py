@@ -26,6 +26,7 @@ from tests.test_readme import COMMANDS, FENCES, PATIENCE_S, Gateway, gateway, ru
 Wire = ControlMessage | Connected | Gap | Heartbeat | Subscribed | Pong | ErrorMessage | Notice
 ENVELOPE = {"type", "timestamp", "sequence_number", "data", "metadata"}
 KINDS = {"text", "json", "sh", "bash", "console", "python", "js", "ts", "html"}
+STRANGER = re.compile(r"pipx? (install|run) [^\n]*\bsightline(?!-)\b(?![\w.-])|'sightline\[")
 LOGIN, VITE, TLS = snippets("docs/login.md", "sh js sh")
 _, _, BROWSER, LISTEN = snippets("docs/protocol.md", "json json js python")
 JOURNAL, SEARCH = snippets("docs/journal.md", "bash bash")
@@ -151,6 +152,14 @@ def test_what_an_event_meets_on_its_way_is_where_the_architecture_says() -> None
             node = found[0]
 
 
+@pytest.mark.parametrize("folder", ["app", "clients", "deploy", "examples", "Makefile"])
+def test_no_hint_of_the_code_installs_the_distribution_of_a_stranger(folder: str) -> None:
+    root = ROOT / folder
+    for path in [root] if root.is_file() else root.rglob("*.*"):
+        if path.suffix in {".py", ".js", ".md", ".yaml", ""} and "node_modules" not in path.parts:
+            assert not STRANGER.search(path.read_text(errors="replace")), path
+
+
 def test_the_reference_names_what_is_there() -> None:
     text = (ROOT / "docs/reference.md").read_text()
     names = re.findall(r"^::: (\S+)$", text, re.M)
@@ -206,9 +215,7 @@ def test_the_journal_is_searched_looked_into_and_pruned(server: Gateway) -> None
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_installs_the_distribution_of_a_stranger(page: str) -> None:
     text = (ROOT / page).read_text()
-    assert not re.search(
-        r"pipx? (install|run) [^\n]*\bsightline(?!-)\b(?![\w.-])|'sightline\[", text
-    )
+    assert not STRANGER.search(text)
     assert not re.search(r"(?m)^\s*(from|import) app\b", text), "the package is `sightline`"
 
 
