@@ -51,7 +51,7 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** An agent called a tool; `summary` is what a person reads, such as the command or the path. */
+  /** An agent called a tool; `summary` is for people, such as the command or the path. */
   "agent.tool_called": {
     tool_name: string;
     session_id?: string;
@@ -61,7 +61,7 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** A tool that an agent called is done; `error` says why where `success` is false. */
+  /** A tool that an agent called has finished; `error` says why `success` is false. */
   "agent.tool_finished": {
     tool_name: string;
     session_id?: string;
@@ -74,7 +74,7 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** An agent said something on its way: a thought, a question, a report. */
+  /** An agent wrote something while it worked: a thought, a question, a report. */
   "agent.message": {
     content: string;
     session_id?: string;
@@ -218,7 +218,7 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** A commit was created; `files_changed` is the list of paths, their number, or absent if unknown. */
+  /** A commit was created; `files_changed` is the list of paths, or their number. */
   "git.commit_created": {
     commit_hash: string;
     message: string;

@@ -9,7 +9,7 @@ import pytest
 from app.auth.browsers import LIFETIME_S
 from app.auth.credentials import Credential
 from app.auth.proof import address_of, run_token
-from app.auth.tokens import Keyring, Passes, SessionToken, session_token
+from app.auth.tokens import Keyring, SessionToken, Tickets, session_token
 from app.errors import SettingsError
 from app.events import Clock
 from app.settings import Settings
@@ -87,8 +87,8 @@ def test_a_file_of_another_user_or_behind_a_link_is_not_believed(tmp_path: Path)
         session_token(Settings(state_dir=tmp_path))
 
 
-def passes(clock: Clock, *, lifetime_s: float = 300, most: int = 3) -> Passes:
-    return Passes(SessionToken("given-token").digest, clock, lifetime_s, most)
+def passes(clock: Clock, *, lifetime_s: float = 300, most: int = 3) -> Tickets:
+    return Tickets(SessionToken("given-token").digest, clock, lifetime_s, most)
 
 
 def test_a_pass_admits_its_holder_and_nobody_else() -> None:

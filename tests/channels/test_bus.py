@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from app.catalog.types import WorkflowStarted
-from app.channels.bus import MAX_ROUTES, frame_header, new_epoch
+from app.channels.bus import new_epoch
 from app.channels.filters import EventFilter
+from app.channels.frames import frame_header
+from app.channels.groups import MAX_ROUTES
 from app.errors import InvalidPatternError, UnknownEventTypeError
 from app.events import Gap, Position
 from tests.channels.test_subscription import drain
@@ -145,7 +147,7 @@ def test_types_nobody_registered_are_routed_without_growing() -> None:
     subscription = bus.subscribe("*.x")
     for i in range(MAX_ROUTES + 10):
         publish(bus, f"a{i}.x", "a.y")
-    assert len(bus._routes) <= MAX_ROUTES
+    assert len(bus.groups.routes) <= MAX_ROUTES
     assert len(subscription) == MAX_ROUTES + 10
 
 

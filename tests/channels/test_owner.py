@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.catalog.registry import Catalog
-from app.channels import owner, publisher as module
+from app.channels import loop_calls, owner, publisher as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import EventBus
 from app.channels.filters import EventFilter
@@ -82,7 +82,7 @@ async def test_what_several_threads_emit_comes_whole_and_in_the_order_of_each_th
 async def test_emit_in_a_thread_gives_up_when_the_loop_takes_nothing_and_counts_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_FROM_THREADS", 2)
+    monkeypatch.setattr(loop_calls, "MAX_FROM_THREADS", 2)
     monkeypatch.setattr(module, "EMIT_WAIT_S", 0.001)
     started = Started()
     thread = threading.Thread(target=lambda: [started.publisher.emit(*UP) for _ in range(5)])
@@ -200,7 +200,7 @@ async def test_a_publish_on_another_loop_may_be_cancelled_there(all_at_once: boo
     await began.wait()
     never.cancel()
     await asyncio.sleep(0)
-    await until(lambda: started.publisher._from_threads._value == module.MAX_FROM_THREADS)
+    await until(lambda: started.publisher._loop_calls._places._value == loop_calls.MAX_FROM_THREADS)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_after_the_end_of_the_loop_a_thread_is_told_that_the_gateway_has_ended()
         publisher.publish_from_thread(*UP)
     with pytest.raises(UnavailableError, match="the gateway has ended"):
         asyncio.run(publisher.publish_all([UP]))
-    assert publisher._from_threads._value == module.MAX_FROM_THREADS
+    assert publisher._loop_calls._places._value == loop_calls.MAX_FROM_THREADS
 
 
 async def test_a_turn_whose_end_could_not_be_asked_for_does_not_stop_those_that_follow() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from app.catalog.registry import Catalog
 from app.catalog.types import WorkflowStarted
-from app.channels import publisher as module
+from app.channels import loop_calls as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import Contents, EventBus
 from app.channels.encoding import encode

@@ -130,7 +130,7 @@ def test_what_waits_is_counted_over_all_queues_and_a_closed_subscription_leaves_
     assert bus.queued == 4
     for subscription in subscriptions:
         subscription.close()
-    assert (bus.queued, bus.subscriptions, bus._groups) == (0, 0, {})
+    assert (bus.queued, bus.subscriptions, bus.groups.by_filter) == (0, 0, {})
 
 
 def test_an_event_bigger_than_the_whole_bound_still_goes_through() -> None:

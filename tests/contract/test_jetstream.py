@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from app.channels.filters import EventFilter
-from app.channels.nats import backend as module, follower, stream
+from app.channels.nats import backend as module, consumer, stream
 from app.channels.nats.backend import JetStreamBackend
 from app.channels.nats.follower import Follower
 from app.channels.nats.outbox import Outbox
@@ -180,7 +180,7 @@ async def test_a_start_that_does_not_read_all_in_time_says_how_much_is_left_and_
     monkeypatch.setattr(Follower, "_on_message", only_two)
     monkeypatch.setattr(module, "START_WAIT_S", 0.5)
     with pytest.raises(
-        SettingsError, match=r"after 0\.5 s, 3 events to go: lower SIGHTLINE_REPLAY"
+        SettingsError, match=r"after 0\.5 s, 3 events are missing: lower SIGHTLINE_REPLAY"
     ):
         await make_rig(nats_url)
 
@@ -393,14 +393,14 @@ async def test_a_client_of_a_newer_epoch_is_waited_for_and_not_sent_back_to_the_
     stream_name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(follower, "QUIET_S", 60)  # by itself it would notice in a minute
+    monkeypatch.setattr(consumer, "QUIET_S", 60)  # by itself it would notice in a minute
     behind = await make_rig(nats_url)
     await behind.publish(3)
     config = (await jetstream.stream_info(stream_name)).config
     await jetstream.delete_stream(stream_name)
     await jetstream.add_stream(config)
     client = await nats.connect(nats_url)
-    newer = (await stream.look(client, backend_of(behind)._wanted)).epoch
+    newer = (await stream.find_or_create(client, backend_of(behind)._wanted)).epoch
     await client.close()
     await behind.backend.catch_up(Position(0, newer))
     assert behind.bus.epoch == newer

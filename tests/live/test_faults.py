@@ -18,8 +18,7 @@ import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from app import gateway as wiring
-from app.sources import workspace
+from app.sources import running as restarts, workspace
 from tests.live.attack import bystander, request
 from tests.live.conftest import TOKEN, Gateway, Start, close_code, receive, until
 from tests.live.test_process import ROOT, free_port
@@ -266,7 +265,7 @@ async def test_a_source_that_dies_is_told_begun_again_and_harms_nobody(
             await super().run()
 
     monkeypatch.setattr(workspace, "WorkspaceSource", Dying)
-    monkeypatch.setattr(wiring, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(restarts, "FIRST_PAUSE_S", 0.01)
     (tmp_path / "work").mkdir()
     gateway = await start(workspace=tmp_path / "work")
     async with gateway.connect("?types=file.*") as client:

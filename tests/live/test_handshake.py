@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from app.server import http as uvicorn_http
+from app.server import http as uvicorn_http, sockets
 from tests.live import conftest
 from tests.live.attack import bystander, dial, drip, request, resident_bytes, rest
 from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive, until
@@ -188,7 +188,7 @@ async def test_a_response_that_is_read_slowly_comes_whole(
 async def test_a_crowd_of_silent_connections_keeps_nobody_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", 50)
+    monkeypatch.setattr(sockets, "MAX_WAITING", 50)
     gateway = await start()
     loop = asyncio.get_running_loop()
     async with bystander(gateway):

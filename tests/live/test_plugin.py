@@ -380,7 +380,7 @@ async def test_a_route_registered_with_the_gateway_alone_is_as_guarded_as_the_ga
 
 
 def test_a_plugin_without_an_application_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ImproperlyConfiguredException, match="hand this plugin to Litestar"):
+    with pytest.raises(ImproperlyConfiguredException, match="pass this plugin to Litestar"):
         _ = SightlinePlugin(settings_in(tmp_path)).publisher
 
 

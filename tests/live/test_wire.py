@@ -119,7 +119,7 @@ async def test_an_upgrade_behind_a_body_is_told_to_come_after_the_answer(gateway
     )
     first, _, second = data.partition(b"HTTP/1.1 400")
     assert Answer(first).status == 200
-    assert "read the answer" in Answer(b"HTTP/1.1 400" + second).error["message"]
+    assert "wait for the last response" in Answer(b"HTTP/1.1 400" + second).error["message"]
 
 
 # --- HTTP/1.0 ---

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from app.metrics import Counters
-from app.server import http as module
-from app.server.http import most_connections
+from app.server import sockets as module
 from app.server.room import Room, peer_of
+from app.server.sockets import most_connections
 
 
 @dataclass(eq=False)

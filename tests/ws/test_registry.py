@@ -59,7 +59,7 @@ def test_all_are_told_and_all_are_closed_also_when_closing_frees_the_place() -> 
 
         place.on_close = close
     registry.reserve("not yet accepted")
-    registry.tell_all(b"hi")
+    registry.send_all(b"hi")
     registry.close_all(1012, "its epoch changed")
     assert told == [b"hi", b"hi", 1012, 1012]
     assert registry.taken == 1

@@ -1,4 +1,4 @@
-"""The event types: one struct for the `data` of each. Structs, and nothing else."""
+"""The event types: one struct for the `data` of each."""
 
 from .agents import (
     AgentMessage as AgentMessage,

@@ -53,9 +53,6 @@ class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float | UnsetType = UNSET
 
 
-# --- agent ---
-
-
 @event_type(
     "agent.session_started",
     example={"session_id": "s-9", "agent_name": "Ada", "task": "Fix the parser", "model": "small"},
@@ -80,7 +77,7 @@ class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True):
     },
 )
 class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent called a tool; `summary` is what a person reads, such as the command or the path."""
+    """An agent called a tool; `summary` is for people, such as the command or the path."""
 
     tool_name: str
     session_id: str | UnsetType = UNSET
@@ -102,7 +99,7 @@ class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True):
     },
 )
 class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool that an agent called is done; `error` says why where `success` is false."""
+    """A tool that an agent called has finished; `error` says why `success` is false."""
 
     tool_name: str
     session_id: str | UnsetType = UNSET
@@ -119,7 +116,7 @@ class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True):
     example={"session_id": "s-9", "agent_name": "Ada", "content": "The parser is fixed."},
 )
 class AgentMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent said something on its way: a thought, a question, a report."""
+    """An agent wrote something while it worked: a thought, a question, a report."""
 
     content: str
     session_id: str | UnsetType = UNSET
@@ -145,6 +142,3 @@ class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True):
     status: str | UnsetType = UNSET
     summary: str | UnsetType = UNSET
     duration_ms: float | UnsetType = UNSET
-
-
-# --- file ---

@@ -57,8 +57,8 @@ class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
 
 
 class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.tool_called`: An agent called a tool; `summary` is what a person reads, such as the
-    command or the path."""
+    """`agent.tool_called`: An agent called a tool; `summary` is for people, such as the command or
+    the path."""
 
     tool_name: str
     session_id: str | None = None
@@ -68,7 +68,7 @@ class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
 
 
 class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.tool_finished`: A tool that an agent called is done; `error` says why where `success`
+    """`agent.tool_finished`: A tool that an agent called has finished; `error` says why `success`
     is false."""
 
     tool_name: str
@@ -82,7 +82,8 @@ class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class AgentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.message`: An agent said something on its way: a thought, a question, a report."""
+    """`agent.message`: An agent wrote something while it worked: a thought, a question, a
+    report."""
 
     content: str
     session_id: str | None = None
@@ -227,8 +228,8 @@ class FileDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, their
-    number, or absent if unknown."""
+    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, or their
+    number."""
 
     commit_hash: str
     message: str

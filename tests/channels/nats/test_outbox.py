@@ -127,7 +127,7 @@ async def test_each_ends_by_its_deadline_and_says_how_far_it_came(outbox: Outbox
     assert "it waited 5 s for NATS" in why(waiting)
     assert "it was not published" in why(waiting)
     assert "did not answer within 5 s: it may have been published" in why(in_flight)
-    assert "keeps it as number 9" in why(stored)
+    assert "stored it as number 9" in why(stored)
     assert (later.done(), outbox.unknown, outbox.in_flight) == (False, 2, 0)
     later.cancel()
 
