@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from .api import events, history, login, pages, sessions, status, stream, token
+from .api import events, history, hooks, login, pages, sessions, status, stream, token
 from .api.metrics import metrics as metrics_page
 from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import require_credential
@@ -106,6 +106,7 @@ class Gateway:
             route_handlers=[
                 events_socket,
                 events.publish_events,
+                *hooks.ROUTES,
                 history.read_events,
                 stream.stream_events,
                 login.make_ticket,

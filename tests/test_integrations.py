@@ -19,8 +19,8 @@ from tests.snippets import snippets
 from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
 
 # the last one is run in a browser, by tests/live/test_event_source.py
-TELL, TOLD, HOOKS, TRIED, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
-    "docs/integrations.md", "sh sh json sh python python python bash bash js"
+TELL, TOLD, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
+    "docs/integrations.md", "sh sh python python python bash bash js"
 )
 FOLDER = "/path/to/gateway"
 SECRET = "webhook-secret"
@@ -82,51 +82,6 @@ def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> Non
     left.unlink()
     assert "no gateway runs in" in run(server, *command, stdin='{"content":"x"}')
     assert len(events(server)) == 1
-
-
-def test_a_coding_agents_hooks_tell_of_its_session_and_tools(
-    server: Gateway, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    given: dict[str, dict[str, Any]] = {
-        "SessionStart": {"source": "startup"},
-        "PreToolUse": {"tool_name": "Bash", "tool_input": {"command": "make 'test'"}},
-        "PostToolUse": {
-            "tool_name": "Bash",
-            "tool_input": {"command": "make 'test'"},
-            "tool_response": {"stdout": 'all "green"\n', "stderr": "", "interrupted": False},
-        },
-        "SessionEnd": {"reason": "prompt_input_exit"},
-    }
-    hooks = json.loads(HOOKS)["hooks"]
-    assert list(hooks) == list(given)
-    elsewhere = tmp_path_factory.mktemp("project")  # where the agent works
-    for name, fields in given.items():
-        (matcher,) = hooks[name]
-        (hook,) = matcher["hooks"]
-        assert hook["type"] == "command"
-        common = {"session_id": "s-9", "cwd": "/", "hook_event_name": name}
-        said = run(
-            server,
-            *("sh", "-c", hook["command"].replace(FOLDER, str(server.folder))),
-            stdin=json.dumps({**common, **fields}),
-            cwd=elsewhere,
-        )
-        assert said == ""
-    told = events(server)
-    assert [event["type"].removeprefix("agent.") for event in told] == [
-        "session_started",
-        "tool_called",
-        "tool_finished",
-        "session_finished",
-    ]
-    assert {event["metadata"]["agent"] for event in told} == {"Claude"}
-    assert told[1]["data"]["tool_input"] == {"command": "make 'test'"}
-
-
-def test_the_line_to_try_an_agents_hook_by_hand_is_heard(server: Gateway) -> None:
-    run(server, "sh", "-c", TRIED.replace(FOLDER, str(server.folder)))
-    (event,) = events(server)
-    assert event["type"] == "agent.session_started"
 
 
 def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:

@@ -14,7 +14,8 @@ from ..errors import BadRequestError
 from ..journal.journal import Journal, JournalStatus
 from ..metrics import Counters
 from ..settings import Settings
-from ..ws.listener import asked, fault_of, history_start, limits_of
+from ..ws.flow import history_start, limits_of
+from ..ws.listener import asked, fault_of
 from ..ws.messages import HistoryStart, Limits
 from ..ws.registry import ConnectionRegistry
 
@@ -97,7 +98,7 @@ async def upgrade_required(
     request: HTTPRequest, registry: NamedDependency[ConnectionRegistry]
 ) -> None:
     """Refuse a GET that is no valid WebSocket upgrade, with the error that an upgrade would get."""
-    _, client_id, _ = asked(request.scope)
+    client_id = asked(request.scope).client_id
     fault = fault_of(request.scope)
     if fault.status == 400:
         raise BadRequestError(fault.message)

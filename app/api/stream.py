@@ -1,8 +1,6 @@
 """`GET /api/events/stream`: the messages of `/ws` as server-sent events, where WebSockets do not pass."""
 
 import asyncio
-from collections import deque
-from functools import partial
 
 import structlog
 from litestar import Request, get
@@ -12,19 +10,18 @@ from litestar.types import Message, Receive, Scope, Send
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
-from ..channels.replay import Replay
+from ..channels.replay import ReplayStore
 from ..channels.subscription import Subscription
-from ..events import Event, Gap, Position
+from ..events import Position
 from ..journal.journal import Journal
 from ..settings import Settings
-from ..ws.listener import history_start, limits_of
-from ..ws.messages import Connected, Heartbeat, Notice, encode
-from ..ws.outlet import RUN_BYTES, message_of
+from ..ws.flow import ClientRequest, Parts, client_flow
+from ..ws.messages import Connected, encode
 from ..ws.queries import Query, new_client_id
 from ..ws.registry import ConnectionRegistry
+from ..ws.sending import SSEOutlet, block, first_position
 
-MAX_NOTICES = 8
-HEARTBEAT_INTERVAL_S = 15.0  # at most: proxies cut what is silent, some of them after 20 s
+HEARTBEAT_INTERVAL_S = 15.0  # at most: proxies cut a silent response, some of them after 20 s
 START: Message = {
     "type": "http.response.start",
     "status": 200,
@@ -34,7 +31,6 @@ START: Message = {
         (b"x-accel-buffering", b"no"),  # or nginx gathers events before it hands them on
     ],
 }
-END: Message = {"type": "http.response.body", "body": b"", "more_body": False}
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 _log = structlog.get_logger("sightline.stream")
 
@@ -44,175 +40,126 @@ async def stream_events(
     request: HTTPRequest,
     bus: NamedDependency[EventBus],
     backend: NamedDependency[ChannelBackend],
+    replay_store: NamedDependency[ReplayStore],
     registry: NamedDependency[ConnectionRegistry],
     settings: NamedDependency[Settings],
     journal: NamedDependency[Journal | None],
 ) -> "EventStream":
-    """Stream what matches `types`, from behind `Last-Event-ID` or live from now."""
+    """Stream what matches `types`, from behind `Last-Event-ID` or live from now; `history=1` replays from the journal."""
     query = Query(request.scope["query_string"], request.scope["headers"])
-    event_filter = query.event_filter()
-    position = query.last_event_id()
-    if position is not None:
-        await backend.catch_up(position)
-    return EventStream(bus, backend, registry, settings, event_filter, position, journal)
-
-
-def block(epoch: str, number: int, message: bytes) -> bytes:
-    """One server-sent event; the browser sends its `id` back as `Last-Event-ID`."""
-    return b"id: %s:%d\ndata: %s\n\n" % (epoch.encode(), number, message)
-
-
-def first_position(position: Position | None, epoch: str, head: int) -> tuple[str, int]:
-    """The id of `connected`: where the replay about to come begins, or the head without one.
-
-    A position of another epoch stays what it is until the gap behind `connected` has told of the
-    change; a number that was never given must not come back once it will have been.
-    """
-    if position is None:
-        return epoch, head
-    number = position.sequence_number
-    if position.epoch in (None, epoch):
-        return epoch, number if number <= head else 0
-    return str(position.epoch), number
-
-
-def take_blocks(subscription: Subscription, epoch: str) -> bytes:
-    """About `RUN_BYTES` of what the subscription owes; a gap's id is its end, if it has one."""
-    blocks: list[bytes] = []
-    size = 0
-    while size < RUN_BYTES and (item := subscription.take()) is not None:
-        blocks.append(block(epoch, _number_behind(item), message_of(item)))
-        size += len(blocks[-1])
-    return b"".join(blocks)
-
-
-def _number_behind(item: Event | Gap) -> int:
-    if isinstance(item, Event):
-        return item.sequence_number
-    return item.to_sequence_number or 0  # all of this epoch is still to come
+    parts = Parts(bus, backend, replay_store, registry, settings, journal)
+    return EventStream(parts, query.event_filter(), query.last_event_id(), query.history())
 
 
 class EventStream:
-    """One client's response, as an ASGI application: its place, its subscription, its tasks."""
+    """The response to one client, as an ASGI application."""
 
     def __init__(
         self,
-        bus: EventBus,
-        backend: ChannelBackend,
-        registry: ConnectionRegistry,
-        settings: Settings,
+        parts: Parts,
         event_filter: EventFilter,
         position: Position | None,
-        journal: Journal | None = None,
+        history: bool = False,
     ) -> None:
-        self._bus = bus
-        self._backend = backend
-        self._registry = registry
-        self._settings = settings
-        self._journal = journal
+        self._parts = parts
         self._filter = event_filter
         self._position = position
-        self._client_id = new_client_id()
-        self._notices: deque[bytes] = deque(
-            maxlen=MAX_NOTICES
-        )  # a reader that is stuck: the newest
-        self._heartbeat_interval_s = min(HEARTBEAT_INTERVAL_S, settings.heartbeat_interval_s)
+        self._history = history
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the client goes or the gateway drains. Cancelling leaves nothing.
+        """Stream until the client disconnects or the gateway drains. Cancelling leaves nothing.
 
-        A send waits while the client does not read; one that reads nothing more is evicted by
-        `uvicorn_http`, and has gone then.
+        A send waits while the client does not read; `app.server.http` drops a client that reads
+        nothing more.
 
         Raises:
-            UnavailableError: no place is left, or the gateway is shutting down; nothing was sent.
+            UnavailableError, UnauthorizedError: as `client_flow`; nothing was sent.
         """
-        place = self._registry.reserve(self._client_id, scope.get("state", {}).get("credential"))
-        log = _log.bind(client_id=self._client_id)
-        subscription, replay = self._bus.join(
-            self._filter,
-            self._position,
-            lambda gap: log.warning("gap", reason=gap.reason, dropped=gap.dropped),
-        )
-        if not self._backend.status.connected:
-            self._notices.append(encode(Notice.backend_away(self._bus.clock.timestamp())))
-        if blind := self._bus.counters.blind:
-            self._notices.append(encode(Notice.of_workspace(self._bus.clock.timestamp(), blind)))
+        bus = self._parts.bus
+        client_id = new_client_id()
+        credential = scope.get("state", {}).get("credential")
 
-        def tell(message: bytes) -> None:
-            self._notices.append(message)
-            subscription.wake()
+        def connect(subscription: Subscription, connected: Connected) -> StreamConnection:
+            epoch, number = first_position(self._position, bus.epoch, bus.head)
+            first = block(epoch, number, encode(connected))
+            return StreamConnection(send, subscription, bus, connected.heartbeat_interval_s, first)
 
-        loop = asyncio.get_running_loop()
-        sending = loop.create_task(self._send_all(send, self._connected(replay), subscription))
-        leaving = loop.create_task(_left(receive))
-        # A drain may begin inside a signal handler, where nothing else may be touched.
-        place.on_drain = partial(loop.call_soon_threadsafe, sending.cancel)
-        place.on_message = tell
-        place.on_close = lambda code, reason: place.on_drain()
+        async with client_flow(
+            self._parts,
+            ClientRequest(self._filter, client_id, self._position, credential, self._history),
+            log=_log.bind(client_id=client_id),
+            heartbeat_interval_s=min(
+                HEARTBEAT_INTERVAL_S, self._parts.settings.heartbeat_interval_s
+            ),
+            accept=_accept_later,
+            connect=connect,
+        ) as connection:
+            await connection.serve(receive)
+
+
+async def _accept_later() -> None:
+    """The head goes out with `connected`: until then an error is still a response of its own."""
+
+
+class StreamConnection:
+    """One open response: its outlet, and its end."""
+
+    drained_here = True
+    evicted = None  # `app.server.http` counts a client that does not read
+
+    def __init__(
+        self,
+        send: Send,
+        subscription: Subscription,
+        bus: EventBus,
+        heartbeat_interval_s: float,
+        first: bytes,
+    ) -> None:
+        self._send = send
+        self._started = False
+        self._subscription = subscription
+        # Its result is whether the gateway closed the stream; False after an error.
+        self._closed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.outlet = SSEOutlet(subscription, self._write, bus, heartbeat_interval_s, first)
+
+    async def _write(self, blocks: bytes, more: bool = True) -> None:
+        if not self._started:
+            self._started = True
+            await self._send(START)
+        await self._send({"type": "http.response.body", "body": blocks, "more_body": more})
+
+    def fail(self, error: Exception) -> None:
+        """Break off the response, so that the client sees a lost connection."""
+        if not isinstance(error, OSError):  # with which some servers report a disconnect
+            _log.error("stream_failed", error_type=type(error).__name__, exc_info=error)
+        if not self._closed.done():
+            self._closed.set_result(False)
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin to end the response; server-sent events have neither code nor reason."""
+        self._subscription.close()  # nothing may follow
+        if not self._closed.done():
+            self._closed.set_result(True)
+
+    async def serve(self, receive: Receive) -> None:
+        """Return when the client has disconnected or the response has ended."""
+        leaving = asyncio.create_task(_disconnected(receive))
         try:
-            log.info("client_connected", types=self._filter.patterns, replayed=len(replay.events))
-            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if sending.cancelled():
-                await send(END)
-            elif sending.done():
-                sending.result()  # it ends with an error alone
-        except OSError:
-            pass  # how some servers say that the client is gone
+            await asyncio.wait((leaving, self._closed), return_when=asyncio.FIRST_COMPLETED)
+            if self._closed.done() and self._closed.result():
+                await self.outlet.stop()
+                await self._write(b"", more=False)
         except Exception as error:
-            log.error("stream_failed", error_type=type(error).__name__, exc_info=error)
+            self.fail(error)
         finally:
-            self._registry.release(place)
-            sending.cancel()
             leaving.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
-            subscription.close()
-            log.info("client_gone", dropped=subscription.dropped)
+            await asyncio.gather(leaving, return_exceptions=True)
 
-    async def _send_all(self, send: Send, connected: bytes, subscription: Subscription) -> None:
-        bus, now = self._bus, self._bus.clock.monotonic
-        await send(START)
-        await send(_body(connected))
-        due = now() + self._heartbeat_interval_s
-        while True:
-            blocks = take_blocks(subscription, bus.epoch)
-            while self._notices:  # without a number of their own: they stand where the stream is
-                blocks += block(bus.epoch, subscription.position, self._notices.popleft())
-            if now() >= due:
-                due = now() + self._heartbeat_interval_s
-                beat = Heartbeat(bus.clock.timestamp(), subscription.position)
-                blocks += block(bus.epoch, beat.sequence_number, encode(beat))
-            if blocks:
-                await send(_body(blocks))
-                continue
-            try:
-                async with asyncio.timeout(due - now()):
-                    await subscription.wait()
-            except TimeoutError:
-                pass
-
-    def _connected(self, replay: Replay) -> bytes:
-        bus = self._bus  # still at the head that was joined: nothing has been awaited
-        connected = Connected(
-            client_id=self._client_id,
-            epoch=bus.epoch,
-            sequence_number=bus.head,
-            types=self._filter.patterns,
-            heartbeat_interval_s=self._heartbeat_interval_s,
-            resumed=replay.resumed,
-            replayed=len(replay.events),
-            limits=limits_of(self._settings),
-            history=history_start(self._journal),
-        )
-        epoch, number = first_position(self._position, bus.epoch, bus.head)
-        return block(epoch, number, encode(connected))
+    async def end(self) -> None:
+        """Cancel and await the outlet's task."""
+        await self.outlet.stop()
 
 
-def _body(blocks: bytes) -> Message:
-    return {"type": "http.response.body", "body": blocks, "more_body": True}
-
-
-async def _left(receive: Receive) -> None:
-    """Return when the client has gone."""
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

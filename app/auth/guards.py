@@ -31,7 +31,13 @@ _LOG_IN_AGAIN = "run `litestar login` in the gateway's folder and open the link 
 
 
 def authenticate(
-    headers: Headers, query: bytes, keyring: Keyring, *, changes: bool, address: str | None = None
+    headers: Headers,
+    query: bytes,
+    keyring: Keyring,
+    *,
+    changes: bool,
+    address: str | None = None,
+    is_hook: bool = False,
 ) -> Credential:
     """Return the credential of a request. Every credential that the request sends must be valid.
 
@@ -39,7 +45,7 @@ def authenticate(
     without a token, only from our own pages, and only with the browser key, which only pages of the
     origin that logged in can read. `changes` is true for an unsafe method or a WebSocket, with which
     a foreign page could do harm unseen; the query is then ignored. `address` is the local address
-    of the connection, see `proof`.
+    of the connection, see `proof`. With `is_hook`, the hook token is accepted too.
 
     Raises:
         UnauthorizedError: a credential is missing or wrong, `X-Session-Token` is sent twice, or
@@ -49,7 +55,10 @@ def authenticate(
     seen = shown(headers, b"" if changes else query)
     if seen.tokens:
         doubled = len(values_of(headers, b"x-session-token")) > 1
-        if doubled or not all(keyring.is_token(token, address) for token in seen.tokens):
+        if doubled or not all(
+            keyring.is_token(token, address) or (is_hook and keyring.is_hook_token(token))
+            for token in seen.tokens
+        ):
             raise UnauthorizedError(
                 "the session token is wrong: read .sightline/session.token again,"
                 " a restart may have changed it, and send it once"
@@ -152,7 +161,7 @@ def is_preflight(scope: Scope) -> bool:
     return _method(scope) == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
 
 
-def authenticate_scope(scope: Scope) -> Credential:
+def authenticate_scope(scope: Scope, *, is_hook: bool = False) -> Credential:
     """`authenticate` for one request or upgrade; raises the same errors."""
     return authenticate(
         _headers(scope),
@@ -160,6 +169,7 @@ def authenticate_scope(scope: Scope) -> Credential:
         _keyring(scope),
         changes=not _is_safe(scope),
         address=arrived_at(scope),
+        is_hook=is_hook,
     )
 
 
@@ -209,7 +219,7 @@ async def require_credential(connection: ASGIConnection, handler: BaseRouteHandl
     """Litestar guard: authenticate requests to every route that is not open."""
     if handler.opt.get("open") or is_preflight(connection.scope):
         return
-    credential = authenticate_scope(connection.scope)
+    credential = authenticate_scope(connection.scope, is_hook=bool(handler.opt.get("hook")))
     if handler.opt.get("token_only") and credential.kind != "token":
         raise UnauthorizedError(
             "a browser's log-in does not count here: send the session token as the"

@@ -26,6 +26,11 @@ def run_token(token: str, run: str, address: str) -> str:
     return _hmac(token, "sightline run token", run, address)
 
 
+def hook_token(token: str) -> str:
+    """What the hooks of agents show. It counts for posting hooks alone, as it stands in settings files."""
+    return _hmac(token, "sightline hook token")
+
+
 def address_of(host: str, port: int) -> str:
     """An IP address and port as text, the same at both ends of a connection."""
     address = ipaddress.ip_address(host.partition("%")[0])

@@ -23,7 +23,7 @@ from ..state import (
 )
 from .browsers import BrowserSessions, LogIn
 from .credentials import Credential
-from .proof import proof, run_token
+from .proof import hook_token, proof, run_token
 
 TICKET_LIFETIME_S = 300
 MAX_TICKETS = 100
@@ -146,6 +146,11 @@ class Keyring:
             return False
         stand_in = run_token(self.session_token.reveal(), self.run, address)
         return hmac.compare_digest(stand_in.encode(), candidate)
+
+    def is_hook_token(self, candidate: bytes) -> bool:
+        """Whether `candidate` is what `sightline hooks install` wrote for an agent."""
+        expected = hook_token(self.session_token.reveal())
+        return hmac.compare_digest(expected.encode(), candidate)
 
     def prove(self, nonce: str, address: str) -> str:
         """Answer a client's challenge; see `app.auth.proof`."""

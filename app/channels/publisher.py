@@ -53,6 +53,7 @@ class EventPublisher:
         """`disk` stores events in addition to the backend's log; None without a journal."""
         self.disk = disk
         self._backend = backend
+        self.max_event_bytes = max_event_bytes
         self._checks = EventCheck(catalog, clock, max_event_bytes)
         self._closed = False
         self._owner = Owner()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from litestar.handlers import HTTPRouteHandler
 
-from ..api import events, history, login, metrics, pages, sessions, status, stream, token
+from ..api import events, history, hooks, login, metrics, pages, sessions, status, stream, token
 from ..auth.credentials import KEY_HEADER
 from ..ingest import cloudevents
 from .parameters import HISTORY, IF_NONE_MATCH, KEY, LAST_EVENT_ID
@@ -69,6 +69,10 @@ def routes(schemas: Schemas) -> list[Route]:
             {200: answer("The messages of `/ws`, one a block.", {"text/event-stream": _TEXT})},
             query={"types": TYPES},
             headers={"Last-Event-ID": LAST_EVENT_ID},
+        ),
+        *(
+            Route(route, {204: answer("Always, with no body.")}, (413,), body={JSON: {}})
+            for route in hooks.ROUTES
         ),
         Route(status.catalog, {200: json_answer("Every event type.", schemas[status.CatalogPage])}),
         Route(

@@ -59,7 +59,7 @@ class Connected(msgspec.Struct, tag="connected"):
     types: tuple[Pattern, ...]
     heartbeat_interval_s: float
     resumed: bool
-    replayed: int
+    replayed: int | None  # null: from the history, whose events are not counted before
     limits: Limits
     protocol: Literal["events.v1"] = "events.v1"
     history: HistoryStart | None = None

@@ -1,7 +1,7 @@
-"""`Outlet`: the only writer of a connection, for events and control messages alike."""
+"""`Outlet`: the only writer of a connection; and `DirectOutlet`, which writes below the ASGI layer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -12,58 +12,61 @@ from ..channels.subscription import Subscription
 from ..events import Clock, Event, Gap
 from .messages import Heartbeat, encode
 
-MAX_CONTROL = 512  # answers owed to a client that does not read them; over this it is closed
+MAX_CONTROL = 512  # unread answers; a client with more is closed
 TRANSPORT = "sightline.transport"  # scope extension: a `Transport`, where the server offers one
-RUN_BYTES = 64 * 1024  # a client that catches up gets its queue in writes of about this size
+RUN_BYTES = 64 * 1024  # about the size of one write while a client catches up
 _log = structlog.get_logger("sightline.outlet")
 
 
 class Outlet(Protocol):
-    """What the listener knows of a connection's writer."""
+    """What a connection needs of its writer."""
 
     def start(self, on_error: Callable[[Exception], None]) -> None:
-        """Begin to send what the subscription owes, and heartbeats; ends with the subscription."""
+        """Send events and heartbeats until the subscription is closed."""
 
     def answer(self, message: bytes, in_order: bool = False) -> bool:
-        """Send a control message, or queue it; False when the client owes us too much reading.
+        """Send or queue a control message; False when too many wait to be read.
 
-        It overtakes events that wait, unless it is to come behind them, `in_order`.
+        The message overtakes events that wait, unless `in_order` puts it behind them.
         """
 
+    def catch_up(self) -> None:
+        """Send what is owed; called when the subscription's queue was filled from outside the bus."""
+
     async def stop(self) -> None:
-        """End all that `start` began; nothing is sent once this returns."""
+        """End what `start` began; nothing is sent after this returns."""
 
 
 class Transport(Protocol):
-    """What a server must offer for direct writes: the connection below one WebSocket."""
+    """The connection below one WebSocket, which a server must offer for direct writes."""
 
     writable: bool  # whether its buffer has room
-    evicted: str | None  # why it was aborted, if it was
+    evicted: str | None  # the reason of an abort
 
     def attach(self, on_pause: Callable[[], None], on_resume: Callable[[], None]) -> None:
-        """Have these called when `writable` changes; `on_pause` also from inside `write`."""
+        """Call these when `writable` changes; `on_pause` may be called inside `write`."""
 
     def write(self, frames: bytes) -> None:
-        """Write whole frames behind all that was written before; nothing once it is closing."""
+        """Write whole frames after all earlier ones; write nothing once the connection closes."""
 
     def abort(self, reason: str) -> None:
-        """Drop the connection and what is buffered for it."""
+        """Drop the connection and its buffer."""
 
 
 def message_of(item: Event | Gap) -> bytes:
-    """An item of a subscription as its JSON message."""
+    """The JSON message of a subscription's item."""
     return item.encoded if isinstance(item, Event) else msgspec.json.encode(item)
 
 
-class _Answers:
-    """Control messages that a client is owed: who may overtake events, and who waits for them."""
+class Answers:
+    """Queued control messages: some overtake events, the others wait for events before them."""
 
     __slots__ = ("_in_order", "_overtaking", "_subscription")
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
         self._overtaking: list[bytes] = []
-        self._in_order: list[tuple[int, bytes]] = []  # and the number each comes behind
+        self._in_order: list[tuple[int, bytes]] = []  # with the number of the event before it
 
     def add(self, message: bytes, in_order: bool) -> bool:
         """Queue a message; False when there are too many."""
@@ -77,20 +80,20 @@ class _Answers:
 
     @property
     def due(self) -> bool:
-        """Whether one comes before the next event."""
+        """Whether a message comes before the next event."""
         return bool(self._overtaking) or (
             bool(self._in_order) and self._in_order[0][0] <= self._subscription.position
         )
 
     def take(self) -> bytes:
-        """The one that is due."""
+        """Remove and return the message that is due."""
         return self._overtaking.pop(0) if self._overtaking else self._in_order.pop(0)[1]
 
 
 class DirectOutlet:
-    """Writes ready frames below the ASGI layer. While the client keeps up, the bus does so itself.
+    """Writes ready frames below the ASGI layer; while the client keeps up, the bus writes them.
 
-    It has no task: all happens inside the call that causes it, and a timer calls for heartbeats.
+    Has no task: everything happens inside the call that causes it, and a timer sends heartbeats.
     """
 
     __slots__ = (
@@ -110,21 +113,21 @@ class DirectOutlet:
         self._transport = transport
         self._clock = clock
         self._heartbeat_interval_s = heartbeat_interval_s
-        self._answers = _Answers(subscription)  # holds only what could not be written
+        self._answers = Answers(subscription)  # holds only what could not be written
         self._beating: asyncio.TimerHandle | None = None
 
     def start(self, on_error: Callable[[Exception], None] = lambda error: None) -> None:
-        """Attach, and begin to beat. An error of the transport ends the connection by itself."""
+        """Attach and send heartbeats. `on_error` is unused: a failing transport is aborted."""
         self.attach()
         self._beat_later()
 
     def attach(self) -> None:
-        """Follow the transport from full to free; closing the subscription ends it."""
-        self._transport.attach(self._subscription.fall_behind, self._catch_up)
-        self._catch_up()
+        """Follow the transport between full and writable until the subscription is closed."""
+        self._transport.attach(self._subscription.fall_behind, self.catch_up)
+        self.catch_up()
 
     async def stop(self) -> None:
-        """Stop the heartbeats. Closing the subscription has ended all else."""
+        """Stop the heartbeats; closing the subscription ends the rest."""
         if self._beating is not None:
             self._beating.cancel()
 
@@ -143,7 +146,7 @@ class DirectOutlet:
         self._transport.abort("internal_error")
 
     def beat(self) -> None:
-        """Send a heartbeat; a client that is behind gets it behind the answers it is owed."""
+        """Send a heartbeat; to a client that is behind, after its queued answers."""
         beat = Heartbeat(self._clock.timestamp(), self._subscription.position)
         self.answer(encode(beat))
 
@@ -155,8 +158,8 @@ class DirectOutlet:
         self.beat()
         self._beat_later()
 
-    def _catch_up(self) -> None:
-        """Write what is owed until the transport is full or all is written: then go direct."""
+    def catch_up(self) -> None:
+        """Write until the transport is full, or until nothing is owed: then go direct."""
         while self._transport.writable and not self._subscription.closed:
             if self._answers.due:
                 self.answer(self._answers.take())
@@ -175,67 +178,3 @@ class DirectOutlet:
             frames += (frame_header(len(encoded)), encoded)
             size += len(encoded)
         return b"".join(frames)
-
-
-class ASGIOutlet:
-    """Sends over ordinary ASGI sends, in one task: slower, the same items, on any server."""
-
-    def __init__(
-        self,
-        subscription: Subscription,
-        send: Callable[[str], Awaitable[None]],
-        clock: Clock,
-        heartbeat_interval_s: float,
-        gone: tuple[type[Exception], ...] = (OSError,),
-    ) -> None:
-        """`gone` are the errors by which `send` says that the client has left."""
-        self._gone = gone
-        self._subscription = subscription
-        self._send = send
-        self._clock = clock
-        self._heartbeat_interval_s = heartbeat_interval_s
-        self._answers = _Answers(subscription)
-
-    def answer(self, message: bytes, in_order: bool = False) -> bool:
-        """Queue a control message; False when the client owes us too much reading."""
-        added = self._answers.add(message, in_order)
-        self._subscription.wake()
-        return added
-
-    def start(self, on_error: Callable[[Exception], None]) -> None:
-        """Send in a task of its own; `on_error` is told of what ended it, save a client gone."""
-        self._sending = asyncio.create_task(self._send_all(on_error))
-
-    async def stop(self) -> None:
-        """Cancel the task, between two messages, and wait for its end."""
-        self._sending.cancel()
-        await asyncio.wait({self._sending})
-
-    async def _send_all(self, on_error: Callable[[Exception], None]) -> None:
-        try:
-            await self.run()
-        except self._gone:
-            pass  # the receiving side hears of it too
-        except Exception as error:
-            on_error(error)
-
-    async def run(self) -> None:
-        """Send until the subscription is closed; cancelling stops between two messages."""
-        due = self._clock.monotonic() + self._heartbeat_interval_s
-        while not self._subscription.closed:
-            while self._answers.due:
-                await self._send(self._answers.take().decode())
-            if self._clock.monotonic() >= due:
-                due = self._clock.monotonic() + self._heartbeat_interval_s
-                beat = Heartbeat(self._clock.timestamp(), self._subscription.position)
-                await self._send(encode(beat).decode())
-                continue  # an answer or the close may have come meanwhile
-            item = self._subscription.take()
-            if item is not None:
-                await self._send(message_of(item).decode())
-                continue
-            try:
-                async with asyncio.timeout(max(0.0, due - self._clock.monotonic())):
-                    await self._subscription.wait()
-            except TimeoutError:
-                pass

@@ -88,6 +88,13 @@ class Query:
             )
         return Position(int(number), epoch)
 
+    def history(self) -> bool:
+        """Whether the replay is to reach back as far as the journal: `history=1`."""
+        value = self.get("history")
+        if value not in (None, "0", "1"):
+            raise BadRequestError(f"history={value[:80]!r} is not 0 or 1")
+        return value == "1"
+
     def number(self, name: str, header: bytes | None = None) -> int | None:
         """An integer from 0 to 2^53-1, or None."""
         value = self.get(name, header)

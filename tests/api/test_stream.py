@@ -2,20 +2,26 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.api import stream
-from app.api.stream import EventStream, block, first_position
+from app.api.stream import EventStream
 from app.channels.backend import BackendStatus, MemoryBackend
 from app.channels.bus import EventBus
 from app.channels.filters import EventFilter
+from app.errors import CLOSE_RESTART
 from app.events import Position
+from app.journal.journal import Journal
 from app.settings import Settings
+from app.ws import sending
+from app.ws.flow import Parts
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
+from app.ws.sending import block, first_position
 from tests.support import EPOCH, FakeClock, make_bus, publish
 from tests.waiting import WATCHDOG_S, until
 
@@ -44,14 +50,20 @@ class Client:
     """An ASGI server and its client in one: what was sent, and a way to leave."""
 
     def __init__(
-        self, bus: EventBus, position: Position | None = None, backend: MemoryBackend | None = None
+        self,
+        bus: EventBus,
+        position: Position | None = None,
+        backend: MemoryBackend | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.registry = ConnectionRegistry(1)
         self.messages: list[Any] = []
+        self.send: Callable[[object], Awaitable[None]] | None = None  # before a message is kept
         self._gone = asyncio.Event()
         settings = Settings(state_dir=Path("unused"))
         backend = backend or MemoryBackend(bus)
-        serving = EventStream(bus, backend, self.registry, settings, EventFilter(), position)
+        parts = Parts(bus, backend, bus._store, self.registry, settings, journal)
+        serving = EventStream(parts, EventFilter(), position)
         self.serving = asyncio.create_task(
             serving({"type": "http"}, self._receive, self._send)  # type: ignore[typeddict-item]
         )
@@ -73,6 +85,8 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:
+        if self.send is not None:
+            await self.send(message)
         self.messages.append(message)
 
 
@@ -121,7 +135,7 @@ async def test_a_place_that_is_taken_over_or_drained_ends_the_stream() -> None:
 async def test_a_heartbeat_is_never_ahead_of_what_is_still_owed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stream, "RUN_BYTES", 1)  # one event at a time
+    monkeypatch.setattr(sending, "RUN_BYTES", 1)  # one event at a time
     clock = FakeClock()
     bus = make_bus(clock)
     client = Client(bus)
@@ -153,3 +167,31 @@ async def test_notices_of_the_gateway_come_as_over_a_websocket_where_the_stream_
         (f"{EPOCH}:1", "backend_back"),
     ]
     await client.leave()
+
+
+async def test_a_stream_that_is_closed_before_its_head_is_out_is_still_a_whole_response() -> None:
+    bus = make_bus(FakeClock())
+    client = Client(bus)
+    await until(lambda: bus.subscriptions == 1 or client.serving.done())
+    client.registry.close_all(CLOSE_RESTART, "")
+    await asyncio.wait_for(client.serving, WATCHDOG_S)
+    assert [message["type"] for message in client.messages[:1]] == ["http.response.start"]
+    assert client.messages[-1]["more_body"] is False
+    assert (client.registry.taken, bus.subscriptions) == (0, 0)
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), RuntimeError("broken")])
+async def test_a_send_that_fails_ends_the_stream_and_leaves_nothing(error: Exception) -> None:
+    bus = make_bus(FakeClock())
+    before = asyncio.all_tasks()
+    client = Client(bus)
+    await until(lambda: client.blocks)
+
+    async def fail(message: object) -> None:
+        raise error
+
+    client.send = fail
+    publish(bus, "a.x")
+    await asyncio.wait_for(client.serving, WATCHDOG_S)
+    assert (client.registry.taken, bus.subscriptions) == (0, 0)
+    assert asyncio.all_tasks() <= before | {client.serving}

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import struct
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from app.api import stream
 from app.server import http as uvicorn_http
+from app.ws import sending
 from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
 from tests.live.test_process import litestar_run
 from tests.waiting import WATCHDOG_S, ticks, until
@@ -438,31 +440,57 @@ async def test_an_error_of_its_own_is_told_and_leaves_nothing(
     gateway = await start()
     reader = await listen(gateway)
     await reader.block()
-    monkeypatch.setattr(stream, "take_blocks", fail)
+    monkeypatch.setattr(sending, "take_blocks", fail)
     await gateway.publish()
     await nothing_is_left(gateway)
     assert "this encoder is broken" in capfd.readouterr().err
+
+
+async def test_a_lasting_condition_is_a_notice_to_every_new_connection(start: Start) -> None:
+    gateway = await start()
+    gateway.bus.counters.blind = {"permission": 2}
+    await gateway.publish()
+    await gateway.journal.stored(1)
+    other = sqlite3.connect(gateway.settings.state_dir / "journal.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    await gateway.publish()
+    await until(lambda: gateway.journal.failing)
+    reader = await listen(gateway)
+    async with gateway.connect() as client:
+        over_sse = [message for _, message in await reader.blocks(3)]
+        over_websocket = [await receive(client) for _ in range(3)]
+    other.close()
+    for messages in (over_sse, over_websocket):
+        codes = [message.get("code", message["type"]) for message in messages]
+        assert codes == ["connected", "workspace_blind", "journal_failing"]
+        assert "locked" in messages[2]["message"]
 
 
 async def test_curl_reads_it_and_ends_with_the_gateway(tmp_path: Any) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
     async with litestar_run(tmp_path) as run:
-        await run.says("running on")
+        await run.says("running on", "files_watched")
         curl = await asyncio.create_subprocess_exec(
-            *("curl", "-sSN", "-H", f"X-Session-Token: {TOKEN}"),
+            *("curl", "-q", "-sSN", "--noproxy", "*", "-H", f"X-Session-Token: {TOKEN}"),
             f"http://127.0.0.1:{run.port}/api/events/stream?types=file.*",
             stdout=asyncio.subprocess.PIPE,
         )
         assert curl.stdout is not None
-        async with asyncio.timeout(WATCHDOG_S):
-            await curl.stdout.readuntil(b"\n\n")
-            await run.says("files_watched")
-            (tmp_path / "note.txt").write_text("hello")
+
+        async def message() -> dict[str, Any]:
             block = BLOCK.fullmatch((await curl.stdout.readuntil(b"\n\n")).rstrip())
             assert block
-            assert json.loads(block[3])["data"]["path"] == "note.txt"
+            return json.loads(block[3])
+
+        async with asyncio.timeout(WATCHDOG_S):
+            assert (await message())["type"] == "connected"
+            (tmp_path / "note.txt").write_text("hello")
+            # A slow machine gets a heartbeat first, one short of watches a notice.
+            while (event := await message())["type"] in ("heartbeat", "notice"):
+                pass
+            assert event["data"]["path"] == "note.txt"
             run.process.send_signal(signal.SIGTERM)
-            assert await run.ended(3) == 0
+            assert await run.ended() == 0
             assert await curl.wait() == 0  # the end that HTTP says, not a lost connection
     assert "Traceback" not in run.said

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from app.channels.filters import EventFilter
-from app.ws.outlet import MAX_CONTROL, ASGIOutlet
+from app.ws.outlet import MAX_CONTROL
+from app.ws.sending import ASGIOutlet
 from tests.support import FakeClock, make_bus, publish
 from tests.waiting import WATCHDOG_S
 
