@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-slow test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak attack docs lock
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser screenshots static quick check format bench bench-cluster soak attack docs lock
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -73,6 +73,14 @@ test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
 	$(PYTEST) $(PARALLEL) $(CORE:%=--ignore=%); \
 	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
+# Folders of tests that start processes or servers; all other folders are unit tests.
+NOT_UNIT := browser cli cluster console contract documents kit live sources
+UNIT := $(filter-out $(NOT_UNIT:%=tests/%/) %__pycache__/,$(sort $(wildcard tests/*/)))
+UNIT += tests/test_gateway.py tests/test_rooms.py tests/test_settings.py
+
+test-unit: $(DEV) ## run the unit tests alone (20 seconds)
+	$(PYTEST) $(PARALLEL) $(UNIT)
+
 test-slow: $(DEV) ## run the tests that take more than two seconds each (a minute)
 	$(PYTEST) -m slow $(PARALLEL)
 
@@ -97,11 +105,14 @@ screenshots: $(BROWSER) ## take the screenshots in docs/images again
 test-attack: $(DEV) ## run the long attacks: a thousand resumes, ten thousand connections, every benchmark
 	$(PYTEST) -m attack -o faulthandler_timeout=1200
 
-check: $(DEV) ## formatting, lint, types, then the tests
+static: $(DEV)
 	$(BIN)/black --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	@$(MAKE) --no-print-directory test
+
+quick: static test-unit ## formatting, lint, types and the unit tests (half a minute)
+
+check: static test ## formatting, lint, types, then all tests but the long ones (two minutes)
 
 format: $(DEV) ## rewrite the sources with black and ruff's safe fixes
 	$(BIN)/ruff check --fix-only .

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from tests.kit.processes import PATIENCE_S, line_with, running
 from tests.snippets import snippets
-from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
+from tests.test_readme import Gateway, gateway
 
 # the last one is run in a browser, by tests/live/test_event_source.py
 TELL, TOLD, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
@@ -98,7 +99,7 @@ def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: G
     assert "no answer from the bank" in nowhere
 
 
-def test_a_git_hook_tells_of_a_commit_in_another_repository(
+def test_a_git_hook_publishes_a_commit_of_another_repository(
     server: Gateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     repository = tmp_path_factory.mktemp("repository")
@@ -163,10 +164,10 @@ def test_a_webhook_turns_a_signed_push_into_commits(
     assert told[0]["metadata"] == {"source": "ada/engine"}
 
 
-def test_a_cloudevent_is_heard_where_no_websocket_passes(server: Gateway) -> None:
+def test_a_cloudevent_is_received_where_no_websocket_passes(server: Gateway) -> None:
     listen = ["bash", "-c", "exec " + on_this_port(server, STREAM)]
     with running(listen, server.folder) as listener:
-        until(listener, "connected")
+        line_with(listener, "connected")
         done = subprocess.run(
             ["bash", "-c", on_this_port(server, CLOUDEVENT)],
             cwd=server.folder,
@@ -175,6 +176,6 @@ def test_a_cloudevent_is_heard_where_no_websocket_passes(server: Gateway) -> Non
             check=True,
         )
         assert json.loads(done.stdout)["sequence_number"] == 1
-        event = json.loads(until(listener, "workflow.failed").removeprefix("data: "))
+        event = json.loads(line_with(listener, "workflow.failed").removeprefix("data: "))
     assert event["data"]["step_name"] == "compile"
     assert event["metadata"]["source"] == "/ci/nightly"

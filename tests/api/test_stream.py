@@ -1,4 +1,4 @@
-"""The stream of server-sent events: its ids, and what a client hears that joins amid publishing."""
+"""The stream of server-sent events: its ids, and what a client receives that joins meanwhile."""
 
 import asyncio
 import json
@@ -22,8 +22,8 @@ from app.ws.flow import Parts
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
 from app.ws.sending import block, first_position
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.support import EPOCH, FakeClock, make_bus, publish
-from tests.waiting import WATCHDOG_S, until
 
 
 def test_a_block_is_an_id_and_one_line_of_data() -> None:

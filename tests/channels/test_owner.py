@@ -17,9 +17,8 @@ from app.channels.publisher import EventPublisher
 from app.errors import UnavailableError, UnknownEventTypeError, WrongLoopError
 from app.events import Event
 from app.ws.outlet import DirectOutlet
-from tests.channels.test_subscription import drain
-from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
-from tests.waiting import until
+from tests.kit.waiting import until
+from tests.support import FakeClock, FakeTransport, brief, drain, make_bus, publish
 
 UP: tuple[str, Any, Any] = ("plugin.up", {}, {})
 
@@ -364,7 +363,7 @@ def test_before_the_start_only_the_thread_that_made_it_publishes() -> None:
     assert (bus.head, publisher.emit_failures) == (1, 1)
 
 
-def test_after_the_end_of_the_loop_a_thread_is_told_that_the_gateway_has_ended() -> None:
+def test_after_the_end_of_the_loop_a_thread_gets_an_error_that_the_gateway_has_ended() -> None:
     async def start() -> Started:
         return Started()
 

@@ -1,4 +1,4 @@
-"""The publisher: encode and check first, number second, and never stop the work it reports."""
+"""The publisher: encode and check first, number second, never stop the work that it reports."""
 
 import asyncio
 import json
@@ -27,8 +27,8 @@ from app.errors import (
     UnknownEventTypeError,
 )
 from app.events import Event
+from tests.kit.waiting import WATCHDOG_S
 from tests.support import FakeClock, brief, make_bus
-from tests.waiting import WATCHDOG_S
 
 STARTED = WorkflowStarted(workflow_id="w", workflow_name="n")
 

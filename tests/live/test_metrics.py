@@ -7,9 +7,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.server.request_bytes import UNWANTED_BYTES
-from tests.live.attack import dial, hurl, request, rest
-from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, receive_type
-from tests.waiting import until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, dial, hurl, request, rest
+from tests.kit.messages import close_code, receive, receive_type
+from tests.kit.waiting import until
 
 
 async def scrape(gateway: Gateway) -> dict[str, float]:

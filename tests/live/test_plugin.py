@@ -1,4 +1,4 @@
-"""The gateway in an application of somebody else: each keeps to its own."""
+"""The gateway in another application: neither changes the other."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,10 +24,10 @@ from app.channels.replay import ReplayStore
 from app.main import create_app
 from app.plugin import SightlinePlugin, plugin_of
 from app.ws.registry import ConnectionRegistry
-from tests.live.conftest import TOKEN, close_code, receive, receive_type
-from tests.live.hosts import served, settings_in
-from tests.live.test_prefix import serving
-from tests.waiting import until
+from tests.kit.http import TOKEN
+from tests.kit.messages import close_code, receive, receive_type
+from tests.kit.waiting import until
+from tests.live.hosts import served, serving, settings_in
 
 ERROR = {"message": "from a service"}
 
@@ -416,5 +416,5 @@ async def test_a_channel_reaches_a_real_socket_with_history_and_then_live(tmp_pa
         assert (told["sequence_number"], told["data"]) == (3, ERROR)
         numbers = [(await receive_type(client, "system.error"))["sequence_number"] for _ in "123"]
         assert numbers == [1, 2, 3]
-        # Who is still connected when the application ends holds nothing up.
+        # A client that is still connected does not delay the end of the application.
         await host.connect("/channels/system.*", token=None)

@@ -1,4 +1,4 @@
-"""The gateway proves that it is ours before it gets a secret: strangers on its port, and who relays for them."""
+"""The gateway proves that it is ours before it gets a secret: strangers and relays on its port."""
 
 import asyncio
 import json
@@ -16,8 +16,9 @@ from sightline_client.proof import prove
 from app.auth import asking
 from app.auth.asking import ask
 from app.state import write_private
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.live.test_login_process import litestar, said_by
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN
+from tests.kit.processes import litestar, said_by
 
 EVENT = ("chat.message_sent", {"role": "user", "content": "x"})
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.live.test_client import folder as folder, name
-from tests.waiting import WATCHDOG_S, lines_of_file, until
+from tests.kit.gateway import Gateway, Start, name
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S, lines_of_file, until
 
 Process = asyncio.subprocess.Process
 PIPE = asyncio.subprocess.PIPE
@@ -271,7 +271,7 @@ async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -
 
 
 @pytest.mark.parametrize("how", ["record", "tail"])
-async def test_what_it_hears_of_the_file_that_it_writes_is_left_out_and_counted(
+async def test_events_about_the_recording_itself_are_left_out_and_counted(
     folder: Path, gateway: Gateway, how: str
 ) -> None:
     name(folder, gateway)

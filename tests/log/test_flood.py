@@ -8,9 +8,9 @@ import structlog
 from app.log import configure, flood as module
 from app.log.flood import FIRST_LINES, MAX_KINDS, WINDOW_S, Flood, report_left_out
 from app.settings import Settings
-from tests.log.test_log import read, restored  # noqa: F401 - the fixture
+from tests.kit.logs import read
+from tests.kit.waiting import WATCHDOG_S, ticks
 from tests.support import FakeClock
-from tests.waiting import WATCHDOG_S, ticks
 
 Capture = pytest.CaptureFixture[str]
 
@@ -68,7 +68,7 @@ def test_more_kinds_than_fit_share_one_so_that_memory_is_bounded_and_all_is_coun
     assert told["count"] + out == 1000
 
 
-async def test_the_count_is_told_also_when_nothing_is_logged_any_more(
+async def test_the_count_is_logged_even_after_the_flood_has_ended(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = begin(monkeypatch)

@@ -1,4 +1,4 @@
-"""The look at uvicorn's internals before anybody is served by them."""
+"""The check of uvicorn's internals before the first connection."""
 
 import pytest
 import uvicorn

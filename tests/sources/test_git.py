@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from app.sources import git as module, git_command, git_commits
 from app.sources.git import GitSource
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.sources.repositories import commit, create, following, git, watching
-from tests.waiting import WATCHDOG_S, until
 
 
 @pytest.fixture(autouse=True)
