@@ -243,7 +243,10 @@ def fan_out_table(results: Results) -> str:
 
 
 def machine_table(results: Results) -> str:
-    return table(["", ""], [[name, value] for name, value in results.machine.items()])
+    """What the machine has that the page of `make bench` does not show already."""
+    shown = (PAGE.parent / "performance.md").read_text()
+    rows = [[name, value] for name, value in results.machine.items()]
+    return table(["", ""], [row for row in rows if f"| {row[0]} | {row[1]} |\n" not in shown])
 
 
 TABLES: dict[str, Callable[[Results], str]] = {

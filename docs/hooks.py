@@ -1,4 +1,4 @@
-"""What mkdocs needs to be told: pages whose home is outside docs/, and which pages are there."""
+"""Hooks of mkdocs: add the pages that live outside docs/, and leave absent pages out of the nav."""
 
 import posixpath
 import re
@@ -10,12 +10,14 @@ from mkdocs.structure.pages import Page
 
 DOCS = Path(__file__).parent
 HOME_OF = {
+    "start.md": "README.md",
     "client-browser.md": "clients/js/README.md",
     "client-python.md": "clients/python/README.md",
     "contributing.md": "CONTRIBUTING.md",
     "changelog.md": "CHANGELOG.md",
+    "acceptance.md": "tests/acceptance.md",
 }
-PAGE_OF = {home: page for page, home in HOME_OF.items()} | {"README.md": "index.md"}
+PAGE_OF = {home: page for page, home in HOME_OF.items()}
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 
 

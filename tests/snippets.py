@@ -7,7 +7,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     page.relative_to(ROOT).as_posix()
-    for folder in (".", "docs", "docs/decisions", "clients/js", "clients/python")
+    for folder in (".", "docs", "docs/decisions", "clients/js", "clients/python", "tests")
     for page in (ROOT / folder).glob("*.md")
 )
 # Opening and closing fence; an indented or a longer one is told by `blocks`, as it would be missed.

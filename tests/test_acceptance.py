@@ -17,9 +17,9 @@ def test_no_two_tests_have_one_name() -> None:
     assert [name for name, count in Counter(DEFINED).items() if count > 1] == []
 
 
-@pytest.mark.parametrize("name", ["acceptance.md", "reliability.md"])
+@pytest.mark.parametrize("name", ["tests/acceptance.md", "docs/reliability.md"])
 def test_every_test_that_the_page_names_exists(name: str) -> None:
-    page = (ROOT / "docs" / name).read_text()
+    page = (ROOT / name).read_text()
     named = set(re.findall(r"`(test_\w+)`", page))
     assert len(named) > 30
     assert named <= set(DEFINED)
@@ -27,8 +27,14 @@ def test_every_test_that_the_page_names_exists(name: str) -> None:
         assert (ROOT / path).is_file(), path
 
 
+def test_every_promise_has_one_row() -> None:
+    page = (ROOT / "tests/acceptance.md").read_text()
+    numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", page, re.M)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 def test_every_criterion_of_the_story_has_a_row_that_names_what_holds_it() -> None:
-    page = (ROOT / "docs" / "acceptance.md").read_text()
+    page = (ROOT / "tests/acceptance.md").read_text()
     rows = dict(re.findall(r"^\| (AC\d+|Test \d|Done: [\w ]+) \| (.+) \|$", page, re.M))
     expected = [*(f"AC{n}" for n in range(1, 29)), *(f"Test {n}" for n in range(1, 6))]
     assert list(rows)[: len(expected)] == expected

@@ -1,7 +1,9 @@
 """The documentation: every block is run or says why not, every link leads somewhere."""
 
+import ast
 import json
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -19,14 +21,16 @@ from app.events import Gap
 from app.ws.messages import Connected, ControlMessage, Heartbeat, Notice, Pong, Subscribed
 from tests.live.test_process import free_port
 from tests.snippets import PAGES, ROOT, blocks, snippets, to_run
-from tests.test_readme import PATIENCE_S, Gateway, gateway, running
+from tests.test_readme import COMMANDS, FENCES, PATIENCE_S, Gateway, gateway, running, until
 
 Wire = ControlMessage | Connected | Gap | Heartbeat | Subscribed | Pong | ErrorMessage | Notice
 ENVELOPE = {"type", "timestamp", "sequence_number", "data", "metadata"}
 KINDS = {"text", "json", "sh", "bash", "console", "python", "js", "ts", "html"}
+STRANGER = re.compile(r"pipx? (install|run) [^\n]*\bsightline(?!-)\b(?![\w.-])|'sightline\[")
 LOGIN, VITE, TLS = snippets("docs/login.md", "sh js sh")
+_, _, BROWSER, LISTEN = snippets("docs/protocol.md", "json json js python")
+JOURNAL, SEARCH = snippets("docs/journal.md", "bash bash")
 (ASK,) = snippets("docs/troubleshooting.md", "sh")
-START, SAY = snippets("docs/index.md", "sh sh")
 SET_UP, CHECK = snippets("CONTRIBUTING.md", "sh sh")
 # run by clients/js/test/package.test.js, which counts them
 snippets("clients/js/README.md", "js js ts ts js")
@@ -39,9 +43,8 @@ def server(tmp_path: Path) -> Iterator[Gateway]:
 
 
 def run(server: Gateway, code: str) -> str:
-    code = code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}").replace(".venv/bin/", "")
     return subprocess.run(
-        ["bash", "-ec", code],
+        ["bash", "-ec", local(server, code).replace(".venv/bin/", "")],
         cwd=server.folder,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
         capture_output=True,
@@ -100,7 +103,7 @@ def test_commands_of_make_are_its_targets() -> None:
         for kind, code, _ in blocks(page):
             if kind in ("sh", "bash"):
                 assert set(re.findall(r"\bmake ([a-z-]+)", code)) <= targets, page
-    for code in (START, SET_UP, CHECK):
+    for code in (FENCES[COMMANDS], SET_UP, CHECK):
         assert all(line.startswith("make ") for line in code.splitlines())
 
 
@@ -126,11 +129,94 @@ def test_links_lead_to_a_file_and_a_heading_that_are_there(page: str) -> None:
         assert not parts.fragment or parts.fragment in anchors(target), f"{page}: {link}"
 
 
-def test_saying_something_and_asking_why_not(server: Gateway) -> None:
-    assert "1" in run(server, SAY)
+def test_the_architecture_names_every_module_once() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().partition("## Every module")[2]
+    named = re.findall(r"^\| `([\w/]+\.py)` \|", text, re.M)
+    there = [
+        path.relative_to(ROOT / "app").as_posix()
+        for path in (ROOT / "app").rglob("*.py")
+        if path.read_text().strip()
+    ]
+    assert sorted(named) == sorted(there)
+
+
+def test_what_an_event_meets_on_its_way_is_where_the_architecture_says() -> None:
+    text = re.sub(r"\s+", " ", (ROOT / "docs/architecture.md").read_text())
+    steps = re.findall(r"`(app/[\w/]+\.py)` `([\w.]+)`", text)
+    assert len(steps) > 20
+    for path, name in steps:
+        node: ast.AST = ast.parse((ROOT / path).read_text())
+        for part in name.split("."):
+            found = [one for one in ast.iter_child_nodes(node) if getattr(one, "name", "") == part]
+            assert found, f"{path} has no {name}"
+            node = found[0]
+
+
+@pytest.mark.parametrize("folder", ["app", "clients", "deploy", "examples", "Makefile"])
+def test_no_hint_of_the_code_installs_the_distribution_of_a_stranger(folder: str) -> None:
+    root = ROOT / folder
+    for path in [root] if root.is_file() else root.rglob("*.*"):
+        if path.suffix in {".py", ".js", ".md", ".yaml", ""} and "node_modules" not in path.parts:
+            assert not STRANGER.search(path.read_text(errors="replace")), path
+
+
+def test_the_reference_names_what_is_there() -> None:
+    text = (ROOT / "docs/reference.md").read_text()
+    names = re.findall(r"^::: (\S+)$", text, re.M)
+    assert len(names) > 20
+    for name in names:
+        pkgutil.resolve_name(name)
+    for name, members in re.findall(r"^::: (\S+)\n    options: { members: \[(.*)\]", text, re.M):
+        for member in members.split(", ") if members else ():
+            assert hasattr(pkgutil.resolve_name(name), member), (name, member)
+
+
+def test_a_refused_client_asks_for_the_reason(server: Gateway) -> None:
     answer = run(server, ASK)
     assert answer.startswith("HTTP/1.1 200")
     assert '"places_taken":0' in answer
+
+
+def local(server: Gateway, code: str) -> str:
+    return code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}")
+
+
+def test_a_small_client_in_python(server: Gateway) -> None:
+    command = [sys.executable, "-c", local(server, LISTEN)]
+    with running(command, server.folder) as listener:
+        until(server.process, "client_connected")
+        server.curl()
+        assert until(listener, "workflow.started").startswith("1 ")
+
+
+def test_a_small_client_in_a_browser(server: Gateway) -> None:
+    node = shutil.which("node")
+    probe = ["--experimental-websocket", "-e", "process.exit(+(typeof WebSocket === 'undefined'))"]
+    if node is None or subprocess.run([node, *probe], capture_output=True).returncode:
+        pytest.skip("needs a node that has WebSocket")
+    page = f"globalThis.prompt = () => '{server.token}';\n" + local(server, BROWSER)
+    with running([node, "--experimental-websocket", "-e", page], server.folder) as browser:
+        until(browser, "connected")
+        server.curl()
+        until(browser, "workflow.started")
+
+
+def test_the_journal_is_searched_looked_into_and_pruned(server: Gateway) -> None:
+    server.curl()
+    found = json.loads(run(server, SEARCH))
+    assert [event["sequence_number"] for event in found["events"]] == [1]
+    shown = run(server, JOURNAL)
+    assert "1 events" in shown
+    assert '"workflow_name":"nightly-build"' in shown  # exported to standard output
+    assert '"workflow_id":"wf-42"' in (server.folder / "session.jsonl").read_text()
+    assert shown.count("0 events forgotten") == 2
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_installs_the_distribution_of_a_stranger(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert not STRANGER.search(text)
+    assert not re.search(r"(?m)^\s*(from|import) app\b", text), "the package is `sightline`"
 
 
 def test_a_login_link_is_printed(server: Gateway) -> None:

@@ -21,7 +21,7 @@ def call(server: Gateway, path: str, body: bytes | None = None) -> Any:
 def test_the_story_board_publishes_events_of_its_own_types(tmp_path: Path) -> None:
     with (
         gateway(tmp_path, "examples.stories:create_app") as server,
-        running(server.terminal("?types=story.*"), tmp_path) as terminal,
+        running(server.terminal("--json 'story.*'"), tmp_path) as terminal,
     ):
         line_with(terminal, "connected")
         added = call(server, "/stories", b'{"title":"Show the stream"}')
