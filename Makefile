@@ -9,12 +9,12 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-slow test-js test-cluster test-attack test-browser screenshots check format bench bench-cluster soak attack docs lock
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser screenshots static quick check format bench bench-cluster soak attack docs lock
 
-help: ## list these targets
+help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# Each target installs what it needs on first use, from a lock file of its own.
+# Each target installs its dependencies on first use, from its own lock file.
 RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 BROWSER := $(VENV)/.browser
@@ -27,7 +27,7 @@ define packages
 @$(BIN)/python -m pip install --quiet --require-hashes -r $(1)
 endef
 
-install: $(DEV) ## create .venv with all that running and testing needs (once)
+install: $(DEV) ## create .venv with everything for running and testing (once)
 
 $(RUN): requirements.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -62,7 +62,7 @@ PYTEST := $(BIN)/python -m pytest
 # More workers than a small machine has cores, as most tests wait for sockets and processes.
 JOBS ?= 4
 PARALLEL := -n $(JOBS) --dist worksteal
-# These hold every branch of the modules that decide what a client gets: see pyproject.toml.
+# These tests cover every branch of the core modules: see pyproject.toml.
 CORE := tests/channels tests/contract tests/ws
 
 test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
@@ -73,14 +73,22 @@ test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
 	$(PYTEST) $(PARALLEL) $(CORE:%=--ignore=%); \
 	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
+# Folders of tests that start processes or servers; all other folders are unit tests.
+NOT_UNIT := browser cli cluster console contract documents kit live sources
+UNIT := $(filter-out $(NOT_UNIT:%=tests/%/) %__pycache__/,$(sort $(wildcard tests/*/)))
+UNIT += tests/test_gateway.py tests/test_rooms.py tests/test_settings.py
+
+test-unit: $(DEV) ## run the unit tests alone (20 seconds)
+	$(PYTEST) $(PARALLEL) $(UNIT)
+
 test-slow: $(DEV) ## run the tests that take more than two seconds each (a minute)
 	$(PYTEST) -m slow $(PARALLEL)
 
-test-cluster: $(DEV) ## run gateways on NATS as processes, and what goes wrong around them
+test-cluster: $(DEV) ## test gateway processes on NATS, with faults
 	$(PYTEST) -o faulthandler_timeout=600 tests/cluster
 
-# node 20 has its WebSocket behind a flag, which later ones do not need.
-test-js: $(DEV) ## run the tests of the browser client and the console, where there is a node
+# In node 20, WebSocket needs a flag.
+test-js: $(DEV) ## test the browser client and the console, if node is installed
 	@command -v node >/dev/null && command -v npm >/dev/null || \
 		{ echo "skipped: the tests of clients/js and the console need node 20 or newer, with npm"; exit 0; }; \
 	cd clients/js && \
@@ -88,20 +96,23 @@ test-js: $(DEV) ## run the tests of the browser client and the console, where th
 	node $$(node --experimental-websocket -e 0 2>&1 && echo --experimental-websocket) --test test/*.test.js \
 		../../tests/console/*.test.js
 
-test-browser: $(BROWSER) ## run the console's tests in a real browser: Debian's chromium
+test-browser: $(BROWSER) ## test the console in a real browser (Debian's chromium)
 	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/browser tests/live/test_login_page.py
 
-screenshots: $(BROWSER) ## take the pictures in docs/images anew
+screenshots: $(BROWSER) ## take the screenshots in docs/images again
 	$(BIN)/python -m tests.browser.screenshots docs/images
 
 test-attack: $(DEV) ## run the long attacks: a thousand resumes, ten thousand connections, every benchmark
 	$(PYTEST) -m attack -o faulthandler_timeout=1200
 
-check: $(DEV) ## formatting, lint, types, then the tests
+static: $(DEV)
 	$(BIN)/black --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	@$(MAKE) --no-print-directory test
+
+quick: static test-unit ## formatting, lint, types and the unit tests (half a minute)
+
+check: static test ## formatting, lint, types, then all tests but the long ones (two minutes)
 
 format: $(DEV) ## rewrite the sources with black and ruff's safe fixes
 	$(BIN)/ruff check --fix-only .
@@ -116,7 +127,7 @@ bench-cluster: $(DEV) ## measure the gateway on NATS JetStream, with one and two
 
 MINUTES ?= 10
 
-soak: $(DEV) ## mixed load with faults for MINUTES=10, and an exact sum for every client
+soak: $(DEV) ## mixed load with faults for MINUTES=10; every client's events are counted
 	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES)
 
 attack: $(DEV) ## everything that strangers can do at once, for MINUTES=10: memory, and a client's waits

@@ -1,7 +1,7 @@
 """Sightline: an event gateway that shows people what their AI agents are doing, as it happens.
 
-The names below are the public ones, loaded when they are first used; nothing else is promised. In an
-installed environment this package is called `sightline`.
+Only the names below are public; each is imported when it is first used. In an installed environment
+this package is called `sightline`.
 """
 
 import os
@@ -50,7 +50,7 @@ def __getattr__(name: str) -> object:
 
 
 def create_app() -> "Litestar":
-    """Build the gateway with settings from the environment; a bad setting ends the process in one line."""
+    """Build the gateway from the environment's settings; exit with one line if one is invalid."""
     from .errors import SettingsError
     from .settings import Settings
 
@@ -61,4 +61,4 @@ def create_app() -> "Litestar":
         return build(settings)
     except SettingsError as error:
         print(f"sightline: {error}", file=sys.stderr)
-        raise SystemExit(3) from None  # supervisors of workers take it as: do not try again
+        raise SystemExit(3) from None  # supervisors of workers do not restart then

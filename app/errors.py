@@ -1,8 +1,8 @@
-"""Every error the gateway raises on purpose: a stable code, the offending value, the remedy.
+"""Every error that the gateway raises on purpose, and the codes that close a WebSocket.
 
 ```text
 SightlineError
-├── SettingsError            a setting that does not parse: stops the start
+├── SettingsError            a setting does not parse: stops the start
 ├── BadRequestError          400: a malformed filter, position, id, query or body
 │   └── InvalidPatternError
 ├── PublishError             400: the event is refused and uses up no number
@@ -11,28 +11,49 @@ SightlineError
 │   └── EventTooLargeError   413
 ├── UnauthorizedError        401
 ├── ForbiddenError           403
-├── UnavailableError         503: no place left, or shutting down
-│   └── JournalUnavailableError  nothing can be stored
-├── NotStartedError          503: the server never ran the lifespan
+├── UnavailableError         503: no place is free, or shutting down
+│   └── JournalUnavailableError  storing fails
+├── NotStartedError          503: the server did not run the lifespan
 ├── WrongLoopError           a call from another thread, event loop or process
-└── SubscriptionClosedError  nothing more comes from this subscription
+└── SubscriptionClosedError  this subscription has ended
 ```
 """
 
+from enum import IntEnum
 from typing import ClassVar
 
 import msgspec
 
-CLOSE_TOO_BIG = 1009
-CLOSE_RESTART = 1012
-CLOSE_INTERNAL_ERROR = 1011
-CLOSE_UNAUTHORIZED = 4401
-CLOSE_REPLACED = 4409
-CLOSE_TOO_MANY_MESSAGES = 4429
+
+class CloseCode(IntEnum):
+    """Why the gateway closed a WebSocket. `reconnect`: whether a client should connect again."""
+
+    reconnect: bool
+
+    def __new__(cls, code: int, reconnect: bool) -> "CloseCode":
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.reconnect = reconnect
+        return member
+
+    TOO_BIG = 1009, False  # a message of the client was too big
+    INTERNAL_ERROR = 1011, True
+    RESTART = 1012, True  # the gateway goes down, or its epoch changed
+    UNAUTHORIZED = 4401, False  # the credential of the connection has ended
+    REPLACED = 4409, False  # a newer connection took the `client_id`
+    TOO_MANY_MESSAGES = 4429, True  # after a minute
+
+
+CLOSE_TOO_BIG = CloseCode.TOO_BIG
+CLOSE_RESTART = CloseCode.RESTART
+CLOSE_INTERNAL_ERROR = CloseCode.INTERNAL_ERROR
+CLOSE_UNAUTHORIZED = CloseCode.UNAUTHORIZED
+CLOSE_REPLACED = CloseCode.REPLACED
+CLOSE_TOO_MANY_MESSAGES = CloseCode.TOO_MANY_MESSAGES
 
 
 class ErrorMessage(msgspec.Struct, tag="error"):
-    """What was wrong with which value, and the remedy. Also the body of every HTTP refusal."""
+    """What was wrong with which value, and the remedy. It is the body of every HTTP refusal."""
 
     code: str
     message: str
@@ -40,7 +61,7 @@ class ErrorMessage(msgspec.Struct, tag="error"):
 
 
 class SightlineError(Exception):
-    """Base of all: `str(error)` is the sentence a person reads, `code` what a program compares."""
+    """Base class. `str(error)` is for people: the value and the remedy. `code` is for programs."""
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500

@@ -1,4 +1,4 @@
-"""What flows through the gateway: `Event`, `Gap`, and the `Position` of a client in the stream."""
+"""`Event`, `Gap`, the `Position` of a client in the stream, and the `Clock`."""
 
 import asyncio
 import builtins
@@ -15,10 +15,10 @@ GapReason = Literal["epoch_changed", "expired", "not_stored", "replay_limit", "s
 
 
 class Timer(Protocol):
-    """A call that is due later."""
+    """A call scheduled for later."""
 
     def cancel(self) -> None:
-        """Do not make it; twice is fine."""
+        """Cancel the call. A second `cancel` does nothing."""
 
 
 class Clock:
@@ -28,15 +28,15 @@ class Clock:
     wall = staticmethod(time.time)  # Unix seconds; may jump, so it orders nothing
 
     def call_later(self, delay_s: float, action: Callable[[], object]) -> Timer:
-        """Call `action` on the running loop once `monotonic` has moved by `delay_s`."""
+        """Call `action` on the running loop after `delay_s` of `monotonic`."""
         return asyncio.get_running_loop().call_later(delay_s, action)
 
     def timestamp(self) -> str:
-        """The wall clock's time as UTC, ISO 8601, exactly three decimals, ending in Z."""
+        """The wall time as ISO 8601 in UTC, with exactly three decimals and a Z."""
         return _formatted(int(self.wall() * 1000))
 
 
-@lru_cache(maxsize=1)  # a busy gateway stamps many events within one millisecond
+@lru_cache(maxsize=1)  # many events share a millisecond
 def _formatted(wall_ms: int) -> str:
     seconds, ms = divmod(wall_ms, 1000)
     return f"{_second(seconds)}.{ms:03d}Z"
@@ -48,14 +48,14 @@ def _second(seconds: int) -> str:
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in the stream. `epoch` None means "the current one" (a script's convenience)."""
+    """A position in the stream. `epoch` None means the current one."""
 
     sequence_number: int
     epoch: str | None = None
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """One accepted event. `encoded` is the whole JSON message, spliced once, shared by all."""
+    """One accepted event. `encoded` is the whole JSON message, encoded once for all consumers."""
 
     type: str
     timestamp: str
@@ -65,16 +65,16 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def data(self) -> dict[str, object]:
-        """A fresh decoded copy: what a subscriber changes in it, no other sees."""
+        """A new decoded copy, which the caller may change."""
         return _decode_contents(self.encoded).data
 
     def as_struct(self, payload: builtins.type[Payload]) -> Payload:
-        """`data` as its catalog struct; raises `msgspec.ValidationError` for another type's."""
+        """`data` as its catalog struct; raises `msgspec.ValidationError` if it does not fit."""
         return msgspec.convert(self.data, type=payload, str_keys=True)
 
     @property
     def metadata(self) -> dict[str, object]:
-        """A fresh decoded copy, as `data`."""
+        """A new decoded copy, like `data`."""
         return _decode_contents(self.encoded).metadata
 
 
@@ -87,7 +87,7 @@ _decode_contents = msgspec.json.Decoder(_Contents).decode
 
 
 class Gap(msgspec.Struct, frozen=True, tag="gap"):
-    """Loss, said in the stream exactly where it is. The range is inclusive."""
+    """A loss, reported in the stream where it happened. The range is inclusive."""
 
     from_sequence_number: int | None
     to_sequence_number: int | None

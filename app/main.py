@@ -1,9 +1,9 @@
 """The gateway as an application of its own: start reading here.
 
-One event's way: a service calls `EventPublisher.publish`, which encodes and checks; `EventBus.accept`
-numbers it, keeps it in the `ReplayStore` and offers it to each `Subscription`; the `Outlet` of a
-connection takes it from there and sends it. `Gateway` wires all of these, and `SightlinePlugin`
-brings it into a Litestar application: here into one that is nothing else.
+The path of an event: a service calls `EventPublisher.publish`, which encodes and checks the event;
+`EventBus.accept` numbers it, stores it in the `ReplayStore` and offers it to each `Subscription`; the
+`Outlet` of a connection sends it. `Gateway` wires these parts, and `SightlinePlugin` adds the gateway
+to a Litestar application, here to an empty one.
 """
 
 from typing import cast
@@ -18,7 +18,7 @@ from .settings import Settings
 
 
 class GatewayApp(Litestar):
-    """The gateway alone, which says so on every path where nobody ran its lifespan."""
+    """The gateway alone. It refuses all requests if the server did not run its lifespan."""
 
     async def __call__(
         self,

@@ -1,4 +1,4 @@
-"""`Counters`: what the gateway counts of itself, as plain numbers that cost next to nothing."""
+"""`Counters`: plain numbers that the gateway counts about itself."""
 
 import asyncio
 from bisect import bisect_left
@@ -23,23 +23,23 @@ class Histogram(msgspec.Struct):
 
 
 class Counters(msgspec.Struct):
-    """Counts since the start. One per gateway, shared by the rooms that count."""
+    """Counts since the start. One per gateway, shared by its parts."""
 
     published: dict[str, int] = msgspec.field(default_factory=dict)  # events by namespace
-    delivered: int = 0  # events handed to consumers, replayed ones among them
-    replayed: int = 0  # events promised to clients that came back
+    delivered: int = 0  # events handed to consumers, including replayed ones
+    replayed: int = 0  # events queued for resuming clients
     dropped: Counter[str] = msgspec.field(default_factory=Counter)  # events lost, by gap reason
     gaps: Counter[str] = msgspec.field(default_factory=Counter)  # gaps handed over, by reason
     evictions: Counter[str] = msgspec.field(default_factory=Counter)  # connections, by reason
     refusals: Counter[str] = msgspec.field(default_factory=Counter)  # requests, by status
     # A state, not a count: the workspace's folders that cannot be watched, by reason.
     blind: dict[str, int] = msgspec.field(default_factory=dict)
-    loop_lag: Histogram = msgspec.field(default_factory=Histogram)  # how late the loop's timers are
-    publish_to_write: Histogram = msgspec.field(default_factory=Histogram)  # a turn's oldest event
+    loop_lag: Histogram = msgspec.field(default_factory=Histogram)  # delay of the loop's timers
+    publish_to_write: Histogram = msgspec.field(default_factory=Histogram)  # of the oldest event
 
 
 async def watch_lag(lag: Histogram) -> None:
-    """Observe twice a second how late the event loop's timers are; runs until it is cancelled."""
+    """Observe the delay of the loop's timers twice a second. Runs until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LAG_INTERVAL_S

@@ -1,4 +1,4 @@
-"""What stands in front of an application's paths: the prefix is taken off, a start that never came is said."""
+"""Between server and application: mount prefix, redirects, lifespan errors, signals."""
 
 import signal
 import threading
@@ -26,14 +26,14 @@ from .auth.denial import answer
 from .auth.guards import PREFIX
 from .errors import NotStartedError, SettingsError
 
-NOT_STARTED = "sightline_not_started"  # marks our routes in an application of somebody else
+NOT_STARTED = "sightline_not_started"  # marks our routes in the host application
 Handler = Callable[[int, FrameType | None], object]
 
 
 def unprefixed(scope: Scope) -> Scope:
-    """The scope as seen below the prefix that the application is mounted at; `PREFIX` keeps it.
+    """The scope without the prefix that the application is mounted at, which moves to `PREFIX`.
 
-    Every check of a path comes behind this, so none can overlook a prefix.
+    All checks of paths run after this, so none can miss a prefix.
     """
     prefix = (scope.get("root_path") or "").rstrip("/")
     if not prefix:
@@ -46,7 +46,7 @@ def unprefixed(scope: Scope) -> Scope:
 
 
 def redirected(app: ASGIApp) -> ASGIApp:
-    """Send `/prefix` and `/login/` on to where the relative addresses of the pages are right."""
+    """Redirect `/prefix` and `/login/` to paths at which the pages' relative URLs are right."""
 
     async def redirect(scope: Scope, receive: Receive, send: Send) -> None:
         prefix = (scope.get("root_path") or "").rstrip("/")
@@ -54,7 +54,7 @@ def redirected(app: ASGIApp) -> ASGIApp:
         if scope["type"] != ScopeType.HTTP or right is None:
             await app(scope, receive, send)
             return
-        location = "/" + quote(right).lstrip("/")  # two of them would name a host
+        location = "/" + quote(right).lstrip("/")  # `//name` would be another host
         headers = [(b"location", location.encode()), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 307, "headers": headers})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -63,7 +63,7 @@ def redirected(app: ASGIApp) -> ASGIApp:
 
 
 def not_started_routes(paths: Iterable[str], folders: Iterable[str]) -> list[ASGIRouteHandler]:
-    """Routes of an application for the gateway's paths; the running gateway stands in front of them."""
+    """Routes for the gateway's paths, reached only while the gateway does not run."""
     mark = {NOT_STARTED: True}
     return [
         asgi(sorted(paths), copy_scope=False, opt=mark)(refuse_not_started),
@@ -72,12 +72,12 @@ def not_started_routes(paths: Iterable[str], folders: Iterable[str]) -> list[ASG
 
 
 async def refuse_not_started(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request or upgrade that comes though the lifespan never ran."""
+    """Refuse a request or upgrade, because the server did not run the lifespan."""
     await answer(NotStartedError(), scope, send)
 
 
 async def begin(app: Litestar, receive: LifeSpanReceive, send: LifeSpanSend) -> None:
-    """Run the lifespan for a server; a setting that does not fit is one line, not a traceback."""
+    """Run the lifespan for a server; report an invalid setting in one line without traceback."""
     failures: list[LifeSpanSendMessage] = []
     refused: SettingsError | None = None
 
@@ -95,12 +95,12 @@ async def begin(app: Litestar, receive: LifeSpanReceive, send: LifeSpanSend) -> 
                 await send(message)
             raise
     if refused is not None:
-        said = f"the gateway did not start: {refused}"
-        await send({"type": "lifespan.startup.failed", "message": said})
+        text = f"the gateway did not start: {refused}"
+        await send({"type": "lifespan.startup.failed", "message": text})
 
 
 def in_one_line(app: Litestar) -> ASGIApp:
-    """The application, whose lifespan is `begin`."""
+    """The application, with `begin` as its lifespan."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if cast(str, scope["type"]) == "lifespan":
@@ -112,7 +112,7 @@ def in_one_line(app: Litestar) -> ASGIApp:
 
 
 def _settings_error(error: BaseException) -> SettingsError | None:
-    """The setting that does not fit, from inside the groups that the framework wraps it into."""
+    """The `SettingsError` inside the exception groups that the framework adds, or None."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error if isinstance(error, SettingsError) else None
@@ -120,15 +120,16 @@ def _settings_error(error: BaseException) -> SettingsError | None:
 
 @contextmanager
 def first_at_signals(begin_drain: Callable[[], None]) -> Iterator[None]:
-    """At SIGINT and SIGTERM call `begin_drain`, then what the server does at them.
+    """While entered, call `begin_drain` at SIGINT and SIGTERM, before the server's own handler.
 
-    Servers wait for open connections before they end the lifespan, so a stream would hold them up.
+    Servers wait for open connections before they end the lifespan, so an open stream would block
+    the shutdown.
     """
     ours: list[tuple[signal.Signals, Handler, Handler]] = []
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             previous = signal.getsignal(number)
-            if callable(previous):  # else nobody serves here: the process just ends
+            if callable(previous):  # otherwise no server runs in this process
                 handler: Handler = partial(_drain_first, begin_drain, previous)
                 signal.signal(number, handler)
                 ours.append((number, handler, previous))

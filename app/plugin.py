@@ -1,4 +1,4 @@
-"""`SightlinePlugin`: the whole gateway, as one line of a Litestar application."""
+"""`SightlinePlugin`: adds the gateway to a Litestar application."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +15,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from . import log
-from .auth.denial import Door, http_refusal, remember
+from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import require_credential
 from .auth.tokens import Keyring
 from .channels.bus import EventBus
@@ -31,9 +31,9 @@ from .ws.registry import ConnectionRegistry
 class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
     """Adds the gateway to an application, which keeps its own routes, guards, errors and logging.
 
-    The gateway answers on its own paths, in front of all that the application does to requests.
-    Handlers of the application get `publisher`, `bus`, `replay_store`, `registry` and `keyring`
-    injected; a dependency of its own by one of these names goes first. One plugin, one application.
+    The gateway answers on its own paths, before any middleware of the application. Handlers of the
+    application can inject `publisher`, `bus`, `replay_store`, `registry` and `keyring`; the
+    application's own dependency of such a name wins. Each application needs its own plugin.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         alone: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        """Keep the settings; the gateway is made with the application.
+        """Store the settings; `on_app_init` makes the gateway.
 
-        `console` false leaves `/`, `/login` and `/static/` to the application, `metrics` false
-        `/metrics`. `alone` says that the application is nothing else: what is refused, on any path,
-        is refused as by the gateway, and logging is the gateway's.
+        `console=False` leaves `/`, `/login` and `/static/` to the application, `metrics=False`
+        leaves `/metrics`. `alone` means that the application is only the gateway: then the gateway
+        refuses requests on all paths, and sets up logging.
         """
         self.settings = settings
         self.alone = alone
@@ -62,26 +62,26 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway of the application; another one each time the application starts again."""
+        """The gateway of the application; a new one each time the application starts again."""
         if self._gateway is None:
             raise ImproperlyConfiguredException(
-                "the gateway is made with the application: hand this plugin to Litestar(plugins=[…])"
+                "the gateway is made with the application: pass this plugin to Litestar(plugins=[…])"
             )
         return self._gateway
 
     @property
     def running(self) -> bool:
-        """Whether the application's lifespan is under way."""
+        """Whether the application's lifespan is running."""
         return self._running
 
     @property
     def publisher(self) -> EventPublisher:
-        """What services publish with."""
+        """Publishes events."""
         return self.gateway.publisher
 
     @property
     def bus(self) -> EventBus:
-        """The stream, to subscribe to."""
+        """The stream of events, to subscribe to."""
         return self.gateway.bus
 
     @property
@@ -91,28 +91,28 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
 
     @property
     def registry(self) -> ConnectionRegistry:
-        """Who is connected."""
+        """The connected clients."""
         return self.gateway.registry
 
     @property
     def keyring(self) -> Keyring:
-        """What lets clients in, while the application runs."""
+        """The credentials of clients, while the application runs."""
         return self.gateway.keyring
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """Make the gateway; hang in what is injected, and its lifespan around all others.
+        """Make the gateway; add its dependencies, and its lifespan around all others.
 
         Raises:
             SettingsError: a setting needs an extra that is not installed.
         """
-        if self.alone:  # a route registered later is as guarded and refuses as the gateway's do
+        if self.alone:  # so that routes registered later are guarded too
             self._state = app_config.state
             app_config.guards.append(require_credential)
-            app_config.after_exception.append(remember)
+            app_config.after_exception.append(keep_refusal)
             app_config.exception_handlers = {Exception: http_refusal}
-        if not self._running:  # the command line may build the application twice
+        if not self._running:  # a command line may build the application twice
             self._make()
-        if not self.alone:  # reached only where nobody runs the lifespan
+        if not self.alone:  # reached only if no lifespan runs
             app_config.route_handlers.extend(
                 not_started_routes(self.gateway.paths, self.gateway.folders)
             )
@@ -132,7 +132,7 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
         """Refuse a route of the application that the gateway would hide.
 
         Raises:
-            ImproperlyConfiguredException: which path it is, and how to mend it.
+            ImproperlyConfiguredException: the application has a path of the gateway.
         """
         ours = isinstance(route, ASGIRoute) and NOT_STARTED in route.route_handler.opt
         if not ours and self.gateway.owns(route.path):
@@ -143,8 +143,8 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
             )
 
     def on_cli_init(self, cli: click.Group) -> None:
-        """Have `litestar run` serve with direct writes and eviction."""
-        from .cli.run import replace_run  # other servers need no uvicorn
+        """Make `litestar run` serve with direct writes and eviction."""
+        from .cli.run import replace_run  # on other servers uvicorn may be missing
 
         replace_run(cli, self)
 
@@ -163,7 +163,7 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
             log.configure(self.settings)
         else:
             log.join()
-        if self.gateway.started:  # as in a suite that runs one application many times
+        if self.gateway.started:  # a gateway can start once; tests restart one application
             self._make()
         gateway, application = self.gateway, app.asgi_handler
         self._running = True
@@ -180,18 +180,18 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
 
     def _in_front_of(self, gateway: Gateway, application: ASGIApp) -> ASGIApp:
         if self.alone:
-            application = Door(application, self.settings, gateway.counters)
+            application = AccessGate(application, self.settings, gateway.counters)
 
-        async def share_out(scope: Scope, receive: Receive, send: Send) -> None:
+        async def distribute(scope: Scope, receive: Receive, send: Send) -> None:
             below = unprefixed(scope)
             if gateway.owns(normalize_path(below["path"])):
                 await gateway.app(below, receive, send)
             else:
                 await application(below if self.alone else scope, receive, send)
 
-        return redirected(share_out) if gateway.console else share_out
+        return redirected(distribute) if gateway.console else distribute
 
 
 def plugin_of(app: Litestar) -> SightlinePlugin:
-    """The plugin of an application that has it."""
+    """The plugin of an application."""
     return app.plugins.get(SightlinePlugin)

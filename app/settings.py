@@ -1,35 +1,25 @@
-"""Every knob of the gateway, read once from `SIGHTLINE_*` variables."""
+"""`Settings`: read once from `SIGHTLINE_*` variables. `parsers.py` says which values fit."""
 
 import difflib
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from .errors import SettingsError
+from .parsers import MIB, PARSERS, is_session_token as is_session_token
 
 PREFIX = "SIGHTLINE_"
-MIB = 1024 * 1024
 SHOWN_CHARACTERS = 80
 JOURNAL_FILE = "journal.db"
-OF_CLIENTS = PREFIX + "URL"  # where the Python client finds a gateway; none of its settings
+OF_CLIENTS = PREFIX + "URL"  # read by the Python client; not a setting of the gateway
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_NAMESPACE = re.compile(r"[a-z][a-z0-9_]*")
-_TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
-_STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_NATS_SCHEMES = ("nats", "tls", "ws", "wss")
 _SECRET = ("session_token", "nats_url")  # a URL may hold a password
-_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Defaults suit one developer on one machine; sizes are bytes, names in `_s` are seconds."""
+    """Defaults suit one developer on one machine. Sizes are in bytes, names in `_s` in seconds."""
 
     session_token: str | None = None
     state_dir: Path = Path(".sightline")
@@ -48,11 +38,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: tuple[str, ...] = ()
     extra_namespaces: tuple[str, ...] = ()
     workspace: Path | None = Path(".")
-    nats_url: str | None = None  # None: this process's memory is the log, and there is one gateway
+    nats_url: str | None = None  # None: a single gateway, with its memory as the log
     nats_stream: str = "sightline"
     nats_domain: str | None = None  # the JetStream domain of the stream; None: the server's own
     nats_replicas: int = 1
-    nats_max_age_s: float = 3600  # what the stream retains; clients resume within `replay_window_s`
+    nats_max_age_s: float = 3600  # retention of the stream; clients resume within `replay_window_s`
     nats_max_bytes: int = 1024 * MIB
     nats_publish_wait_s: float = 5
     journal: str = (
@@ -60,19 +50,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     journal_max_bytes: int = 1024 * MIB  # on disk, index and write-ahead log included
     journal_max_age_days: float = 30
-    journal_leave_out: tuple[str, ...] = ("chat.streaming_chunk",)  # event types that are not kept
+    journal_leave_out: tuple[str, ...] = (
+        "chat.streaming_chunk",
+    )  # event types that are not stored
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: str = "info"
 
     @property
     def journal_path(self) -> Path | None:
-        """The journal's file; None if there is none. On NATS the stream is the history."""
+        """The journal's file, or None. By default, NATS has the history in the stream instead."""
         if self.journal == "auto":
             return self.state_dir / JOURNAL_FILE if self.nats_url is None else None
         return self.state_dir / self.journal if self.journal else None
 
     def __repr__(self) -> str:
-        """Everything but the secrets."""
+        """All values, with secrets redacted."""
         shown = (
             f"{name}={'[redacted]' if name in _SECRET else repr(getattr(self, name))}"
             for name in self.__struct_fields__
@@ -81,15 +73,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read `SIGHTLINE_*`; raise `SettingsError`, one line, for what does not fit."""
+        """Read the `SIGHTLINE_*` variables.
+
+        Raises:
+            SettingsError: a variable is unknown, or its value does not fit; one line.
+        """
         values: dict[str, object] = {}
         for variable, text in environ.items():
             if not variable.startswith(PREFIX) or variable == OF_CLIENTS:
                 continue
             name = variable.removeprefix(PREFIX).lower()
-            if name not in _PARSERS or variable != PREFIX + name.upper():
+            if name not in PARSERS or variable != PREFIX + name.upper():
                 raise SettingsError(_unknown(variable))
-            parse, fits = _PARSERS[name]
+            parse, fits = PARSERS[name]
             try:
                 values[name] = parse(text)
             except ValueError:
@@ -98,163 +94,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert(values, cls)
 
 
-def is_session_token(text: str) -> bool:
-    """Whether this can serve as a session token: fits a header and a subprotocol."""
-    return _TOKEN.fullmatch(text) is not None
-
-
 def _unknown(variable: str) -> str:
-    known = [PREFIX + name.upper() for name in _PARSERS]
+    known = [PREFIX + name.upper() for name in PARSERS]
     nearest = difflib.get_close_matches(variable.upper(), known, n=1, cutoff=0)[0]
     return f"{_shorten(variable)[1:-1]} is not a setting; the nearest is {nearest}"
 
 
 def _shorten(text: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…")
-
-
-def _check(fits: bool) -> None:
-    if not fits:
-        raise ValueError
-
-
-def _token(text: str) -> str:
-    _check(is_session_token(text))
-    return text
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    _check(0 < number < 2**63)
-    return number
-
-
-def _journal_bytes(text: str) -> int:
-    number = _whole(text)
-    _check(number >= MIB)
-    return number
-
-
-def _seconds(text: str) -> float:
-    number = float(text)
-    _check(math.isfinite(number) and number > 0)
-    return number
-
-
-def _folder(text: str) -> Path:
-    _check(bool(text.strip()) and "\0" not in text)
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:  # a home folder nobody has
-        raise ValueError from None
-
-
-def _optional_folder(text: str) -> Path | None:
-    return _folder(text) if text else None
-
-
-def _items(text: str) -> tuple[str, ...]:
-    return tuple(item.strip() for item in text.split(",") if item.strip())
-
-
-def _journal(text: str) -> str:
-    _check("\0" not in text and text == text.strip())
-    return text
-
-
-def _types(text: str) -> tuple[str, ...]:
-    names = _items(text)
-    _check(all(_TYPE.fullmatch(name) for name in names))
-    return names
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(item.lower() for item in _items(text))
-    for origin in origins:
-        parts = urlsplit(origin)  # its own ValueError covers malformed brackets
-        _check(bool(parts.scheme and parts.hostname) and parts.port != 0)
-        _check(origin == f"{parts.scheme}://{parts.netloc}")
-        _check(_HOST.fullmatch(parts.netloc) is not None)
-    return origins
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    hosts = tuple(item.lower() for item in _items(text))
-    _check(all(_HOST.fullmatch(host) for host in hosts))
-    return hosts
-
-
-def _namespaces(text: str) -> tuple[str, ...]:
-    names = _items(text)
-    _check(all(_NAMESPACE.fullmatch(name) for name in names))
-    return names
-
-
-def _nats_url(text: str) -> str | None:
-    for url in _items(text):
-        parts = urlsplit(url)
-        _check(parts.scheme in _NATS_SCHEMES and bool(parts.hostname) and parts.port != 0)
-    return ",".join(_items(text)) or None
-
-
-def _stream_name(text: str) -> str:
-    _check(_STREAM.fullmatch(text) is not None)
-    return text
-
-
-def _domain(text: str) -> str | None:
-    return _stream_name(text) if text else None
-
-
-def _replicas(text: str) -> int:
-    number = int(text)
-    _check(1 <= number <= 5)
-    return number
-
-
-def _log_format(text: str) -> str:
-    _check(text in ("auto", "json", "console"))
-    return text
-
-
-def _log_level(text: str) -> str:
-    _check(text.lower() in _LEVELS)
-    return text.lower()
-
-
-_Parser = tuple[Callable[[str], object], str]
-_WHOLE: _Parser = (_whole, "a whole number above 0")
-_SECONDS: _Parser = (_seconds, "a number of seconds above 0")
-
-_PARSERS: dict[str, _Parser] = {
-    "session_token": (_token, "letters, digits or any of !#$%&'*+-.^_`|~"),
-    "state_dir": (_folder, "the path of a folder"),
-    "max_clients": _WHOLE,
-    "queue_size": _WHOLE,
-    "queue_max_bytes": _WHOLE,
-    "replay_limit": _WHOLE,
-    "replay_window_s": _SECONDS,
-    "replay_max_bytes": _WHOLE,
-    "replay_max_events": _WHOLE,
-    "heartbeat_interval_s": _SECONDS,
-    "pong_timeout_s": _SECONDS,
-    "max_message_bytes": _WHOLE,
-    "max_event_bytes": _WHOLE,
-    "allowed_origins": (_origins, "origins like http://localhost:5173, separated by commas"),
-    "allowed_hosts": (_hosts, "hosts like example.org or example.org:3000, separated by commas"),
-    "extra_namespaces": (_namespaces, "names like deploy or load_test, separated by commas"),
-    "workspace": (_optional_folder, "the path of a folder, or nothing to watch none"),
-    "nats_url": (_nats_url, "nats://host:4222, several separated by commas, or nothing for none"),
-    "nats_stream": (_stream_name, "up to 64 letters, digits, - or _"),
-    "nats_domain": (_domain, "a JetStream domain's name, letters, digits, - or _, or nothing"),
-    "nats_replicas": (_replicas, "a whole number from 1 to 5"),
-    "nats_max_age_s": _SECONDS,
-    "nats_max_bytes": _WHOLE,
-    "nats_publish_wait_s": _SECONDS,
-    "journal": (_journal, "a file's path, below the state folder if relative, or nothing for none"),
-    "journal_max_bytes": (_journal_bytes, "a whole number of bytes from 1048576 (1 MiB)"),
-    "journal_max_age_days": (_seconds, "a number of days above 0"),
-    "journal_leave_out": (_types, "event types like chat.streaming_chunk, separated by commas"),
-    "log_format": (_log_format, "auto, json or console"),
-    "log_level": (_log_level, "one of " + ", ".join(_LEVELS)),
-}

@@ -31,7 +31,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 
 def present(names: list[str], may_install: bool) -> list[str]:
-    """The peers that can be measured here; says of each other one why not."""
+    """The peers that can be measured here; prints the reason for each of the others."""
     found = []
     for peer in names:
         if why := missing(peer, may_install):

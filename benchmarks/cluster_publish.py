@@ -11,7 +11,7 @@ import nats
 from litestar import Litestar
 
 from app.channels.nats.message import encode_body, subject_of
-from app.channels.nats.stream import look, wanted
+from app.channels.nats.stream import find_or_create, wanted
 from app.channels.publisher import EventPublisher
 from app.events import Clock
 from app.main import create_app
@@ -52,7 +52,7 @@ async def _through(app: Litestar, seconds: float, size: int) -> float:
 async def alone(url: str, seconds: float, size: int) -> float:
     """Publishes a second of nats-py's `publish_async`, of the same bodies, ready-made."""
     client = await nats.connect(url)
-    await look(client, wanted(settings(Path(), url)))
+    await find_or_create(client, wanted(settings(Path(), url)))
     jetstream = client.jetstream(publish_async_max_pending=PIPELINED)
     _, data, _ = next(feed(Order(size=size)))
     body = encode_body(Clock().timestamp(), (json.dumps(data).encode(), b"{}"))

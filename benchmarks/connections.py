@@ -28,7 +28,7 @@ class Client:
         self.received = b""
 
     def greeted(self, says_connected: bool) -> bool:
-        """Read; tell whether the handshake is over, `connected` included where the peer says it."""
+        """Read; return whether the handshake is over, with `connected` if the peer sends it."""
         data = self.socket.recv(65536)
         self.received += data
         head, end, rest = self.received.partition(b"\r\n\r\n")
@@ -37,12 +37,12 @@ class Client:
         if not end or (says_connected and (frame := frame_at(rest, 0)) is None):
             return False
         self.greeting = rest[: frame[1]] if says_connected else b""
-        self.received = rest[len(self.greeting) :]  # what came after the greeting
+        self.received = rest[len(self.greeting) :]  # what followed the greeting
         return True
 
     @property
     def position(self) -> tuple[str, int]:
-        """The gateway's epoch and head, as `connected` told them."""
+        """The gateway's epoch and head, from `connected`."""
         epoch, head = _GREETED.search(self.greeting).groups()
         return epoch.decode(), int(head)
 

@@ -15,7 +15,7 @@ TYPE = "bench.event"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server is told to publish. The same for every peer, `bun.js` included."""
+    """What a server has to publish. The same for every peer, `bun.js` included."""
 
     events: int = 0  # at least so many,
     seconds: float = 0.0  # and for at least so long
@@ -28,7 +28,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server says when it has published."""
+    """The answer of a server after publishing."""
 
     published: int
     seconds: float  # from the first publish to the end of the last

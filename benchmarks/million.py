@@ -26,7 +26,7 @@ WINDOW_S = 30.0  # `SIGHTLINE_REPLAY_WINDOW_S`
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """What one core does; `measured` are the names of the figures that come from a run."""
 
-    follow_us: float = 40.0  # an event from NATS to the replay log, whoever is connected
+    follow_us: float = 40.0  # an event from NATS to the replay log, for any number of clients
     send_us: float = 15.0  # one event to one client, in a turn of its own
     batched_us: float = 0.3  # the same in a full turn of 64
     connects_per_s: float = 1000.0
@@ -83,7 +83,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan(load: Load, of: Costs) -> Plan:
     """How many gateways, and what they ask of everything else."""
-    # A turn holds what came meanwhile: a client with a high rate gets several events in one write.
+    # A turn holds what arrived meanwhile: a client with a high rate gets several events in one write.
     turns = min(1.0, 100 / load.rate)  # a gateway at half a core has some hundred turns a second
     send_us = turns * of.send_us + (1 - turns) * of.batched_us
     room_us = CORE * 1e6 - load.published * of.follow_us
@@ -112,12 +112,12 @@ def plan(load: Load, of: Costs) -> Plan:
 
 
 class Storm(msgspec.Struct, frozen=True, kw_only=True):
-    """How clients of one gateway came back after all lost their connection at once."""
+    """How the clients of one gateway reconnected after all lost their connection at once."""
 
     clients: int
     half_s: float  # until half of them were back
     all_s: float
-    late: float  # share that came back after the replay window: they hear a gap
+    late: float  # share that reconnected after the replay window: they get a gap
 
 
 def storm(clients: int, connects_per_s: float, seed: int = 1) -> Storm:

@@ -1,4 +1,4 @@
-"""The publishing side of every Python peer: orders come in at stdin, answers go out at stdout.
+"""The publishing side of every Python peer: reads orders from stdin, writes answers to stdout.
 
 One rule for all, so that nobody drops and nobody runs ahead: the reader keeps in shared memory how
 many events its slowest client has read, and the publisher pauses while it would be more than
@@ -37,7 +37,7 @@ class Orders:
         self._read = memoryview(memory).cast("I")  # [events of this order read by the slowest]
 
     async def carry_out(self, port: int) -> None:
-        """Say where this server listens, then publish as told."""
+        """Print where this server listens, then publish as ordered."""
         say({"port": port})
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), self._hear)
         while (order := await self._orders.get()) is not None:

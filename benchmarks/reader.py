@@ -125,7 +125,7 @@ class Reader:
         return figures
 
     def resume(self, order: Order) -> Figures:
-        """`order.events` clients come back at once, each `order.per_turn` events behind."""
+        """`order.events` clients reconnect at once, each `order.per_turn` events behind."""
         missed = order.per_turn
         (witness,) = self._connect([""])
         self._server.order(Order(events=missed, per_turn=missed, window=missed, size=order.size))
@@ -176,7 +176,7 @@ class Reader:
         server, witness = self._server, counting[0]
         reads = {reading.fileno: reading.read for reading in readings}
         answer, slowest, total, seen = None, 0, 0, 0
-        quarter = order.window * len(readings) / 4  # deliveries after which to look who is slowest
+        quarter = order.window * len(readings) / 4  # deliveries after which to find the slowest
         cpu_s, kernel_s, own_s = server.cpu_s(), server.kernel_s(), time.process_time()
         with select.epoll() as poller:
             for fd in (server.answers, *reads):

@@ -138,7 +138,7 @@ def single(results: Results) -> str:
 
 
 def alone(results: Results) -> str:
-    """What only the gateway does: a resume storm, and a stalled client that costs nobody."""
+    """What only the gateway does: a resume storm, and a stalled client that delays no other."""
     (resume,), (stalled,) = results.of("resume"), results.of("stalled")
     healthy = list(stalled.runs)[1]
     return table(

@@ -43,7 +43,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Results(msgspec.Struct, kw_only=True):
-    """All there is, with the machine that it comes from."""
+    """All results, with the machine that they were measured on."""
 
     machine: dict[str, str]
     results: list[Result] = []

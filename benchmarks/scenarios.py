@@ -122,7 +122,7 @@ def stalled(scale: Scale, peers: list[str]) -> Comparisons:
 
 
 def resume(scale: Scale, peers: list[str]) -> Comparisons:
-    """All clients come back at once, each a hundred events behind."""
+    """All clients reconnect at once, each a hundred events behind."""
     order = Order(events=scale.returning, per_turn=100)
     yield _all_peers("resume", str(scale.returning), ["gateway"], 0, order, "resume")
 

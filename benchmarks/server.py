@@ -1,4 +1,4 @@
-"""The reader's hold on one server process: start it on its core, give orders, read its accounts."""
+"""One server process: starts it on its core, gives orders, reads its counters."""
 
 import mmap
 import os

@@ -84,7 +84,7 @@ class Reader:
         self, client: ClientConnection, stop: asyncio.Event | None, chance: random.Random
     ) -> None:
         until = time.monotonic() + chance.uniform(0.5, 8)
-        quiet_s = 2.0  # at the end: nothing more in this time means that all has come
+        quiet_s = 2.0  # at the end: silence for this long means that all has arrived
         while stop is None or (time.monotonic() < until and not stop.is_set()):
             try:
                 async with asyncio.timeout(quiet_s):

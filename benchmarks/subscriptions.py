@@ -75,7 +75,7 @@ async def measure() -> dict[str, float]:
 
     bus = make_bus()
     for _ in range(CLIENTS):
-        bus.go_direct(bus.subscribe(), _Sink())
+        bus.groups.go_direct(bus.subscribe(), _Sink())
     found[f"publish, {CLIENTS} clients that keep up"] = best(lambda: publish(bus))
 
     bus = make_bus()

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 
 import app
-from tests.waiting import WatchfulLoop
+from tests.kit.waiting import WatchfulLoop
 
 # What documents and examples import by the installed name must not be a second copy of the package.
 sys.modules.setdefault("sightline", app)

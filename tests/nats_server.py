@@ -8,18 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from tests.waiting import WATCHDOG_S
+from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S
 
 BINARY = Path(sys.executable).parent / "nats-server"
 READY_S = WATCHDOG_S
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 class NatsServer:

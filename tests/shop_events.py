@@ -1,4 +1,4 @@
-"""Event types of an application: what the generators are told to import, in processes of their own."""
+"""Event types of an application, which the generators import in processes of their own."""
 
 from typing import Literal
 

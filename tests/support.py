@@ -1,6 +1,8 @@
 """What the unit tests share: a clock they turn by hand, and a small bus."""
 
+import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,15 +10,16 @@ import msgspec
 from app.catalog.registry import Catalog
 from app.channels.bus import Contents, EventBus
 from app.channels.replay import ReplayStore
-from app.channels.subscription import QueueBounds
+from app.channels.subscription import QueueBounds, Subscription
 from app.events import Clock, Event, Gap
 from app.metrics import Counters
+from tests.kit.frames import frames as whole_frames
 
 EPOCH = "epoch1"
 
 
 class FakeClock(Clock):
-    """Time that moves only when told to."""
+    """Time that moves only by `advance`."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -42,7 +45,7 @@ class FakeClock(Clock):
 
 
 class FakeTimer:
-    """A call that the clock's owner brings about."""
+    """A call that `FakeClock.advance` makes when it is due."""
 
     def __init__(self, clock: FakeClock, due: float, action: Callable[[], object]) -> None:
         self.due, self.action, self._clock = due, action, clock
@@ -108,7 +111,7 @@ class FakeTransport:
 
     def write(self, frames: bytes) -> None:
         self.writes += 1
-        self._held += [msgspec.json.decode(payload) for payload in payloads(frames)]
+        self._held += [msgspec.json.decode(payload) for _, payload in whole_frames(frames)]
         if self.writable and len(self._held) >= self.room:
             self.writable = False
             self._on_pause()
@@ -124,7 +127,7 @@ class FakeTransport:
         return len(self._held)
 
     def take(self) -> list[dict[str, Any]]:
-        """Read all it holds, as a client does; what was owed flows in behind."""
+        """Read all it holds, as a client does; what the subscription owes follows."""
         held, self._held = self._held, []
         if not self.writable:
             self.writable = True
@@ -132,16 +135,14 @@ class FakeTransport:
         return held
 
 
-def payloads(frames: bytes) -> list[bytes]:
-    """The payloads of unmasked, unfragmented text frames."""
-    found = []
-    while frames:
-        assert frames[0] == 0x81
-        size, head = frames[1], 2
-        if size == 126:
-            size, head = int.from_bytes(frames[2:4], "big"), 4
-        elif size == 127:
-            size, head = int.from_bytes(frames[2:10], "big"), 10
-        found.append(frames[head : head + size])
-        frames = frames[head + size :]
-    return found
+def drain(subscription: Subscription) -> list[object]:
+    """Everything the subscription still has to send, in the short form."""
+    items: list[object] = []
+    while (item := subscription.take()) is not None:
+        items.append(brief(item))
+    return items
+
+
+def mode(path: Path) -> int:
+    """The permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)

@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
+from tests.kit.processes import ROOT, line_with, running
 from tests.snippets import snippets
-from tests.test_readme import ROOT, gateway, running, until
+from tests.test_readme import gateway
 
 PLUGIN, TICKET, CHANNELS = snippets("docs/embedding.md", "python python python")
 
@@ -15,9 +16,9 @@ def test_the_line_that_adds_the_gateway(tmp_path: Path) -> None:
         gateway(tmp_path, "board:create_app") as server,
         running(server.terminal(), tmp_path) as terminal,
     ):
-        until(terminal, "connected")
+        line_with(terminal, "connected")
         server.post("/stories/s1/finish")
-        event = json.loads(until(terminal, "state.story_transitioned"))
+        event = json.loads(line_with(terminal, "state.story_transitioned"))
     assert event["data"] == {"story_id": "s1", "from_state": "todo", "to_state": "done"}
 
 
@@ -27,9 +28,9 @@ def test_litestars_channels_on_top(tmp_path: Path) -> None:
         gateway(tmp_path, "board:create_app") as server,
         running(server.terminal(), tmp_path) as terminal,
     ):
-        until(terminal, "connected")
+        line_with(terminal, "connected")
         server.curl()
-        assert json.loads(until(terminal, "workflow.started"))["sequence_number"] == 1
+        assert json.loads(line_with(terminal, "workflow.started"))["sequence_number"] == 1
 
 
 def test_the_ticket_is_made_as_the_page_says() -> None:

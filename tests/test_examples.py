@@ -5,7 +5,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
+from tests.kit.processes import PATIENCE_S, line_with, running
+from tests.test_readme import Gateway, gateway
 
 
 def call(server: Gateway, path: str, body: bytes | None = None) -> Any:
@@ -17,15 +18,15 @@ def call(server: Gateway, path: str, body: bytes | None = None) -> Any:
         return json.load(answer)
 
 
-def test_the_story_board_tells_of_its_stories_in_events_of_its_own(tmp_path: Path) -> None:
+def test_the_story_board_publishes_events_of_its_own_types(tmp_path: Path) -> None:
     with (
         gateway(tmp_path, "examples.stories:create_app") as server,
         running(server.terminal("?types=story.*"), tmp_path) as terminal,
     ):
-        until(terminal, "connected")
+        line_with(terminal, "connected")
         added = call(server, "/stories", b'{"title":"Show the stream"}')
         moved = call(server, "/stories/1/done", b"{}")
-        told = [json.loads(until(terminal, kind)) for kind in ("story.added", "story.moved")]
+        told = [json.loads(line_with(terminal, kind)) for kind in ("story.added", "story.moved")]
         assert call(server, "/stories") == [moved]
     assert added == {"story_id": 1, "title": "Show the stream", "column": "todo"}
     assert told[0]["data"] == {"story_id": 1, "title": "Show the stream"}

@@ -1,4 +1,4 @@
-"""Whatever comes in from outside: parsers answer or refuse in their own words, never with a surprise."""
+"""Input from outside: parsers accept it or refuse it with their own errors, never with another."""
 
 import json
 import math
@@ -195,6 +195,7 @@ def gateway_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         workspace=None,
         extra_namespaces=("fuzz",),
         log_level="critical",
+        journal="",  # each example begins at number 1
     )
 
 

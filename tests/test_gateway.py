@@ -25,7 +25,7 @@ async def test_a_watcher_that_cannot_be_made_leaves_no_backend_running(
         raise OSError("no more inotify instances")
 
     monkeypatch.setattr(gateway.backend, "stop", stop)
-    monkeypatch.setattr(module, "_sources", fail)
+    monkeypatch.setattr(module, "sources_of", fail)
     with pytest.raises(ExceptionGroup) as caught:
         async with gateway.lifespan():
             pass

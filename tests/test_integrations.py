@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
+from tests.kit.processes import PATIENCE_S, line_with, running
 from tests.snippets import snippets
-from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
+from tests.test_readme import Gateway, gateway
 
 # the last one is run in a browser, by tests/live/test_event_source.py
-TELL, TOLD, HOOKS, TRIED, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
-    "docs/integrations.md", "sh sh json sh python python python bash bash js"
+TELL, TOLD, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
+    "docs/integrations.md", "sh sh python python python bash bash js"
 )
 FOLDER = "/path/to/gateway"
 SECRET = "webhook-secret"
@@ -84,51 +85,6 @@ def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> Non
     assert len(events(server)) == 1
 
 
-def test_a_coding_agents_hooks_tell_of_its_session_and_tools(
-    server: Gateway, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    given: dict[str, dict[str, Any]] = {
-        "SessionStart": {"source": "startup"},
-        "PreToolUse": {"tool_name": "Bash", "tool_input": {"command": "make 'test'"}},
-        "PostToolUse": {
-            "tool_name": "Bash",
-            "tool_input": {"command": "make 'test'"},
-            "tool_response": {"stdout": 'all "green"\n', "stderr": "", "interrupted": False},
-        },
-        "SessionEnd": {"reason": "prompt_input_exit"},
-    }
-    hooks = json.loads(HOOKS)["hooks"]
-    assert list(hooks) == list(given)
-    elsewhere = tmp_path_factory.mktemp("project")  # where the agent works
-    for name, fields in given.items():
-        (matcher,) = hooks[name]
-        (hook,) = matcher["hooks"]
-        assert hook["type"] == "command"
-        common = {"session_id": "s-9", "cwd": "/", "hook_event_name": name}
-        said = run(
-            server,
-            *("sh", "-c", hook["command"].replace(FOLDER, str(server.folder))),
-            stdin=json.dumps({**common, **fields}),
-            cwd=elsewhere,
-        )
-        assert said == ""
-    told = events(server)
-    assert [event["type"].removeprefix("agent.") for event in told] == [
-        "session_started",
-        "tool_called",
-        "tool_finished",
-        "session_finished",
-    ]
-    assert {event["metadata"]["agent"] for event in told} == {"Claude"}
-    assert told[1]["data"]["tool_input"] == {"command": "make 'test'"}
-
-
-def test_the_line_to_try_an_agents_hook_by_hand_is_heard(server: Gateway) -> None:
-    run(server, "sh", "-c", TRIED.replace(FOLDER, str(server.folder)))
-    (event,) = events(server)
-    assert event["type"] == "agent.session_started"
-
-
 def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
     script = LOGGING + "logging.getLogger().warning('not told')\n"
     run(server, sys.executable, "-c", script)
@@ -143,7 +99,7 @@ def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: G
     assert "no answer from the bank" in nowhere
 
 
-def test_a_git_hook_tells_of_a_commit_in_another_repository(
+def test_a_git_hook_publishes_a_commit_of_another_repository(
     server: Gateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     repository = tmp_path_factory.mktemp("repository")
@@ -208,10 +164,10 @@ def test_a_webhook_turns_a_signed_push_into_commits(
     assert told[0]["metadata"] == {"source": "ada/engine"}
 
 
-def test_a_cloudevent_is_heard_where_no_websocket_passes(server: Gateway) -> None:
+def test_a_cloudevent_is_received_where_no_websocket_passes(server: Gateway) -> None:
     listen = ["bash", "-c", "exec " + on_this_port(server, STREAM)]
     with running(listen, server.folder) as listener:
-        until(listener, "connected")
+        line_with(listener, "connected")
         done = subprocess.run(
             ["bash", "-c", on_this_port(server, CLOUDEVENT)],
             cwd=server.folder,
@@ -220,6 +176,6 @@ def test_a_cloudevent_is_heard_where_no_websocket_passes(server: Gateway) -> Non
             check=True,
         )
         assert json.loads(done.stdout)["sequence_number"] == 1
-        event = json.loads(until(listener, "workflow.failed").removeprefix("data: "))
+        event = json.loads(line_with(listener, "workflow.failed").removeprefix("data: "))
     assert event["data"]["step_name"] == "compile"
     assert event["metadata"]["source"] == "/ci/nightly"

@@ -10,7 +10,7 @@ APP = Path(__file__).parent.parent / "app"
 # The rooms and the modules at the root, from the ground up. All of them are named here.
 FLOORS = [
     {"errors", "events", "metrics"},
-    {"settings", "state", "log", "catalog"},
+    {"settings", "parsers", "state", "log", "catalog"},
     {"channels", "auth"},
     {"journal", "ingest", "sources"},
     {"ws"},
@@ -21,7 +21,7 @@ FLOORS = [
 ]
 KNOWS = {
     "litestar": r"(__init__|main|mounting|gateway|plugin)\.py|auth/(guards|denial)\.py|api/\w+\.py"
-    r"|channels/litestar_backend\.py|ws/listener\.py|contract/openapi\.py|server/serve\.py|cli/\w+\.py",
+    r"|channels/litestar_backend\.py|ws/listener\.py|contract/(openapi|routes)\.py|server/serve\.py|cli/\w+\.py",
     "uvicorn": r"server/\w+\.py",
     "nats": r"channels/nats/\w+\.py",
     "sqlite3": r"journal/\w+\.py|cli/journal\.py",

@@ -1,21 +1,26 @@
-"""The wheels of gateway and client: what they hold, and that they run where nothing else is."""
+"""The wheels of gateway and client: what they hold, and that they run where nothing else is installed."""
 
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 import urllib.request
 import venv
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from tests.live.test_process import free_port
+from tests.kit.http import TOKEN
+from tests.kit.processes import PATIENCE_S, free_port, line_with, running
 from tests.snippets import ROOT
 from tests.test_client_docs import README, SYNC
-from tests.test_readme import PATIENCE_S, running, until
+
+GATEWAY = "sightline-gateway"
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +70,16 @@ def alone(home: Path, wheel: Path, name: str) -> str:
     return python
 
 
-def test_the_wheel_carries_the_browser_client_as_it_is(wheels: tuple[Path, Path]) -> None:
+def test_the_gateways_wheel_holds_one_package_named_sightline_with_the_browser_client_in_it(
+    wheels: tuple[Path, Path],
+) -> None:
     with zipfile.ZipFile(wheels[0]) as wheel:
         for name in ("sightline.js", "sightline.d.ts", "events.d.ts"):
             source = ROOT / "clients" / "js" / name
             assert wheel.read(f"sightline/client/{name}") == source.read_bytes()
         roots = {name.partition("/")[0] for name in wheel.namelist()}
-        assert {root.rpartition(".")[2] for root in roots} == {"sightline", "dist-info"}
+    version = importlib.metadata.version(GATEWAY)
+    assert roots == {"sightline", f"sightline_gateway-{version}.dist-info"}
 
 
 def test_the_wheels_carry_licence_and_types(wheels: tuple[Path, Path]) -> None:
@@ -82,38 +90,96 @@ def test_the_wheels_carry_licence_and_types(wheels: tuple[Path, Path]) -> None:
     assert "sightline_client/py.typed" in zipfile.ZipFile(wheels[1]).namelist()
 
 
+# Its package is linked, so the script that pip would write beside it is missing.
+LITESTAR = """
+from importlib.metadata import entry_points
+(litestar,) = entry_points(group="console_scripts", name="litestar")
+litestar.load()()
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(wheels: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has the gateway alone."""
+    home = tmp_path_factory.mktemp("gateway")
+    python = Path(alone(home, wheels[0], GATEWAY))
+    (litestar := python.with_name("litestar")).write_text(f"#!{python}\n{LITESTAR}")
+    litestar.chmod(0o755)
+    return python.parent
+
+
+@contextmanager
+def serving(command: list[str], folder: Path) -> Iterator[str]:
+    """The address of a gateway that a command of the environment serves."""
+    port = free_port()
+    with running([*command, "run", "--port", str(port)], folder, PYTHONPATH="") as process:
+        line_with(process, "running on")
+        yield f"http://127.0.0.1:{port}"
+
+
+def fetch(url: str, body: bytes | None = None, **headers: str) -> bytes:
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:
+        return answer.read()
+
+
 @pytest.mark.slow
 def test_each_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
-    wheels: tuple[Path, Path], tmp_path: Path
+    installed: Path, wheels: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    names = ("sightline", "sightline-client")
-    gateway, client = (alone(tmp_path / n, w, n) for w, n in zip(wheels, names, strict=True))
+    """`sightline run` is all it takes to a live console, and `sightline_client` publishes to it."""
+    client = alone(tmp_path / "client", wheels[1], "sightline-client")
     (folder := tmp_path / "work").mkdir()
 
     def run(python: str, code: str) -> str:
         command = [python, "-c", code]
-        return subprocess.check_output(command, cwd=folder, text=True, timeout=PATIENCE_S)
+        environ = {**os.environ, "PYTHONPATH": ""}
+        return subprocess.check_output(
+            command, cwd=folder, env=environ, text=True, timeout=PATIENCE_S
+        )
 
-    assert run(gateway, "import app; print(app.__file__)").startswith(str(tmp_path))
-    where = "import sightline_client; print(sightline_client.__file__)"
-    assert run(client, where).startswith(str(tmp_path))
-    port = free_port()
-    command = [
-        gateway,
-        "-m",
-        "litestar",
-        "--app",
-        "sightline:create_app",
-        "run",
-        "--port",
-        str(port),
-    ]
-    with running(command, folder) as process:
-        assert "sightline-gateway[workspace]" in until(process, "workspace_not_watched")
-        until(process, "running on")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health") as answer:
-            version = importlib.metadata.version("sightline-gateway")
-            assert json.load(answer) == {"status": "healthy", "version": version}
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/client/sightline.js") as answer:
-            assert answer.read() == (ROOT / "clients/js/sightline.js").read_bytes()
+    where = "import {0}; print({0}.__file__)"
+    assert str(installed.parent) in run(str(installed / "python"), where.format("sightline"))
+    assert str(tmp_path) in run(client, where.format("sightline_client"))
+    with serving([str(installed / "sightline")], folder) as url:
+        health = json.loads(fetch(f"{url}/api/health"))
+        version = importlib.metadata.version(GATEWAY)
+        assert (health["status"], health["version"]) == ("healthy", version)
+        assert b"<title>" in fetch(url)
+        script = (ROOT / "clients/js/sightline.js").read_bytes()
+        assert fetch(f"{url}/client/sightline.js") == script
         assert run(client, README[SYNC]).startswith("chat.message_sent {'role': 'user'")
+
+
+BOARD = """
+from litestar import Litestar, post
+from sightline import EventPublisher, Settings, SightlinePlugin
+
+@post("/say")
+async def say(publisher: EventPublisher) -> int:
+    event = await publisher.publish("chat.message_sent", {"role": "user", "content": "hello"})
+    return event.sequence_number
+
+settings = Settings(session_token="TOKEN", workspace=None)
+app = Litestar([say], plugins=[SightlinePlugin(settings)])
+""".replace("TOKEN", TOKEN)
+PACKAGE = {"app/__init__.py": "from app.board import app as app\n", "app/board.py": BOARD}
+OWN = {
+    "a module": {"app.py": BOARD},
+    "a package": PACKAGE,
+    "both": {**PACKAGE, "app.py": "raise RuntimeError('Python prefers the package')"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", OWN)
+def test_an_application_that_is_called_app_embeds_the_installed_gateway_and_publishes(
+    installed: Path, tmp_path: Path, own: str
+) -> None:
+    for name, text in OWN[own].items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    with serving([str(installed / "litestar")], tmp_path) as url:
+        assert fetch(f"{url}/say", b"") == b"1"
+        answer = fetch(f"{url}/api/events", **{"X-Session-Token": TOKEN})
+    (event,) = json.loads(answer)["events"]
+    assert event["data"] == {"role": "user", "content": "hello"}

@@ -30,7 +30,7 @@ class NewEvent(msgspec.Struct):
 
 
 class Published(msgspec.Struct):
-    """Where the event stands in the stream."""
+    """The position of a published event."""
 
     epoch: str
     sequence_number: int
@@ -44,7 +44,7 @@ _decode = msgspec.json.Decoder(NewEvent | list[NewEvent]).decode
 async def publish_events(
     request: HTTPRequest, publisher: NamedDependency[EventPublisher], bus: NamedDependency[EventBus]
 ) -> Published | list[Published]:
-    """Publish one event or an array, plain or as CloudEvents: all are checked before any is published."""
+    """Publish one event or an array, plain or as CloudEvents. If one is invalid, none is published."""
     content_type, headers = request.content_type[0], request.scope["headers"]
     new: NewEvent | list[NewEvent] | list[Mapped]
     alone = content_type == cloudevents.ONE
@@ -77,8 +77,8 @@ async def publish_events(
     )
     if bus.epoch != epoch:
         raise UnavailableError(
-            "the stream was made again meanwhile, so their numbers are in doubt:"
-            " they may have been published"
+            "a new stream began meanwhile, so the numbers of these events are unknown:"
+            " they may have been published, check before you publish them again"
         )
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
     return published[0] if alone else published

@@ -1,4 +1,4 @@
-"""Read what was published: from the journal, or what is retained where there is none."""
+"""Read past events from the journal, or from the replay store if there is no journal."""
 
 import re
 from typing import Annotated
@@ -20,9 +20,9 @@ from ..ws.queries import Query
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
-MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this; `next` says how far it came
+MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this size
 ONLY_JOURNAL = ("before", "order", "since", "until", "agent", "session_id", "q")
-_OFFSET = re.compile(r"(?<=[0-9]) ([0-9]{2}:?[0-9]{2})\Z")  # a + in a query arrives as a blank
+_OFFSET = re.compile(r"(?<=[0-9]) ([0-9]{2}:?[0-9]{2})\Z")  # a `+` in a query is decoded to a space
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 _SCHEMA: dict[str, object] = {"$ref": "#/components/schemas/AnyEvent"}  # of app.contract.openapi
 _Encoded = Annotated[msgspec.Raw, Meta(extra_json_schema=_SCHEMA)]
@@ -31,9 +31,9 @@ _Encoded = Annotated[msgspec.Raw, Meta(extra_json_schema=_SCHEMA)]
 class History(msgspec.Struct):
     """A page of events of one epoch.
 
-    `next` is the newest number read. `older` and `newer` are the positions to go on with, as `before`
-    and `after`; null at either end. `gap` is what could not be read where the page begins. `matches`
-    counts the hits of `q`; null without one, or where counting takes too long.
+    `next` is the last sequence number read. `older` and `newer` are the positions of the next pages,
+    for `before` and `after`; null at either end. `gap` reports events missing at the start of the page.
+    `matches` counts the events that match `q`; null without `q`, or if counting takes too long.
     """
 
     epoch: str
@@ -53,7 +53,7 @@ async def read_events(
     backend: NamedDependency[ChannelBackend],
     journal: NamedDependency[Journal | None],
 ) -> History:
-    """Return a page of events, oldest or newest first; with a journal also by time, agent and words."""
+    """Return a page of events in either order; with a journal, also by time, agent and words."""
     query = Query(request.scope["query_string"], ())
     question = question_of(query, bus.clock.wall())
     if question.after is not None and question.after.epoch in (None, bus.epoch):
@@ -62,7 +62,7 @@ async def read_events(
         for name in ONLY_JOURNAL:
             if query.get(name) is not None:
                 raise BadRequestError(
-                    f"{name} needs a journal, and this gateway keeps none: set SIGHTLINE_JOURNAL"
+                    f"{name} needs a journal, and this gateway has none: set SIGHTLINE_JOURNAL"
                 )
         return retained_page(question, bus, replay_store)
     plain = all(query.get(name) is None for name in ONLY_JOURNAL)
@@ -72,7 +72,7 @@ async def read_events(
 
 
 async def _page(journal: Journal, question: Question, bus: EventBus) -> Page | None:
-    """A page of the journal; of a position that nobody gave, the current epoch behind a gap."""
+    """A page of the journal; for an unknown position, the start of this epoch with a gap."""
     ahead = _is_ahead(question.after, bus)
     page = None if ahead else await journal.page(question)
     if page is not None or (question.after is question.before is None):
@@ -90,7 +90,7 @@ def _is_ahead(position: Position | None, bus: EventBus) -> bool:
 
 
 def question_of(query: Query, now: float) -> Question:
-    """What the parameters ask for at `now`, in Unix seconds; raises `BadRequestError`."""
+    """Parse the parameters; `now` is in Unix seconds. Raises `BadRequestError`."""
     limit = query.number("limit")
     if limit is None:
         limit = DEFAULT_LIMIT
@@ -112,7 +112,7 @@ def question_of(query: Query, now: float) -> Question:
 
 
 def in_this_epoch(question: Question, bus: EventBus, *, begin_there: bool) -> Question:
-    """Read a position without an epoch as one of the current epoch; `begin_there` without any, too."""
+    """Add the current epoch to positions without one; with `begin_there`, start in it."""
     return msgspec.structs.replace(
         question,
         epoch=bus.epoch if begin_there else None,
@@ -128,7 +128,7 @@ def _of(position: Position | None, bus: EventBus) -> Position | None:
 
 
 def retained_page(question: Question, bus: EventBus, replay_store: ReplayStore) -> History:
-    """A page of what the replay store retains, oldest first."""
+    """A page of the retained events, oldest first."""
     position = question.after
     replay_store.expire(bus.clock.monotonic())
     gap = replay_store.gap_before(position, question.event_filter) if position else None
@@ -142,7 +142,7 @@ def retained_page(question: Question, bus: EventBus, replay_store: ReplayStore) 
 
 
 def _fitting(found: list[Event], limit: int) -> list[Event]:
-    """The first of these events, at least one if there is any, that fit into one answer."""
+    """The first of these events that fit into one page; at least one, unless `found` is empty."""
     size = 0
     for count, event in enumerate(found[:limit]):
         size += len(event.encoded)

@@ -1,4 +1,4 @@
-"""Log in a browser: a ticket, made with the session token, becomes a cookie and a browser key."""
+"""Browser log-in: exchanges a ticket for a cookie and a browser key."""
 
 import msgspec
 from litestar import Request, Response, post
@@ -17,33 +17,37 @@ HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
 class Ticket(msgspec.Struct):
-    """Good for one log-in, until it expires."""
+    """A ticket for one log-in."""
 
     ticket: str
 
 
 class NewTicket(Ticket):
-    """A ticket and the seconds it has."""
+    """A new ticket and its lifetime in seconds."""
 
     expires_in_s: int
 
 
 @post("/api/tickets", opt={"token_only": True})
 async def make_ticket(keyring: NamedDependency[Keyring]) -> NewTicket:
-    """Make a ticket for the page `/login#<ticket>`; only the session token counts here."""
+    """Make a ticket for the page `/login#<ticket>`. Requires the session token."""
     return NewTicket(keyring.tickets.issue(), TICKET_LIFETIME_S)
 
 
 @post("/api/login", opt={"open": True}, request_max_body_size=MAX_BODY_BYTES)
 async def log_in(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Response[None]:
-    """Trade a ticket for a cookie and, in a header, the browser key that the cookie needs."""
+    """Exchange a ticket for the login cookie and, in a header, the browser key."""
     if request.content_type[0] != "application/json":
         raise HTTPException("send Content-Type: application/json", status_code=415)
     body = await request.body()
     check_depth("the body", body)
     try:
         ticket = msgspec.json.decode(body, type=Ticket).ticket.encode()
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):  # none may quote the ticket
+    except (
+        msgspec.MsgspecError,
+        RecursionError,
+        UnicodeError,
+    ):  # without `error`, which may quote the ticket
         raise BadRequestError('send {"ticket":"…"}, as JSON') from None
     secret = keyring.log_in(ticket, request.headers.get("user-agent", ""))
     if secret is None:
@@ -57,7 +61,7 @@ async def log_in(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Res
 
 
 def login_cookie(request: HTTPRequest, value: str, max_age_s: int) -> str:
-    """The `Set-Cookie` header; a `max_age_s` of 0 takes the cookie away."""
+    """The `Set-Cookie` header; a `max_age_s` of 0 deletes the cookie."""
     cookie = f"{cookie_name(request.scope['headers'])}={value}; HttpOnly; SameSite=Strict"
     cookie += f"; Path={cookie_path(request.scope)}; Max-Age={max_age_s}"
     if request.headers.get("origin", "").startswith("https://"):

@@ -1,4 +1,4 @@
-"""`GET /metrics`: the counters in Prometheus' text format, by its maintained client library."""
+"""`GET /metrics`: the counters in Prometheus' text format."""
 
 from collections.abc import Iterator
 from itertools import accumulate
@@ -29,7 +29,7 @@ except ImportError:  # the extra is not installed: see `metrics` below
 
 
 class _Gateway(Collector):
-    """Reads the counters when it is asked; between two scrapes nothing runs."""
+    """Reads the counters at each scrape."""
 
     def __init__(
         self,
@@ -52,14 +52,16 @@ class _Gateway(Collector):
         yield GaugeMetricFamily("sightline_places_free", "Places left.", most - taken)
         yield GaugeMetricFamily("sightline_sequence_number", "The head.", self._bus.head)
         yield GaugeMetricFamily(
-            "sightline_queued_events", "Events that wait for clients behind.", self._bus.queued
+            "sightline_queued_events",
+            "Events queued for clients that are behind.",
+            self._bus.queued,
         )
         status = self._backend.status
         for name, what, level in (
-            ("connected", "Whether the log of events can be reached.", float(status.connected)),
-            ("lag_events", "Events in the log that are not here yet.", status.lag),
-            ("waiting_publishes", "Publishes that are not with the log.", status.waiting),
-            ("in_flight_publishes", "Publishes that are not done.", status.in_flight),
+            ("connected", "Whether the channel backend is reachable.", float(status.connected)),
+            ("lag_events", "Events in the backend that this gateway has not read yet.", status.lag),
+            ("waiting_publishes", "Publishes not yet sent to the backend.", status.waiting),
+            ("in_flight_publishes", "Publishes not yet finished.", status.in_flight),
         ):
             yield GaugeMetricFamily(f"sightline_backend_{name}", what, level)
         blind = GaugeMetricFamily(
@@ -71,8 +73,8 @@ class _Gateway(Collector):
         for name, what, label, counts in (
             ("published", "Events published.", "namespace", counters.published),
             ("dropped", "Events lost to a client, where known.", "reason", counters.dropped),
-            ("gaps", "Gaps told.", "reason", counters.gaps),
-            ("evictions", "Connections dropped by the gateway.", "reason", counters.evictions),
+            ("gaps", "Gaps reported.", "reason", counters.gaps),
+            ("evictions", "Connections closed by the gateway.", "reason", counters.evictions),
             ("refusals", "Requests refused.", "status", counters.refusals),
         ):
             family = CounterMetricFamily(f"sightline_{name}", what, labels=[label])
@@ -81,10 +83,14 @@ class _Gateway(Collector):
             yield family
         for name, what, count in (
             ("delivered", "Events handed to clients.", counters.delivered),
-            ("replayed", "Events replayed to clients that came back.", counters.replayed),
-            ("backend_outages", "Times that the log went away.", status.outages),
-            ("backend_unknown", "Publishes that ended without an answer.", status.unknown),
-            ("emit_failures", "Events of `emit` that failed.", self._publisher.emit_failures),
+            ("replayed", "Events replayed to clients that reconnected.", counters.replayed),
+            ("backend_outages", "Times that the backend became unreachable.", status.outages),
+            ("backend_unknown", "Publishes with an unknown outcome.", status.unknown),
+            (
+                "emit_failures",
+                "Events that `emit` could not publish.",
+                self._publisher.emit_failures,
+            ),
         ):
             yield CounterMetricFamily(f"sightline_{name}", what, count)
         if self._journal is not None:
@@ -95,8 +101,8 @@ class _Gateway(Collector):
                     "Whether the journal can be written.",
                     float(not self._journal.failing),
                 ),
-                ("behind_events", "Events published that are not on disk.", journal.behind),
-                ("bytes", "The journal on disk.", journal.bytes),
+                ("behind_events", "Published events not yet on disk.", journal.behind),
+                ("bytes", "The size of the journal on disk.", journal.bytes),
             ):
                 yield GaugeMetricFamily(f"sightline_journal_{name}", what, level)
             yield CounterMetricFamily(
@@ -104,10 +110,10 @@ class _Gateway(Collector):
             )
         yield _histogram(
             "publish_to_write",
-            "From a turn's oldest event to its writes.",
+            "From the oldest event of a turn to its writes.",
             counters.publish_to_write,
         )
-        yield _histogram("loop_lag", "How late the event loop's timers are.", counters.loop_lag)
+        yield _histogram("loop_lag", "Delay of timers on the event loop.", counters.loop_lag)
 
 
 def _histogram(name: str, what: str, histogram: Histogram) -> "Metric":

@@ -1,4 +1,4 @@
-"""The pages and scripts that browsers load. None holds a secret; they come with strict rules."""
+"""The pages and scripts that browsers load, with strict security headers. They hold no secrets."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from ..errors import UnauthorizedError
 
 APP = Path(__file__).parent.parent
 STATIC = APP / "static"
-# In a checkout the client has a folder of its own; the wheel carries a copy.
+# The wheel has a copy of the browser client; in a checkout it has its own folder.
 CLIENT = next(filter(Path.is_dir, (APP / "client", APP.parent / "clients" / "js")), STATIC)
 MEDIA_TYPES = {
     ".css": "text/css",
@@ -30,17 +30,17 @@ RULES = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # ask each time: the ETag saves the body
+    "Cache-Control": "no-cache",  # revalidate each time, by ETag
 }
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
 @lru_cache(maxsize=128)
 def _read(path: Path, modified_ns: int) -> tuple[bytes, str]:
-    """Read a file and make its ETag, once for each time that it was modified.
+    """A file's content and ETag, read again only when the file was modified.
 
-    Anybody may ask for pages. A thread for each request would hold up the event loop: under a flood,
-    every turn of the loop would wait for the threads' turns of the interpreter.
+    These routes need no credential, so a flood must stay cheap. Reading in a thread for each request
+    would make the event loop wait for the interpreter lock.
     """
     body = path.read_bytes()
     return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
@@ -55,7 +55,7 @@ def _answer(request: HTTPRequest, path: Path, media_type: str = "text/html") -> 
 
 
 def _listed(request: HTTPRequest, folder: Path, name: FromPath[str]) -> Response[bytes]:
-    """Only names that stand in the folder are looked up, so no path leads out of it."""
+    """Serve a file by a name that the folder lists, so no path leads out of the folder."""
     path = folder / name
     if name in os.listdir(folder) and path.suffix in MEDIA_TYPES and path.is_file():
         return _answer(request, path, MEDIA_TYPES[path.suffix])
@@ -76,25 +76,25 @@ def _is_logged_in(request: HTTPRequest) -> bool:
 def console(request: HTTPRequest) -> Response[bytes]:
     """Serve the console, or the login page to a browser that is not logged in.
 
-    A browser that opens an address sends no browser key. The page holds no data: its script fetches
-    them, with the key.
+    The cookie alone is enough here, because a browser that opens an address sends no browser key.
+    The page holds no data: its script fetches the data with the key.
     """
     return _answer(request, STATIC / ("index.html" if _is_logged_in(request) else "login.html"))
 
 
 @get("/login", opt={"open": True}, sync_to_thread=False)
 def login_page(request: HTTPRequest) -> Response[bytes]:
-    """Where a login link leads: the page's script trades the ticket for a cookie."""
+    """Serve the page of a login link, whose script exchanges the ticket for a cookie."""
     return _answer(request, STATIC / "login.html")
 
 
 @get("/static/{name:str}", opt={"open": True}, sync_to_thread=False)
 def static_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
-    """What the pages are made of."""
+    """Serve a script, style sheet or image of the console."""
     return _listed(request, STATIC, name)
 
 
 @get("/client/{name:str}", opt={"open": True}, sync_to_thread=False)
 def client_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
-    """The browser client, for any page that imports it."""
+    """Serve a file of the browser client, which any page may import."""
     return _listed(request, CLIENT, name)

@@ -1,4 +1,4 @@
-"""The browsers that are logged in: list them, log one or all of them out."""
+"""List the browsers that are logged in, and log them out."""
 
 import msgspec
 from litestar import Response, delete, get, post
@@ -14,7 +14,7 @@ from .login import HTTPRequest, login_cookie
 
 
 class LoggedInBrowser(msgspec.Struct):
-    """One browser session; `current` is that of the caller. Its secrets are known to nobody."""
+    """One browser session; `current` is true for the caller's own."""
 
     id: str
     user_agent: str
@@ -25,7 +25,7 @@ class LoggedInBrowser(msgspec.Struct):
 
 
 class LoggedInBrowsers(msgspec.Struct):
-    """The oldest first."""
+    """The browser sessions, oldest first."""
 
     sessions: list[LoggedInBrowser]
 

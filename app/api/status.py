@@ -1,4 +1,4 @@
-"""What the gateway says about itself: health, session, catalog."""
+"""Health, session, catalog and the generated documents of the gateway."""
 
 from importlib.metadata import version
 
@@ -23,33 +23,33 @@ HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
 class HealthStatus(msgspec.Struct):
-    """Alive; open to all, so it says nothing else."""
+    """The gateway is up. Needs no credential, so it contains nothing else."""
 
     status: str
     version: str
 
 
 class SessionStatus(msgspec.Struct):
-    """How the caller is authenticated, and the room there is."""
+    """How the caller is authenticated, and the state and limits of the gateway."""
 
     authenticated_by: AuthenticatedBy
     limits: Limits
     places_taken: int
     backend: BackendStatus
-    journal: JournalStatus | None  # null: this gateway keeps no journal
+    journal: JournalStatus | None  # null without a journal
     history: HistoryStart | None
     workspace_blind: dict[str, int]  # folders that cannot be watched, by reason
 
 
 class CatalogPage(msgspec.Struct):
-    """Every event type."""
+    """All event types."""
 
     types: list[CatalogEntry]
 
 
 @get("/api/health", opt={"open": True})
 async def health() -> HealthStatus:
-    """Tell that the gateway is up."""
+    """Report that the gateway is up."""
     return HealthStatus("healthy", version("sightline-gateway"))
 
 
@@ -62,7 +62,7 @@ async def session(
     journal: NamedDependency[Journal | None],
     counters: NamedDependency[Counters],
 ) -> SessionStatus:
-    """Tell the caller that its credential is good, and what to expect."""
+    """Check the caller's credential, and report the gateway's state and limits."""
     authenticated_by = request.scope["state"]["credential"].kind
     return SessionStatus(
         authenticated_by,
@@ -77,19 +77,19 @@ async def session(
 
 @get("/api/catalog")
 async def catalog(catalog: NamedDependency[Catalog]) -> CatalogPage:
-    """Return the event types with schema and example."""
+    """Return the event types, each with its schema and an example."""
     return CatalogPage(catalog.entries())
 
 
 @get("/api/openapi.json")
 async def openapi_document(openapi: NamedDependency[str]) -> Response[str]:
-    """Describe the HTTP routes: this document."""
+    """Return this OpenAPI document."""
     return Response(openapi, media_type="application/json")
 
 
 @get("/api/asyncapi.json")
 async def asyncapi_document(asyncapi: NamedDependency[str]) -> Response[str]:
-    """Describe `/ws` and the messages of it, as an AsyncAPI document."""
+    """Return the AsyncAPI document, which describes `/ws` and its messages."""
     return Response(asyncapi, media_type="application/json")
 
 
@@ -97,7 +97,7 @@ async def asyncapi_document(asyncapi: NamedDependency[str]) -> Response[str]:
 async def upgrade_required(
     request: HTTPRequest, registry: NamedDependency[ConnectionRegistry]
 ) -> None:
-    """Refuse a plain GET of the WebSocket path, in the order of an upgrade's refusals."""
+    """Refuse a GET that is no valid WebSocket upgrade, with the error that an upgrade would get."""
     client_id = asked(request.scope).client_id
     fault = fault_of(request.scope)
     if fault.status == 400:

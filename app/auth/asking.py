@@ -1,4 +1,4 @@
-"""Ask the gateway of a state folder, once it has proven that it is that gateway. For the command line."""
+"""Requests of the command line to the gateway of a state folder, which proves its identity first."""
 
 import json
 import secrets
@@ -16,11 +16,11 @@ MOST_BYTES = 64 * 1024
 
 
 class StrangerError(Exception):
-    """Something else answers there: nothing secret was sent to it."""
+    """Another program answers at the address. No secret was sent to it."""
 
 
 class Answer(NamedTuple):
-    """Status and body of an answer; `address` is where it came from."""
+    """An HTTP answer; `address` is the IP address and port that sent it."""
 
     status: int
     body: bytes
@@ -28,17 +28,17 @@ class Answer(NamedTuple):
 
 
 def ask(url: str, token: str, path: str) -> Answer:
-    """Post to the gateway at `url`, whose session token is `token`. The token itself is never sent.
+    """Post to the gateway at `url` and return its answer. The session token itself is never sent.
 
     Raises:
-        StrangerError: what listens at `url` is not that gateway.
-        OSError: it gives no complete answer in time.
+        StrangerError: the program at `url` cannot prove that it has the session token.
+        OSError: no complete answer arrived within 5 seconds.
     """
     nonce = secrets.token_urlsafe(32)
     answer = _post(url, "/api/challenge", {}, json.dumps({"nonce": nonce}).encode())
     try:
-        told = json.loads(answer.body)
-        run, shown = str(told["run"]), str(told["proof"])
+        claim = json.loads(answer.body)
+        run, shown = str(claim["run"]), str(claim["proof"])
     except (ValueError, KeyError, TypeError, RecursionError):
         run, shown = "", ""
     if not secrets.compare_digest(
@@ -46,13 +46,13 @@ def ask(url: str, token: str, path: str) -> Answer:
     ):
         raise StrangerError(
             f"what answers at {url} is not the gateway of this folder; no secret was sent to it:"
-            " see which program listens there, and start the gateway again"
+            " check which program listens there, and start the gateway again"
         )
     return _post(url, path, {"X-Session-Token": run_token(token, run, answer.address)}, b"")
 
 
 def _post(url: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
-    """One request over a connection of its own, bounded in time and size; no proxy is asked."""
+    """Send one request over a new connection, bounded in time and size, without any proxy."""
     parts = urlsplit(url)
     ends_at = time.monotonic() + ANSWER_S
     with ExitStack() as opened:

@@ -1,7 +1,7 @@
-"""`BrowserSessions`: the browsers that are logged in. Each holds two secrets; either alone is worth nothing.
+"""`BrowserSessions`: the browsers that are logged in. A browser needs two secrets to be let in.
 
-The cookie goes to every port of its host, because browsers share cookies among ports. The browser key
-stands in storage that only pages of one scheme, host and port can read.
+Browsers send a cookie to every port of its host, so the cookie alone is not enough. The browser key
+is in storage that only pages of one scheme, host and port can read.
 """
 
 import hmac
@@ -21,7 +21,7 @@ MOST_AGENT_CHARACTERS = 200
 
 
 class BrowserSession(msgspec.Struct):
-    """One logged-in browser. The secrets are kept as fingerprints alone."""
+    """One logged-in browser. Only fingerprints of its secrets are kept."""
 
     id: str
     cookie: str
@@ -32,21 +32,21 @@ class BrowserSession(msgspec.Struct):
 
 
 class LogIn(msgspec.Struct):
-    """The two secrets that a browser gets. They exist nowhere else."""
+    """The two secrets of a browser. The gateway does not keep them."""
 
     cookie: str
     key: str
 
 
 class _Kept(msgspec.Struct):
-    """The monotonic clock counts from the machine's boot: its readings mean nothing in another."""
+    """Sessions and the boot that their monotonic times belong to."""
 
     boot_id: str
     sessions: list[BrowserSession]
 
 
 class BrowserSessions:
-    """At most `MOST` browsers, each for `LIFETIME_S`; a newer one pushes the oldest out."""
+    """At most `MOST` sessions, each for `LIFETIME_S`; a new one may end the oldest."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class BrowserSessions:
         clock: Clock,
         on_end: Callable[[Credential], None] = lambda credential: None,
     ) -> None:
-        """`digest` fingerprints a secret for one purpose; `on_end` closes what a session opened."""
+        """`digest(purpose, secret)` makes fingerprints; `on_end` closes a session's connections."""
         self._digest = digest
         self._clock = clock
         self._on_end = on_end
@@ -65,7 +65,7 @@ class BrowserSessions:
         return len(self._sessions)
 
     def begin(self, user_agent: str = "") -> LogIn:
-        """Log a browser in."""
+        """Log a browser in and return its secrets."""
         if len(self._sessions) >= MOST:
             self._drop(next(iter(self._sessions.values())))
         secret = LogIn(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
@@ -82,25 +82,25 @@ class BrowserSessions:
         return secret
 
     def find(self, cookie: bytes) -> BrowserSession | None:
-        """The session of a cookie, any bytes at all; None for a wrong or expired one."""
+        """The session of a cookie (any bytes); None if the cookie is wrong or expired."""
         session = self._sessions.get(self._digest("cookie", cookie))
         return session if session is not None and self._left_s(session) > 0 else None
 
     def fits(self, session: BrowserSession, key: bytes) -> bool:
-        """Whether `key`, any bytes at all, is the second secret of the session."""
+        """Whether `key` (any bytes) is the browser key of the session."""
         return hmac.compare_digest(session.key, self._digest("browser key", key))
 
     def credential(self, session: BrowserSession) -> Credential:
-        """What a connection of this session is let in by."""
+        """The credential of this session's connections."""
         return self._credentials[session.id]
 
     def all(self) -> list[tuple[BrowserSession, int]]:
-        """The sessions, the oldest first, each with the seconds it has left."""
+        """The sessions, oldest first, each with its remaining seconds."""
         left = [(session, self._left_s(session)) for session in self._sessions.values()]
         return [(session, int(left_s)) for session, left_s in left if left_s > 0]
 
     def end(self, id_: str) -> bool:
-        """Log one browser out; False where there is no such session."""
+        """Log one browser out; False if there is no such session."""
         for session in self._sessions.values():
             if session.id == id_:
                 self._drop(session)
@@ -113,21 +113,22 @@ class BrowserSessions:
             self._drop(session)
 
     def expire(self) -> None:
-        """End what has expired."""
+        """End all expired sessions."""
         for session in tuple(self._sessions.values()):
             if self._left_s(session) <= 0:
                 self._drop(session)
 
     def next_end_s(self) -> float | None:
-        """Seconds until the next session expires; None where there is none."""
+        """Seconds until the next session expires; None if there are no sessions."""
         left_s = min(map(self._left_s, self._sessions.values()), default=None)
         return None if left_s is None else max(0.0, left_s)
 
     def keep(self, path: Path, boot_id: str) -> None:
-        """Write the sessions down, so that a restart logs nobody out.
+        """Write the sessions to a file, so browsers stay logged in over a restart.
 
         Raises:
-            OSError: it cannot be written. No older file is left: what has ended must not come back.
+            OSError: the file cannot be written. The old file is deleted, because it may hold
+                sessions that have ended.
         """
         kept = _Kept(boot_id, list(self._sessions.values()))
         try:
@@ -137,7 +138,7 @@ class BrowserSessions:
             raise
 
     def take_back(self, path: Path, boot_id: str) -> None:
-        """Read what `keep` wrote; anything else, or an earlier boot's, counts as nothing."""
+        """Restore the sessions that `keep` wrote in this boot; ignore an invalid file."""
         try:
             kept = msgspec.json.decode(read_kept(path) or "", type=_Kept)
         except (OSError, msgspec.MsgspecError):
@@ -148,7 +149,7 @@ class BrowserSessions:
                     self._add(session)
 
     def _left_s(self, session: BrowserSession) -> float:
-        """Nothing is left of one that was issued in the future: the clock is another."""
+        # A session issued in the future is from another clock, so it counts as expired.
         age_s = self._clock.monotonic() - session.issued_at
         return LIFETIME_S - age_s if age_s >= 0 else 0.0
 

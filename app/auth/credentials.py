@@ -1,4 +1,4 @@
-"""What a request shows to be let in: tokens, login cookies, browser keys. Reads headers, decides nothing."""
+"""Reads the credentials of a request: tokens, login cookies, browser keys. Decides nothing."""
 
 import re
 from collections.abc import Iterable
@@ -10,26 +10,26 @@ import msgspec
 Headers = Iterable[tuple[bytes, bytes]]
 AuthenticatedBy = Literal["token", "cookie"]
 KEY_HEADER = "X-Browser-Key"
-KEY_PARAMETER = "browser_key"  # counts on GET alone, for `EventSource`, which sends no headers
+KEY_PARAMETER = "browser_key"  # only on GET: `EventSource` cannot send headers
 KEY_SUBPROTOCOL = b"key."
 TOKEN_SUBPROTOCOL = b"token."
 _PORT = re.compile(rb":([0-9]+)\Z")
 
 
 class Credential:
-    """What let a request in. Whatever it opened is closed when it ends; `ended` never goes back."""
+    """What authenticated a request. Its connections are closed when it ends; `ended` stays true."""
 
     __slots__ = ("ended", "id", "kind")
 
     def __init__(self, kind: AuthenticatedBy, id_: str = "") -> None:
-        """`id_` is that of a browser session; the session token has none."""
+        """`id_` is the id of the browser session, empty for the session token."""
         self.kind: AuthenticatedBy = kind
         self.id = id_
         self.ended = False
 
 
 class Shown(msgspec.Struct):
-    """Every credential of a request, one for each time it is sent."""
+    """Every credential in a request, with repetitions."""
 
     tokens: list[bytes]
     cookies: list[bytes]
@@ -37,7 +37,7 @@ class Shown(msgspec.Struct):
 
 
 def shown(headers: Headers, query: bytes = b"") -> Shown:
-    """Read the credentials; `query` is given only where a browser key in it counts."""
+    """Read the credentials; pass `query` only if a browser key in the query is allowed."""
     headers = list(headers)
     subprotocols = [
         item.strip()
@@ -47,7 +47,7 @@ def shown(headers: Headers, query: bytes = b"") -> Shown:
     bearers = []
     for value in values_of(headers, b"authorization"):
         scheme, _, token = value.partition(b" ")
-        if scheme.lower() == b"bearer":  # any other scheme is a proxy's, and none of ours
+        if scheme.lower() == b"bearer":  # other schemes may belong to a proxy
             bearers.append(token.strip())
     keys = values_of(headers, KEY_HEADER.lower().encode())
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
@@ -64,14 +64,14 @@ def shown(headers: Headers, query: bytes = b"") -> Shown:
 
 
 def values_of(headers: Headers, name: bytes) -> list[bytes]:
-    """All values of a header, given by its name in lower case."""
+    """All values of the header `name`, which is in lower case."""
     return [value for key, value in headers if key.lower() == name]
 
 
 def cookie_name(headers: Headers) -> str:
-    """The login cookie's name: browsers share cookies among ports, so it carries the port.
+    """The login cookie's name, with the port, because browsers share cookies among ports.
 
-    It is the port that the browser sees, so that tunnels to several gateways live side by side.
+    The port is the one that the browser sees, so tunnels to several gateways do not collide.
     """
     port = _PORT.search(b"".join(values_of(headers, b"host")))
     return f"sightline_{port[1].decode() if port else 'default'}"

@@ -1,8 +1,8 @@
-"""Real HTTP refusals, of requests and of upgrades, all in one shape and order.
+"""HTTP error answers to refused requests and upgrades, in one format.
 
 Litestar turns any exception before `accept` into a close, which servers send as an empty 403
-(litestar issue 4111). `remember` runs first and keeps the exception in the scope; `Door`, the
-outermost layer, answers with it through the `websocket.http.response` extension.
+(litestar issue 4111). `keep_refusal` stores the exception in the scope first; `AccessGate`, the
+outermost middleware, answers with it through the `websocket.http.response` extension.
 """
 
 from collections import Counter
@@ -28,16 +28,16 @@ from .guards import authenticate_scope, check_browser_rules, shared_origin
 
 RETRY_AFTER_S = 5
 OPEN_PATH = "/api/health"
-# Answers are private and are what they say they are; a page may say otherwise of itself.
+# On every answer that does not set these headers itself.
 PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _SHARED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Session-Token"
-_REMEMBERED = "sightline_refusal"
-_VANISHED = "client disconnected prematurely"  # Litestar's word for a body that breaks off
-_log = structlog.get_logger("sightline.door")
+_REFUSAL = "sightline_refusal"
+_BROKEN_OFF = "client disconnected prematurely"  # Litestar's text for an incomplete body
+_log = structlog.get_logger("sightline.access")
 
 
 def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body that tell `error` to a client; internals of a bug stay inside."""
+    """The status, headers and body that answer `error`, without details of unexpected errors."""
     headers = {"content-type": "application/json"}
     if isinstance(error, SightlineError):
         status, code, message = error.status, error.code, str(error)
@@ -48,7 +48,7 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
         )
         headers |= error.headers or {}
         message = error.detail
-        if "allow" in headers:  # the framework counts its WebSocket handlers among the methods
+        if "allow" in headers:  # Litestar lists WebSocket handlers as a method
             methods = headers["allow"].split(", ")
             headers["allow"] = ", ".join(name for name in methods if name.isupper())
         if status == 404:
@@ -56,9 +56,7 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
         elif status == 405 and "allow" in headers:
             message = f"not a method of this path: use {headers['allow']}"
         elif isinstance(error, RequestEntityTooLarge):
-            message = (
-                "the body is over what this path takes: see docs/protocol.md, send less at once"
-            )
+            message = "the body is too large for this path: see docs/protocol.md, send less at once"
     else:
         status, code, message = 500, "internal_error", "the gateway failed; its log says why"
     if isinstance(error, UnauthorizedError):
@@ -70,16 +68,16 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
     return status, headers, msgspec.json.encode(ErrorMessage(code, message))
 
 
-async def remember(error: Exception, scope: Scope) -> None:
-    """Litestar's `after_exception`: keep what a WebSocket scope would lose."""
+async def keep_refusal(error: Exception, scope: Scope) -> None:
+    """Litestar's `after_exception` hook: store the exception of a refused upgrade in its scope."""
     if scope["type"] == ScopeType.WEBSOCKET:
-        scope["state"][_REMEMBERED] = error
+        scope["state"][_REFUSAL] = error
 
 
 def http_refusal(request: Request[object, object, object], error: Exception) -> Response[bytes]:  # type: ignore[type-var]
     """Litestar's exception handler for every HTTP route."""
     if isinstance(error, MethodNotAllowedException) and request.scope["path"] != OPEN_PATH:
-        # Routing fails before any guard: who has no credential learns no methods.
+        # Routing fails before any guard: an unauthenticated client must not learn the methods.
         try:
             authenticate_scope(request.scope)
         except UnauthorizedError as unauthorized:
@@ -92,7 +90,7 @@ def http_refusal(request: Request[object, object, object], error: Exception) -> 
 
 def _logged(status: int, error: Exception, scope: Scope) -> None:
     peer = ":".join(map(str, scope.get("client") or ("unknown",)))
-    if isinstance(error, HTTPException) and error.detail == _VANISHED:
+    if isinstance(error, HTTPException) and error.detail == _BROKEN_OFF:
         _log.info("request_broken_off", peer=peer, path=scope["path"])
     elif status >= 500 and not isinstance(error, SightlineError):
         _log.error("request_failed", status=status, peer=peer, path=scope["path"], exc_info=error)
@@ -102,12 +100,12 @@ def _logged(status: int, error: Exception, scope: Scope) -> None:
 
 
 def _with(message: Message, headers: list[tuple[bytes, bytes]]) -> Message:
-    """A copy with more headers: the message itself may be sent again, to somebody else."""
+    """A copy with more headers. The application may send the same message object again."""
     return {**message, "headers": [*message.get("headers", ()), *headers]}  # type: ignore[misc,return-value]
 
 
 def _marking(send: Send, refusals: Counter[str]) -> Send:
-    """Count refusals, and keep every answer out of caches that does not say how to be kept."""
+    """Count refusals, and add the `PRIVATE` headers to answers that do not set them."""
 
     async def marked_send(message: Message) -> None:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
@@ -121,9 +119,9 @@ def _marking(send: Send, refusals: Counter[str]) -> Send:
 
 
 def _sharing(send: Send, origin: bytes) -> Send:
-    """Let the page of a configured origin read the answer, a refusal too, and send our headers.
+    """Add the CORS headers that let a page of `origin` read any answer and send our headers.
 
-    Without `Access-Control-Allow-Credentials`: pages of other origins show a token, no cookie.
+    `Access-Control-Allow-Credentials` is absent: such a page sends a token, never the cookie.
     """
     cors = [
         (b"access-control-allow-origin", origin),
@@ -141,8 +139,8 @@ def _sharing(send: Send, origin: bytes) -> Send:
     return send_shared
 
 
-class Door:
-    """The outermost layer: Host and Origin first, CORS, a real answer to a refused upgrade."""
+class AccessGate:
+    """Outermost middleware: checks Host and Origin, adds CORS headers, answers refused upgrades."""
 
     def __init__(self, app: ASGIApp, settings: Settings, counters: Counters) -> None:
         self._app = app
@@ -173,9 +171,9 @@ class Door:
             nonlocal accepted
             accepted = accepted or message["type"] == "websocket.accept"
             if message["type"] == "websocket.close" and not accepted:
-                error = scope["state"].get(_REMEMBERED, HTTPException(status_code=500))
+                error = scope["state"].get(_REFUSAL, HTTPException(status_code=500))
                 if isinstance(error, HTTPException) and error.status_code < 500:
-                    error = NotFoundException()  # the router's word for a path with no WebSocket
+                    error = NotFoundException()  # the path has no WebSocket
                 await answer(error, scope, send)
             else:
                 await send(message)
@@ -184,7 +182,7 @@ class Door:
 
 
 async def answer(error: Exception, scope: Scope, send: Send) -> None:
-    """Refuse a request, or an upgrade as far as the server lets us say why."""
+    """Answer a request or upgrade with `error`; some servers can only close an upgrade."""
     status, headers, body = refusal(error)
     _logged(status, error, scope)
     if scope["type"] == ScopeType.WEBSOCKET and "websocket.http.response" not in (

@@ -1,4 +1,4 @@
-"""Who may come in: credentials, Host and Origin. Decisions over headers; the guard is Litestar's shell."""
+"""Authentication and the checks of Host and Origin: pure functions, and a Litestar guard."""
 
 import re
 from typing import cast
@@ -24,32 +24,41 @@ from .proof import address_of
 from .tokens import Keyring
 
 SUBPROTOCOL = "events.v1"
-PREFIX = "sightline_prefix"  # in the scope's state: where the gateway is mounted
+PREFIX = "sightline_prefix"  # key in the scope's state: the path that the gateway is mounted at
 _HOST = re.compile(rb"([^:]+|\[[^]]+\])(?::[0-9]{1,5})?")
 _LOCAL_HOSTS = {b"127.0.0.1", b"localhost", b"[::1]"}
 _LOG_IN_AGAIN = "run `litestar login` in the gateway's folder and open the link that it prints"
 
 
 def authenticate(
-    headers: Headers, query: bytes, keyring: Keyring, *, changes: bool, address: str | None = None
+    headers: Headers,
+    query: bytes,
+    keyring: Keyring,
+    *,
+    changes: bool,
+    address: str | None = None,
+    is_hook: bool = False,
 ) -> Credential:
-    """Return what lets a request in: a good credential, with nothing beside it that contradicts it.
+    """Return the credential of a request. Every credential that the request sends must be valid.
 
-    A cookie is sent by the browser on any page's behalf, and to every port of its host. So it counts
-    only where no token is sent, where the browser says that the page is one of ours, and together
-    with the browser key, which only pages of the origin that logged in can read. `changes` is true
-    for whatever a foreign page could do harm with unseen: an unsafe method, a WebSocket. There the
-    query counts for nothing. `address` is where the connection arrived, see `proof`.
+    A browser sends a cookie for any page, and to every port of its host. So a cookie counts only
+    without a token, only from our own pages, and only with the browser key, which only pages of the
+    origin that logged in can read. `changes` is true for an unsafe method or a WebSocket, with which
+    a foreign page could do harm unseen; the query is then ignored. `address` is the local address
+    of the connection, see `proof`. With `is_hook`, the hook token is accepted too.
 
     Raises:
-        UnauthorizedError: none, a wrong one, more than one `X-Session-Token`, or a cookie that
-            does not count here.
+        UnauthorizedError: a credential is missing or wrong, `X-Session-Token` is sent twice, or
+            the cookie does not count here.
     """
     headers = list(headers)
     seen = shown(headers, b"" if changes else query)
     if seen.tokens:
         doubled = len(values_of(headers, b"x-session-token")) > 1
-        if doubled or not all(keyring.is_token(token, address) for token in seen.tokens):
+        if doubled or not all(
+            keyring.is_token(token, address) or (is_hook and keyring.is_hook_token(token))
+            for token in seen.tokens
+        ):
             raise UnauthorizedError(
                 "the session token is wrong: read .sightline/session.token again,"
                 " a restart may have changed it, and send it once"
@@ -70,16 +79,18 @@ def authenticate(
 def _browser_session(
     headers: list[tuple[bytes, bytes]], seen: Shown, keyring: Keyring, *, changes: bool
 ) -> BrowserSession:
-    """The session of the cookie, where a cookie counts; by itself it opens nothing."""
+    """The session of the cookie, if a cookie counts here. The browser key is not checked."""
     if not seen.cookies:
         raise UnauthorizedError(
             "no session token: send it as the X-Session-Token header; it is in"
             f" .sightline/session.token of the gateway's folder. In a browser, {_LOG_IN_AGAIN}"
         )
-    if changes and not values_of(headers, b"origin"):  # one that is not allowed was refused before
+    if changes and not values_of(
+        headers, b"origin"
+    ):  # `check_browser_rules` has refused foreign ones
         raise UnauthorizedError(
             "the login cookie counts here only with an Origin header, which browsers send:"
-            " outside of one, send the session token as the X-Session-Token header"
+            " outside a browser, send the session token as the X-Session-Token header"
         )
     sites = values_of(headers, b"sec-fetch-site")
     if not changes and not {*sites} <= {b"same-origin", b"none"}:
@@ -89,12 +100,12 @@ def _browser_session(
         )
     first, *others = map(keyring.browser_sessions.find, seen.cookies)
     if first is None or any(other is not first for other in others):
-        raise UnauthorizedError(f"this browser is logged in no more: {_LOG_IN_AGAIN}")
+        raise UnauthorizedError(f"this browser is no longer logged in: {_LOG_IN_AGAIN}")
     return first
 
 
 def cookie_path(scope: Scope) -> str:
-    """The path that the login cookie is for: where the gateway is mounted."""
+    """The path of the login cookie: where the gateway is mounted."""
     return quote(scope["state"].get(PREFIX, "")) or "/"
 
 
@@ -104,12 +115,12 @@ def check_browser_rules(
     allowed_origins: tuple[str, ...],
     scheme: str = "http",
 ) -> None:
-    """Refuse a rebound domain and a foreign page. Forwarded headers count for nothing.
+    """Refuse requests of foreign pages and of rebound domains. Forwarded headers are ignored.
 
-    `scheme` is what the request came by: over TLS, a page that was loaded without it is foreign.
+    `scheme` is the scheme of the request: over TLS, a page that was loaded over HTTP is foreign.
 
     Raises:
-        ForbiddenError: `Host` or `Origin` is not one of ours; the message names the setting.
+        ForbiddenError: `Host` or `Origin` is not allowed; the message names the setting.
     """
     headers = list(headers)
     hosts = values_of(headers, b"host")
@@ -123,7 +134,9 @@ def check_browser_rules(
         )
     origins = values_of(headers, b"origin")
     before = b"https://" if scheme in ("https", "wss") else b"http://"
-    own = {before + name for name in (*hosts, host)}  # as it is spelt, and as browsers spell it
+    own = {
+        before + name for name in (*hosts, host)
+    }  # as sent, and in lower case as browsers send it
     allowed = own | {origin.encode() for origin in allowed_origins}
     if origins and (len(origins) > 1 or origins[0] not in allowed):
         raise ForbiddenError(
@@ -132,7 +145,7 @@ def check_browser_rules(
 
 
 def shared_origin(headers: Headers, allowed_origins: tuple[str, ...]) -> bytes | None:
-    """The configured origin that a request comes from: its page may read the answer (CORS)."""
+    """The origin of a request if its page may read the answer (CORS), else None."""
     origins = values_of(headers, b"origin")
     configured = {origin.encode() for origin in allowed_origins}
     return origins[0] if len(origins) == 1 and origins[0] in configured else None
@@ -143,24 +156,25 @@ def _shown(values: list[bytes]) -> str:
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Whether a browser asks in advance: it sends no credential then, whatever comes later."""
+    """Whether this is a CORS preflight, which browsers always send without credentials."""
     names = {key for key, _ in scope["headers"]}
     return _method(scope) == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
 
 
-def authenticate_scope(scope: Scope) -> Credential:
-    """`authenticate` for one request or upgrade; raises as that does."""
+def authenticate_scope(scope: Scope, *, is_hook: bool = False) -> Credential:
+    """`authenticate` for one request or upgrade; raises the same errors."""
     return authenticate(
         _headers(scope),
         scope["query_string"],
         _keyring(scope),
         changes=not _is_safe(scope),
         address=arrived_at(scope),
+        is_hook=is_hook,
     )
 
 
 def has_browser_session(scope: Scope) -> bool:
-    """Whether a page may be shown to its browser: to one that opens an address, without a key."""
+    """Whether the browser is logged in. A browser that opens an address sends no browser key."""
     headers = list(_headers(scope))
     try:
         _browser_session(headers, shown(headers), _keyring(scope), changes=False)
@@ -170,7 +184,7 @@ def has_browser_session(scope: Scope) -> bool:
 
 
 def arrived_at(scope: Scope) -> str | None:
-    """The address of this end of the connection; None where it is no TCP connection."""
+    """The local address of the connection; None if it is not a TCP connection."""
     host, port = scope.get("server") or ("", None)
     try:
         return None if port is None else address_of(host, port)
@@ -184,7 +198,7 @@ def _keyring(scope: Scope) -> Keyring:
 
 
 def _headers(scope: Scope) -> Headers:
-    """The headers; some servers hand on the subprotocols of an upgrade in the scope alone."""
+    """The headers; some servers pass the subprotocols of an upgrade only in the scope."""
     headers = scope["headers"]
     offered = cast(list[str], scope.get("subprotocols") or [])
     if not offered or values_of(headers, b"sec-websocket-protocol"):
@@ -202,13 +216,13 @@ def _method(scope: Scope) -> str | None:
 
 
 async def require_credential(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
-    """Litestar guard of every route that is not open. An exception becomes a 401, see `denial`."""
+    """Litestar guard: authenticate requests to every route that is not open."""
     if handler.opt.get("open") or is_preflight(connection.scope):
         return
-    credential = authenticate_scope(connection.scope)
+    credential = authenticate_scope(connection.scope, is_hook=bool(handler.opt.get("hook")))
     if handler.opt.get("token_only") and credential.kind != "token":
         raise UnauthorizedError(
-            "a log-in of a browser does not count here: send the session token as the"
+            "a browser's log-in does not count here: send the session token as the"
             " X-Session-Token header"
         )
     connection.scope["state"]["credential"] = credential

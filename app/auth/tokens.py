@@ -1,4 +1,4 @@
-"""What lets somebody in: the session token, tickets, and the sessions of browsers. No web here."""
+"""The session token, login tickets and browser sessions, without any HTTP."""
 
 import hashlib
 import hmac
@@ -23,7 +23,7 @@ from ..state import (
 )
 from .browsers import BrowserSessions, LogIn
 from .credentials import Credential
-from .proof import proof, run_token
+from .proof import hook_token, proof, run_token
 
 TICKET_LIFETIME_S = 300
 MAX_TICKETS = 100
@@ -32,7 +32,7 @@ _log = structlog.get_logger("sightline.login")
 
 
 class SessionToken:
-    """A secret that compares in constant time and never shows itself by accident."""
+    """A secret with constant-time comparison, whose `repr` is redacted."""
 
     __slots__ = ("_value",)
 
@@ -40,15 +40,15 @@ class SessionToken:
         self._value = value
 
     def reveal(self) -> str:
-        """The secret itself, for the few places that hand it on."""
+        """The secret itself."""
         return self._value
 
     def matches(self, candidate: bytes) -> bool:
-        """Whether `candidate`, any bytes at all, is the token."""
+        """Whether `candidate` (any bytes) is the token."""
         return hmac.compare_digest(self._value.encode(), candidate)
 
     def digest(self, value: bytes) -> str:
-        """A fingerprint of another secret; it is worth nothing once the token has changed."""
+        """A fingerprint of another secret; it no longer matches once the token has changed."""
         return hmac.digest(self._value.encode(), value, hashlib.sha256).hex()
 
     def __repr__(self) -> str:
@@ -56,7 +56,7 @@ class SessionToken:
 
 
 def session_token(settings: Settings) -> SessionToken:
-    """The given token, else the kept one, else a new one; afterwards the file holds it."""
+    """The token of the settings, the token file, or a new one; also written to the file."""
     path = settings.state_dir / TOKEN_FILE
     try:
         make_folder(settings.state_dir)
@@ -76,11 +76,10 @@ def _kept(path: Path) -> str | None:
     return text if text is not None and is_session_token(text) else None
 
 
-class Passes:
-    """Random values that let their holder in once: a bounded number, the oldest goes first.
+class Tickets:
+    """One-time values: at most `most` are valid, and a new one replaces the oldest.
 
-    Only fingerprints are held, so memory gives no value away, and finding one takes the same time
-    for every wrong value.
+    Only fingerprints are stored, so a look-up takes the same time for every wrong value.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class Passes:
         self._issued_at: dict[str, float] = {}  # oldest first; monotonic seconds
 
     def issue(self) -> str:
-        """Make a new one; the oldest is forgotten where there are too many."""
+        """Make a new ticket."""
         if len(self._issued_at) >= self._most:
             del self._issued_at[next(iter(self._issued_at))]
         value = secrets.token_urlsafe(32)
@@ -101,20 +100,20 @@ class Passes:
         return value
 
     def spend(self, value: bytes) -> bool:
-        """Whether `value`, any bytes at all, was issued, is not expired and was not spent before.
+        """Whether `value` (any bytes) is a valid ticket; it is invalid afterwards.
 
-        No `await` in here, so of two that race one gets in.
+        There is no `await`, so only one of two concurrent uses succeeds.
         """
         issued_at = self._issued_at.pop(self._digest(value), None)
         return issued_at is not None and 0 <= self._clock.monotonic() - issued_at < self._lifetime_s
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Make all tickets invalid."""
         self._issued_at.clear()
 
 
 class Keyring:
-    """Everything that lets somebody in, and the ending of it."""
+    """All credentials of a gateway: issues, checks and ends them."""
 
     def __init__(
         self,
@@ -125,7 +124,7 @@ class Keyring:
         """`on_end` closes the connections that an ended credential opened."""
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
-        self.tickets = Passes(
+        self.tickets = Tickets(
             partial(self._digest, "ticket"), clock, TICKET_LIFETIME_S, MAX_TICKETS
         )
         self.browser_sessions = BrowserSessions(self._digest, clock, on_end)
@@ -140,7 +139,7 @@ class Keyring:
         self._timer: Timer | None = None
 
     def is_token(self, candidate: bytes, address: str | None) -> bool:
-        """Whether `candidate` is the session token, or its stand-in at `address` in this run."""
+        """Whether `candidate` is the session token, or the run token for `address`: see `proof`."""
         if self.session_token.matches(candidate):
             return True
         if address is None:
@@ -148,12 +147,17 @@ class Keyring:
         stand_in = run_token(self.session_token.reveal(), self.run, address)
         return hmac.compare_digest(stand_in.encode(), candidate)
 
+    def is_hook_token(self, candidate: bytes) -> bool:
+        """Whether `candidate` is what `sightline hooks install` wrote for an agent."""
+        expected = hook_token(self.session_token.reveal())
+        return hmac.compare_digest(expected.encode(), candidate)
+
     def prove(self, nonce: str, address: str) -> str:
         """Answer a client's challenge; see `app.auth.proof`."""
         return proof(self.session_token.reveal(), nonce, self.run, address)
 
     def log_in(self, ticket: bytes, user_agent: str = "") -> LogIn | None:
-        """Trade a ticket for a browser session; None for a spent, old or unknown one."""
+        """Exchange a ticket for a browser session; None if the ticket is not valid."""
         if not self.tickets.spend(ticket):
             return None
         redirect_file(self._settings.state_dir, ticket.decode()).unlink(missing_ok=True)
@@ -162,21 +166,21 @@ class Keyring:
         return secret
 
     def end_session(self, id_: str) -> bool:
-        """Log one browser out and close what it opened; False where there is no such session."""
+        """Log one browser out and close its connections; False if there is no such session."""
         ended = self.browser_sessions.end(id_)
         self._keep()
         return ended
 
     def end_sessions(self) -> None:
-        """Log every browser out and close what they opened."""
+        """Log every browser out and close their connections."""
         self.browser_sessions.end_all()
         self._keep()
 
     def rotate(self) -> None:
-        """Replace the session token, in the file too. All that came in by the old one ends.
+        """Replace the session token, also in the file; close its connections and log browsers out.
 
         Raises:
-            OSError: the file cannot be written; then nothing has changed.
+            OSError: the file cannot be written; nothing has changed.
         """
         value = secrets.token_urlsafe(32)
         write_private(self._settings.state_dir / TOKEN_FILE, value)
@@ -184,7 +188,7 @@ class Keyring:
         ended, self.token_credential = self.token_credential, Credential("token")
         ended.ended = True
         self._on_end(ended)
-        self.tickets.clear()  # whoever had the old token may have made them
+        self.tickets.clear()  # they may have been made with the old token
         self.end_sessions()
         if self._settings.session_token is not None:
             _log.warning(
@@ -194,7 +198,7 @@ class Keyring:
             )
 
     def watch(self) -> None:
-        """Begin to end sessions when they expire, by one timer for the next that does."""
+        """Start to end sessions as they expire, with one timer for the next expiry."""
         self._watching = True
         self._expire()
 
@@ -205,13 +209,13 @@ class Keyring:
             self._timer.cancel()
 
     def _digest(self, purpose: str, value: bytes) -> str:
-        """A fingerprint for one purpose; worth nothing once the session token has changed."""
+        """A fingerprint for one purpose; it changes with the session token."""
         return self.session_token.digest(purpose.encode() + b"\n" + value)
 
     def _keep(self) -> None:
         try:
             self.browser_sessions.keep(self._kept_in, self._boot_id)
-        except OSError as error:  # a full disk keeps nobody out
+        except OSError as error:  # a full disk must not prevent a login
             _log.warning("browser_session_not_kept", error=error.strerror)
         self._set_timer()
 

@@ -1,4 +1,4 @@
-"""The catalog: which event types there are, and the check that every published event passes."""
+"""The catalog: the event types, and the check that every published event passes."""
 
 import copy
 import difflib
@@ -14,12 +14,12 @@ from ..errors import InvalidDataError, UnknownEventTypeError
 TYPE_PATTERN = re.compile(r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")
 MAX_TYPE_LENGTH = 64
 REFERENCE = "docs/events.md"
-MAX_ACCEPTED = 4096  # types of extra namespaces are the publishers' to invent: forget, never grow
+MAX_ACCEPTED = 4096  # publishers may invent types in extra namespaces: clear the cache, never grow
 
 _MAX_SHOWN = 80
 _REF_TEMPLATE = "#/$defs/{name}"
 
-Identifier = str | int  # of a session, a story, a message: the publisher's own
+Identifier = str | int  # of a session, story or message: chosen by the publisher
 _StructType = TypeVar("_StructType", bound=type[msgspec.Struct])
 
 
@@ -60,11 +60,8 @@ def _well_formed(type_: str) -> bool:
     return len(type_) <= MAX_TYPE_LENGTH and TYPE_PATTERN.fullmatch(type_) is not None
 
 
-# --- workflow ---
-
-
 class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One event type as shown to a client; `schema` is a self-contained JSON Schema."""
+    """One event type for clients; `schema` is a self-contained JSON Schema."""
 
     type: str
     description: str
@@ -73,15 +70,15 @@ class CatalogEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalog:
-    """The registered event types, plus any well-formed type of `extra_namespaces`."""
+    """The registered event types, and any well-formed type of `extra_namespaces`."""
 
     def __init__(self, extra_namespaces: Collection[str] = ()) -> None:
         self._extra_namespaces = frozenset(extra_namespaces)
-        self._structs = _STRUCTS  # a module that declares more may be imported later
+        self._structs = _STRUCTS  # shared: a module imported later may add types
         self._accepted: set[str] = set()  # well-formed types of extra namespaces, seen before
 
     def check(self, type_: str, fields: dict[str, object]) -> None:
-        """Raise unless `type_` is accepted and `fields`, as decoded from JSON, are data for it.
+        """Raise unless `type_` is known and `fields`, as decoded from JSON, fit it.
 
         Raises:
             UnknownEventTypeError: the message names the nearest type.
@@ -91,11 +88,11 @@ class Catalog:
         if struct is None:
             if type_ not in self._accepted and not self._is_extra(type_):
                 raise UnknownEventTypeError(self._unknown(type_))
-            return  # any object is data for it
+            return  # any object fits
         try:
             try:
                 msgspec.convert(fields, struct)
-            except msgspec.ValidationError:  # a third of the speed; only a few structs need it
+            except msgspec.ValidationError:  # slower by two thirds, and few structs need it
                 msgspec.convert(fields, struct, str_keys=True)
         except (msgspec.ValidationError, RecursionError) as error:
             raise InvalidDataError(
@@ -108,9 +105,9 @@ class Catalog:
         return self._extra_namespaces
 
     def label_of(self, type_: str) -> str:
-        """The namespace to count a type under; "other" for types that are not in the catalog.
+        """The namespace to count a type under; "other" for types outside the catalog.
 
-        Who publishes past the catalog, as NATS lets them, makes no label of their own.
+        Other clients of NATS can publish any type; they must not create labels of metrics.
         """
         namespace = type_.partition(".")[0]
         is_known = type_ in self._structs or namespace in self._extra_namespaces
@@ -132,7 +129,7 @@ class Catalog:
         return type_
 
     def entries(self) -> list[CatalogEntry]:
-        """Every registered event type, grouped by namespace; the caller owns the result."""
+        """Every registered event type, in order of registration; the caller owns the result."""
         return [
             CatalogEntry(
                 type=registration.name,
@@ -172,7 +169,7 @@ def _show(value: str) -> str:
 
 
 def schema_hook(type_: type) -> dict[str, object]:
-    """The schema of what msgspec has none for: any JSON, or a field that must not be there."""
+    """Schemas that msgspec lacks: for any JSON value, and for a field that must be absent."""
     if type_ in (object, msgspec.Raw):
         return {"description": "Any JSON value."}
     if type_ is UnsetType:

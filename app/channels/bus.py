@@ -1,11 +1,10 @@
-"""`EventBus`: keeps each numbered event and brings it to every subscription that matches.
+"""`EventBus`: stores each numbered event and offers it to every matching subscription.
 
-From "number given" to "stored and offered" there is no await. What consumers that keep up are owed
-is gathered for one turn of the event loop and written once, as one run of bytes per filter.
+There is no await between "number given" and "stored and offered". Events for direct consumers are
+gathered for one turn of the event loop and written once, as one run of bytes per filter.
 """
 
 import secrets
-import struct
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import Protocol
@@ -16,71 +15,34 @@ from ..catalog.registry import Catalog
 from ..events import Clock, Event, Gap, Position
 from ..metrics import Counters
 from .filters import EventFilter
+from .frames import EVENT, FIN_TEXT, frame_header as frame_header, usual_header
+from .groups import Group, Groups, Route
 from .owner import Owner
-from .queue import EventQueue
-from .replay import Replay, ReplayStore
-from .subscription import DirectWriter, QueueBounds, Subscription
+from .replay import NO_REPLAY, Replay, ReplayStore
+from .subscription import QueueBounds, Subscription
 
 Contents = tuple[bytes, bytes]  # data and metadata, each an encoded JSON object
 FLUSH_EVENTS = 64  # a turn is flushed early at this many events, or
-FLUSH_BYTES = 96 * 1024  # this many bytes: so many events of 1 KB are still one write
-_EVENT = b'%b%b","sequence_number":%d,"data":%b,"metadata":%b}'  # behind a route's prefix
-MAX_ROUTES = 4096  # types without a catalog entry are the publisher's to invent: forget, never grow
-NO_REPLAY = Replay((), (), resumed=False)
+FLUSH_BYTES = 96 * 1024  # at this many bytes: 64 events of 1 KB are still one write
 
 
 def new_epoch() -> str:
-    """An opaque name for one run of the numbering: a restart begins again at 1 under another."""
+    """An opaque name for one run of the numbering. Every restart from 1 gets another epoch."""
     return secrets.token_urlsafe(9).replace("-", ".")
 
 
-_FIN_TEXT = 0x81
-_short_header = struct.Struct(">BB").pack
-_header = struct.Struct(">BBH").pack
-_long_header = struct.Struct(">BBQ").pack
-
-
-def frame_header(size: int) -> bytes:
-    """The header of an unmasked, unfragmented text frame with `size` payload bytes (RFC 6455, 5.2)."""
-    if size < 126:
-        return _short_header(_FIN_TEXT, size)
-    if size < 65536:
-        return _header(_FIN_TEXT, 126, size)
-    return _long_header(_FIN_TEXT, 127, size)
-
-
-class _Group:
-    """The subscriptions that share one filter."""
-
-    __slots__ = ("direct", "filter", "queued", "turn")
-
-    def __init__(self, event_filter: EventFilter) -> None:
-        self.filter = event_filter
-        self.queued: dict[Subscription, EventQueue] = {}
-        self.direct: dict[Subscription, DirectWriter] = {}
-        self.turn: list[bytes] = []  # frames that `direct` are owed at the next flush
-
-
-class _Route(msgspec.Struct, frozen=True):
-    """Where events of one type go."""
-
-    namespace: str
-    prefix: bytes
-    groups: tuple[_Group, ...]
-
-
 class Follower(Protocol):
-    """A consumer that gets everything and is never dropped, such as the journal."""
+    """A consumer that gets every event and loses none, such as the journal."""
 
     def begin(self, epoch: str, head: int) -> None:
-        """What comes next follows number `head` of `epoch`."""
+        """The next event follows number `head` of `epoch`."""
 
     def offer(self, event: Event) -> None:
         """Take an event. Never waits and never raises."""
 
 
 class EventBus:
-    """The stream of one gateway. All of it synchronous; nothing here ever waits for a consumer."""
+    """The stream of one gateway. Every method is synchronous and never waits for a consumer."""
 
     def __init__(
         self,
@@ -92,7 +54,7 @@ class EventBus:
         replay_limit: int,
         counters: Counters,
     ) -> None:
-        """`call_soon` runs a function once the loop's turn is over; `bounds` are each queue's."""
+        """`call_soon` runs a function after the loop's current turn; `bounds` are for each queue."""
         self.clock = clock
         self.counters = counters
         self.owner = Owner()
@@ -102,13 +64,12 @@ class EventBus:
         self._call_soon = call_soon
         self._bounds = bounds
         self._replay_limit = replay_limit
-        self._groups: dict[EventFilter, _Group] = {}
-        self._routes: dict[str, _Route] = {}  # forgotten when a group comes; one that went is empty
+        self.groups = Groups(self.flush, catalog.label_of)
+        self._routes = self.groups.routes  # the same dict: saves a look-up an event
         self._follower: Follower | None = None
         self._follow: Callable[[Event], None] | None = None  # its `offer`: saves a look-up an event
-        # One turn. Invariant: all in it is older than what any queue will get next, so leaving,
-        # another filter, going direct and falling behind flush it first. Who joins is behind.
-        self._dirty: list[_Group] = []  # the groups whose `turn` is not empty
+        # The current turn of the loop:
+        self._dirty: list[Group] = []  # the groups whose `turn` is not empty
         self._turn_bytes = 0
         self._turn_began = 0.0
         self._flushed = 0  # the head at the last flush
@@ -126,35 +87,32 @@ class EventBus:
     @property
     def subscriptions(self) -> int:
         """How many subscriptions are open."""
-        return sum(len(group.queued) + len(group.direct) for group in self._groups.values())
+        return sum(len(group.queued) + len(group.direct) for group in self.groups)
 
     @property
     def queued(self) -> int:
-        """How many events wait in the queues of the consumers that are behind."""
-        return sum(len(one) for group in self._groups.values() for one in group.queued)
+        """How many events all queues hold."""
+        return sum(len(one) for group in self.groups for one in group.queued)
 
     def begin(self, epoch: str, head: int) -> None:
-        """Go on after number `head` of `epoch`; nothing retained reaches back beyond it.
+        """Continue after number `head` of `epoch`, with no event retained.
 
-        Who is owed something else gets a gap in its place: going back is told as another epoch is,
-        as numbers are given again. Direct consumers, which belong to
-        connections that name another epoch, must have been closed.
+        A gap replaces whatever queued consumers are owed. Going back is reported like a new epoch,
+        because numbers are reused. Direct consumers must have been closed: their connections name
+        the old epoch.
         """
         self.owner.require_here()
         changed = epoch != self.epoch or head < self.head
-        for group in self._groups.values():
+        for group in self.groups:
             for subscription, queue in group.queued.items():
-                queue.interrupt(
-                    Gap(None, None, None, "epoch_changed")
-                    if changed
-                    else Gap(subscription.position + 1, head, None, "expired")
-                )
+                expired = Gap(subscription.position + 1, head, None, "expired")
+                queue.interrupt(Gap(None, None, None, "epoch_changed") if changed else expired)
         self._store.begin(epoch, head)
         if self._follower is not None:
             self._follower.begin(epoch, head)
 
     def restore(self, epoch: str, head: int, events: Sequence[Event]) -> None:
-        """Go on after number `head` of `epoch`, with these events retained. Before anybody joins."""
+        """Continue after number `head` of `epoch`, with `events` retained; before any `join`."""
         self.owner.require_here()
         self._store.restore(epoch, head, events, self.clock.monotonic())
 
@@ -176,18 +134,18 @@ class EventBus:
         contents: Contents,
         accepted_at: float | None = None,
     ) -> Event:
-        """Keep and offer an event that has been checked and numbered: head + 1. Never waits.
+        """Store and offer a checked event whose number is head + 1. Never waits.
 
-        `accepted_at` is the monotonic time it was accepted at, where that is not now.
+        `accepted_at` is the monotonic time of acceptance; None means now.
 
         Raises:
-            WrongLoopError: called from another thread or process; nothing was kept.
+            WrongLoopError: called from another thread or process; nothing was stored.
         """
         if get_ident() != self.owner.thread:
             self.owner.require_here()
-        route = self._routes.get(type_) or self._route(type_)
+        route = self._routes.get(type_) or self._new_route(type_)
         data, metadata = contents
-        encoded = _EVENT % (route.prefix, timestamp.encode(), number, data, metadata)
+        encoded = EVENT % (route.prefix, timestamp.encode(), number, data, metadata)
         size = len(encoded)
         now = self.clock.monotonic()
         event = Event(
@@ -196,7 +154,7 @@ class EventBus:
         self._store.append(event)
         if self._follow is not None:
             self._follow(event)
-        self._published[route.namespace] += 1
+        self._published[route.label] += 1
         for group in route.groups:
             if group.direct:
                 if not group.turn:
@@ -204,7 +162,7 @@ class EventBus:
                         self._begin_turn(now)
                     self._dirty.append(group)
                 usual = 126 <= size < 65536  # saves a call
-                header = _header(_FIN_TEXT, 126, size) if usual else frame_header(size)
+                header = usual_header(FIN_TEXT, 126, size) if usual else frame_header(size)
                 group.turn += (header, encoded)
             if group.queued:
                 for queue in group.queued.values():
@@ -218,16 +176,16 @@ class EventBus:
         self._turn_began = now
         if not self._flush_is_due:
             self._call_soon(self._end_turn)
-            self._flush_is_due = True  # only now: without the call nobody would end the turn
+            self._flush_is_due = True  # set last: if `call_soon` raises, the next event tries again
 
     def _end_turn(self) -> None:
         self._flush_is_due = False
         self.flush()
 
     def flush(self) -> None:
-        """Write what this turn owes to the direct consumers: the same bytes to all of one filter.
+        """Write this turn's events to the direct consumers: the same bytes to all of one filter.
 
-        Safe against being re-entered by a write: each group's turn is empty before it is written.
+        A write may call `flush` again: each group's turn is emptied before it is written.
         """
         if get_ident() != self.owner.thread:
             self.owner.require_here()
@@ -242,22 +200,17 @@ class EventBus:
             for writer in tuple(group.direct.values()):
                 try:
                     writer.write(frames)
-                except Exception as error:  # one client's trouble never touches another
+                except Exception as error:  # one failing client must not affect the others
                     writer.fail(error)
         self.counters.publish_to_write.observe(self.clock.monotonic() - self._turn_began)
 
-    def _route(self, type_: str) -> _Route:
-        if len(self._routes) >= MAX_ROUTES:
-            self._routes.clear()
-        groups = tuple(group for group in self._groups.values() if group.filter.matches(type_))
-        prefix = b'{"type":"%s","timestamp":"' % type_.encode()  # both need no escaping
-        namespace = self._catalog.label_of(type_)
-        self._published.setdefault(namespace, 0)
-        route = self._routes[type_] = _Route(namespace, prefix, groups)
+    def _new_route(self, type_: str) -> Route:
+        route = self.groups.route(type_)
+        self._published.setdefault(route.label, 0)
         return route
 
     def subscribe(self, *types: str | type[msgspec.Struct]) -> Subscription:
-        """Subscribe to patterns and catalog structs, live from now; none at all means everything.
+        """Subscribe to patterns and catalog structs, from the next event on; without any, to all.
 
         Raises:
             InvalidPatternError: a pattern is malformed.
@@ -273,9 +226,9 @@ class EventBus:
         position: Position | None = None,
         on_gap: Callable[[Gap], None] = lambda gap: None,
     ) -> tuple[Subscription, Replay]:
-        """Subscribe after replaying from `position`; `on_gap` hears of each gap handed over.
+        """Subscribe with a replay from `position`; `on_gap` is called with each gap handed over.
 
-        Snapshot and join are one synchronous step, so no event falls or doubles at the seam.
+        Replay and join are one synchronous step, so no event is missed or doubled between them.
         """
         self.owner.require_here()
         replay = NO_REPLAY
@@ -291,46 +244,5 @@ class EventBus:
             for gap in replay.gaps:
                 self.counters.dropped[gap.reason] += gap.dropped or 0
         subscription = Subscription(self, self.owner, event_filter, self._bounds, replay, on_gap)
-        self._group(event_filter).queued[subscription] = subscription.queue
+        self.groups.join(subscription)
         return subscription, replay
-
-    def go_direct(self, subscription: Subscription, writer: DirectWriter) -> None:
-        """Write to `writer` what the subscription is owed from now on; its queue must be empty."""
-        self.flush()
-        group = self._groups[subscription.filter]
-        del group.queued[subscription]
-        group.direct[subscription] = writer
-
-    def fall_behind(self, subscription: Subscription) -> None:
-        """Queue again what the subscription is owed from now on."""
-        self.flush()
-        group = self._groups[subscription.filter]
-        if group.direct.pop(subscription, None) is not None:
-            group.queued[subscription] = subscription.queue
-
-    def refilter(self, subscription: Subscription, event_filter: EventFilter) -> None:
-        """Move the subscription to another filter, direct or queued as it is."""
-        writer = self.leave(subscription)
-        subscription.filter = event_filter
-        group = self._group(event_filter)
-        if writer is None:
-            group.queued[subscription] = subscription.queue
-        else:
-            group.direct[subscription] = writer
-
-    def leave(self, subscription: Subscription) -> DirectWriter | None:
-        """Owe the subscription nothing any more; return where it was written to, if direct."""
-        self.flush()
-        group = self._groups[subscription.filter]
-        group.queued.pop(subscription, None)
-        writer = group.direct.pop(subscription, None)
-        if not group.queued and not group.direct:
-            del self._groups[subscription.filter]
-        return writer
-
-    def _group(self, event_filter: EventFilter) -> _Group:
-        group = self._groups.get(event_filter)
-        if group is None:
-            group = self._groups[event_filter] = _Group(event_filter)
-            self._routes.clear()
-        return group

@@ -1,4 +1,4 @@
-"""Encoding of what services publish: strict JSON, or an error that says what is in the way."""
+"""Encodes published data as strict JSON, or raises an error that names the obstacle."""
 
 import json
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from ..errors import EventTooLargeError, InvalidDataError
 from .strict_json import FLATTER, MAX_DEPTH, check_depth as check_depth
 
 Fields = Mapping[str, object]
-_EXACT = frozenset((str, int, bool, type(None)))  # what both encoders write alike
+_EXACT = frozenset((str, int, bool, type(None)))  # both encoders write these alike
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, object]).decode
-# The standard library's encoder refuses NaN and infinity, which msgspec's turns into null.
+# The standard library's encoder refuses NaN and infinity; msgspec's writes null.
 _encode_strictly = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
@@ -22,16 +22,16 @@ _encode_strictly = json.JSONEncoder(
 def encode(
     name: str, value: Fields | msgspec.Struct, max_bytes: int | None = None
 ) -> tuple[bytes, dict[str, object]]:
-    """Encode `value`: the bytes, and the fields that a reader of these bytes sees.
+    """Encode `value`; return the bytes, and the fields as a reader decodes them.
 
     Raises:
-        InvalidDataError: not an object, nested over 256 deep, or it holds NaN, bytes, a lone surrogate
-            or a cycle; the message begins with `name`.
-        EventTooLargeError: over `max_bytes`, which nested data is measured by before it is read.
+        InvalidDataError: `value` is not an object, is nested over 256 deep, or holds NaN, bytes, a
+            lone surrogate or a cycle; the message begins with `name`.
+        EventTooLargeError: nested data is over `max_bytes`; flat data is not measured here.
     """
     try:
         plain: object = value if type(value) is dict else _plain(value)
-        # Most data is flat: then it is several times as fast, and `plain` is what a reader sees.
+        # Most data is flat: encoding is several times faster, and a reader decodes exactly `plain`.
         if type(plain) is dict and _is_flat(plain):
             return _encode(plain), plain
         if not isinstance(plain, Mapping):
@@ -53,7 +53,7 @@ def encode(
 
 
 def too_large(name: str, size: int, max_bytes: int) -> str:
-    """What to say of an event, or a part of one, that is over the bound."""
+    """The message for an event, or a part of it, that is over the bound."""
     return (
         f"{name} has {size} bytes, over the {max_bytes} allowed:"
         " send a reference instead, or raise SIGHTLINE_MAX_EVENT_BYTES"
@@ -72,5 +72,5 @@ def _is_flat(fields: dict[str, object]) -> bool:
 def _plain(data: Fields | msgspec.Struct) -> object:
     if not isinstance(data, msgspec.Struct):
         return data
-    # Bytes stay bytes, for the encoder to refuse: as base64 they would go out unasked.
+    # Keep bytes as bytes, so that the encoder refuses them instead of writing base64.
     return msgspec.to_builtins(data, builtin_types=(bytes, bytearray, memoryview))

@@ -26,7 +26,7 @@ def _checked(pattern: str) -> str:
 
 
 class EventFilter:
-    """An immutable set of patterns in the order they came. No pattern matches nothing."""
+    """An immutable set of patterns, in order. Without patterns it matches nothing."""
 
     __slots__ = ("_all", "_exact", "patterns")
 
@@ -34,7 +34,7 @@ class EventFilter:
         """Parse `patterns`.
 
         Raises:
-            InvalidPatternError: one is malformed (the message quotes it), or over 256 in all.
+            InvalidPatternError: a pattern is malformed (the message quotes it), or over 256.
         """
         self.patterns = tuple(dict.fromkeys(_checked(pattern) for pattern in patterns))
         if len(self.patterns) > MAX_PATTERNS:
@@ -52,7 +52,7 @@ class EventFilter:
         return hash(self._exact)
 
     def matches(self, type_: str) -> bool:
-        """Tell whether an event of this type passes."""
+        """Whether an event of this type passes."""
         if self._all:
             return True
         namespace, _, name = type_.partition(".")
@@ -64,10 +64,10 @@ class EventFilter:
         return self._all
 
     def with_patterns(self, added: Iterable[str]) -> "EventFilter":
-        """Return this filter and `added`; raises as the constructor does, changes nothing then."""
+        """Return this filter plus `added`; raises as the constructor does."""
         return EventFilter((*self.patterns, *added))
 
     def without_patterns(self, removed: Iterable[str]) -> "EventFilter":
-        """Return this filter less exactly these patterns, by their text."""
-        gone = frozenset(_checked(pattern) for pattern in removed)
-        return EventFilter(pattern for pattern in self.patterns if pattern not in gone)
+        """Return this filter without exactly these patterns, compared as text."""
+        unwanted = frozenset(_checked(pattern) for pattern in removed)
+        return EventFilter(pattern for pattern in self.patterns if pattern not in unwanted)

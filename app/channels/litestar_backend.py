@@ -1,7 +1,7 @@
 """The bus as a stock `ChannelsBackend`: Litestar's `ChannelsPlugin` with the gateway underneath.
 
-A channel is an event type or a pattern of them. What is published to one is an event like any
-other, and who subscribes gets the events, and the gaps, as a client of `/ws` does.
+A channel is an event type or a pattern. Publishing to a channel publishes an ordinary event, and
+subscribers get the events and gaps that a client of `/ws` gets.
 """
 
 import asyncio
@@ -27,32 +27,32 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
 class Stream(Protocol):
-    """What has a stream: `SightlinePlugin`, from its application's start on."""
+    """An owner of a stream, such as a started `SightlinePlugin`."""
 
     @property
     def publisher(self) -> EventPublisher:
-        """What publishes into it."""
+        """The publisher of the stream."""
 
     @property
     def bus(self) -> EventBus:
-        """The stream itself."""
+        """The bus of the stream."""
 
     @property
     def replay_store(self) -> ReplayStore:
-        """What of it is retained."""
+        """The retained events."""
 
 
 class _Channel(msgspec.Struct):
     filter: EventFilter
-    live_after: int  # the head when it was subscribed
+    live_after: int  # the head when the channel was subscribed
 
 
 class SightlineChannelsBackend(ChannelsBackend):
-    """Hand it to `ChannelsPlugin`, beside the `SightlinePlugin` that it is made with.
+    """A backend for `ChannelsPlugin`, made with the `SightlinePlugin` of the same application.
 
-    Invariant: a channel's history ends where its live events begin, at what has been dispatched or
-    at the head it was subscribed at: none missing, none twice. So the subscription takes every event,
-    whichever channels there are.
+    Invariant: the history of a channel ends where its live events begin: at the last dispatched
+    event, or at the head when the channel was subscribed. None is missing and none comes twice. So
+    the subscription takes every event, whatever the channels.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -61,31 +61,30 @@ class SightlineChannelsBackend(ChannelsBackend):
         self._subscription: Subscription | None = None
 
     async def on_startup(self) -> None:
-        """Join the stream, live from now."""
+        """Subscribe to the stream, from the next event on."""
         self._subscription = self._stream.bus.subscribe()
 
     async def on_shutdown(self) -> None:
-        """Leave the stream; `stream_events` ends."""
+        """Unsubscribe; `stream_events` ends."""
         self._joined().close()
         self._subscription = None
         self._channels.clear()
 
     async def publish(self, data: bytes, channels: Iterable[str]) -> None:
-        """Publish a JSON object as one event for each channel, or none of them.
+        """Publish a JSON object as one event for each channel, or for none.
 
-        `ChannelsPlugin.publish` hands over to a task that an error would end for good, and its
-        shutdown would then never end (litestar issue 5008): there, a refusal is logged instead.
-        `wait_published` raises it.
+        An error would end the task of `ChannelsPlugin.publish` for good, and its shutdown would
+        hang (litestar issue 5008): in that task a refusal is logged. `wait_published` raises it.
 
         Raises:
-            PublishError: a channel is no event type, or the payload is not data for it.
-            UnavailableError: the gateway is shutting down, or the backend is away.
+            PublishError: a channel is not an event type, or the data does not fit it.
+            UnavailableError: the gateway is shutting down, or the backend is unreachable.
         """
         channels = tuple(channels)
         try:
             fields = _fields(data, channels)
             await self._stream.publisher.publish_all([(type_, fields, {}) for type_ in channels])
-            await asyncio.sleep(0)  # a burst comes without a pause: `stream_events` must keep up
+            await asyncio.sleep(0)  # let `stream_events` keep up with a burst
         except SightlineError as error:
             if not _in_worker():
                 raise
@@ -95,23 +94,23 @@ class SightlineChannelsBackend(ChannelsBackend):
         """Dispatch to these channels too, from the next event on.
 
         Raises:
-            InvalidPatternError: one is no pattern of event types; none was added then.
+            InvalidPatternError: a channel is malformed; none was added.
         """
         head = self._stream.bus.head
         self._channels |= {name: _Channel(EventFilter((name,)), head) for name in tuple(channels)}
 
     async def unsubscribe(self, channels: Iterable[str]) -> None:
-        """Dispatch to these channels no more."""
+        """Stop dispatching to these channels."""
         for channel in channels:
             self._channels.pop(channel, None)
 
     async def stream_events(self) -> AsyncGenerator[tuple[str, bytes], None]:
-        """Each event for each channel that it matches; a gap, which is everybody's, for all."""
+        """Yield each event for every matching channel, and each gap for every channel."""
         async for item in self._joined():
             if isinstance(item, Gap):
                 _log.warning("gap", reason=item.reason, dropped=item.dropped)
                 message, matching = msgspec.json.encode(item), list(self._channels)
-                if item.reason == "epoch_changed":  # numbers begin again
+                if item.reason == "epoch_changed":  # numbers start again
                     for one in self._channels.values():
                         one.live_after = 0
             else:
@@ -125,7 +124,7 @@ class SightlineChannelsBackend(ChannelsBackend):
                 yield channel, message
 
     async def get_history(self, channel: str, limit: int | None = None) -> list[bytes]:
-        """The newest retained events of the channel, oldest first; what comes live is not among them."""
+        """The newest retained events of the channel, oldest first, without those to come live."""
         bus, store = self._stream.bus, self._stream.replay_store
         subscribed = self._channels.get(channel)
         live_after = bus.head if subscribed is None else subscribed.live_after

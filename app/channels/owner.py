@@ -1,4 +1,4 @@
-"""`Owner`: the event loop that a stream lives on. Calls from elsewhere are handed over or refused."""
+"""`Owner`: the event loop that a stream belongs to. Other calls are handed over or refused."""
 
 import asyncio
 import os
@@ -17,10 +17,10 @@ _REMEDY = (
 
 
 class Owner:
-    """Who may touch a stream: callers on its loop, and before the start the thread that made it.
+    """Decides which calls may use a stream: those on its loop, or before `start` in its thread.
 
-    On the hot path a caller only compares `get_ident()` with `thread`, which keeps other threads and forked
-    children out. Another loop can run in this thread only while ours does not: `is_here` sees that too.
+    The hot path only compares `get_ident()` with `thread`, which excludes other threads and forked
+    children. Another loop can run in this thread only while ours does not; `is_here` checks that.
     """
 
     __slots__ = ("__weakref__", "_made_in", "loop", "thread")
@@ -32,20 +32,20 @@ class Owner:
         _owners.add(self)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Belong to this loop, which must be running in the calling thread."""
+        """Bind to this loop, which must be running in the calling thread."""
         self.loop = loop
         self.thread = get_ident()
         self._made_in = os.getpid()
 
     def is_here(self) -> bool:
-        """Whether the caller may touch the stream."""
+        """Whether the caller may use the stream."""
         return get_ident() == self.thread and (self.loop is None or self.loop.is_running())
 
     def require_here(self) -> None:
-        """Refuse a call from elsewhere.
+        """Refuse a call from another place.
 
         Raises:
-            WrongLoopError: says from where the call came, and what to do.
+            WrongLoopError: says where the call came from, and what to do.
         """
         if not self.is_here():
             raise WrongLoopError(f"{self._where()}: {_REMEDY}")
@@ -78,7 +78,7 @@ _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
 
 
 def _forked() -> None:
-    """The child has a copy of the stream, and shares the sockets: nothing may be written there."""
+    """Disable every owner in the child: it shares the sockets and must not write to them."""
     for owner in _owners:
         owner.thread = FORKED
 

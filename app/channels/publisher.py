@@ -1,19 +1,17 @@
-"""`EventPublisher`: how services put events into the stream. Encode and check first, number second."""
+"""`EventPublisher`: publishes events into the stream. Encode and check first, number second."""
 
 import asyncio
 import concurrent.futures
-import re
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from threading import get_ident
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 import structlog
 
 from ..catalog.registry import Catalog
 from ..errors import (
-    EventTooLargeError,
     JournalUnavailableError,
     PublishError,
     UnavailableError,
@@ -21,31 +19,28 @@ from ..errors import (
 )
 from ..events import Clock, Event
 from .backend import ChannelBackend
-from .bus import Contents
-from .encoding import Fields, encode, too_large
+from .check import Checked, EventCheck, check_key
+from .encoding import Fields
+from .loop_calls import LoopCalls
 from .owner import Owner
 
-YIELD_EVERY = 64  # publishes without a pause before the loop gets a turn
-MAX_FROM_THREADS = 1000  # publishes from other threads in flight
-EMIT_WAIT_S = 1.0  # `emit` in another thread waits so long for one of them to be done
-_KEY = re.compile(r"[!-~]{1,256}")  # with room for what an array adds to the key of a request
+YIELD_EVERY = 64  # publishes in a row before the loop gets a turn
+EMIT_WAIT_S = 1.0  # how long `emit` in another thread waits for a place
 _log = structlog.get_logger("sightline.publisher")
-_Checked = tuple[str, str, Contents]
-_Result = TypeVar("_Result")
 
 
 class Disk(Protocol):
-    """Where events are kept, for publishers that wait for it."""
+    """Where events are stored, for publishers that wait for the disk."""
 
     def ensure_storing(self) -> None:
-        """Raise `UnavailableError` while nothing can be stored."""
+        """Raise `UnavailableError` while no event can be stored."""
 
     async def stored(self, number: int) -> None:
         """Wait until the event with this number is stored; raises as `ensure_storing`."""
 
 
 class EventPublisher:
-    """Publish by type name or by catalog struct. One per gateway, injected, never a global."""
+    """Publishes by type name or by catalog struct. One per gateway, injected, never a global."""
 
     def __init__(
         self,
@@ -55,16 +50,15 @@ class EventPublisher:
         max_event_bytes: int,
         disk: Disk | None = None,
     ) -> None:
-        """`disk` keeps the events beside the backend's log; None where there is no journal."""
+        """`disk` stores events in addition to the backend's log; None without a journal."""
         self.disk = disk
         self._backend = backend
-        self._catalog = catalog
-        self._clock = clock
-        self._max_event_bytes = max_event_bytes
+        self.max_event_bytes = max_event_bytes
+        self._checks = EventCheck(catalog, clock, max_event_bytes)
         self._closed = False
         self._owner = Owner()
         self._since_pause = 0
-        self._from_threads = threading.BoundedSemaphore(MAX_FROM_THREADS)
+        self._loop_calls = LoopCalls(self._owner)
         self._counting = threading.Lock()
         self.emit_failures = 0
 
@@ -77,32 +71,32 @@ class EventPublisher:
         key: str | None = None,
         durable: bool = False,
     ) -> Event:
-        """Publish one event and return it, numbered. It is in every queue when this returns.
+        """Publish one event and return it with its number. Every matching queue has it by then.
 
         `durable` also waits until the event is on disk: in the journal, or in NATS without one.
 
-        `key`, of 1 to 256 visible ASCII characters, makes a retry safe where the backend remembers
-        keys (NATS). Cancelling does not take back what the backend was handed.
+        `key`, of 1 to 256 visible ASCII characters, makes a retry safe with a backend that
+        remembers keys (NATS). Cancelling does not withdraw an event that the backend has.
 
         Raises:
-            PublishError: unknown type, or data or key that does not fit; no number is used up.
+            PublishError: the type is unknown, or data or key do not fit; no number is used up.
             UnavailableError: the gateway is shutting down, or the backend is away.
             JournalUnavailableError: with `durable`, the event cannot be stored; nothing was
                 published unless the message says so.
         """
         self._ensure_open()
         if key is not None:
-            _check_key(key)
+            check_key(key)
         if durable:
             (durably,) = await self.publish_all(
                 [(event, data or {}, metadata or {})], [key], durable=True
             )
             return durably
-        checked = self._checked(event, data, metadata)
+        checked = self._checks.check(event, data, metadata)
         try:
             accepted = self._backend.submit(*checked, key)
         except WrongLoopError:
-            return await asyncio.wrap_future(self._hand_over(checked, key))
+            return await asyncio.wrap_future(self._submit_there(checked, key))
         self._since_pause += 1
         if self._since_pause >= YIELD_EVERY:
             self._since_pause = 0
@@ -116,28 +110,28 @@ class EventPublisher:
         *,
         durable: bool = False,
     ) -> list[Event]:
-        """Check all `(type, data, metadata)`, then publish all in order: one refusal refuses all.
+        """Check all `(type, data, metadata)`, then publish all in order. One refusal refuses all.
 
-        `keys` are those of `publish`, one for each event; `durable` as there.
+        `keys` has one key for each event; `key` and `durable` as in `publish`.
 
         Raises:
-            PublishError: as `publish`; nothing was published then.
-            UnavailableError: as `publish`; a backend that failed half way has published the rest.
+            PublishError: as `publish`; nothing was published.
+            UnavailableError: as `publish`; a backend that failed half-way has published some.
         """
         self._ensure_open()
-        checked = [self._checked(*event) for event in events]
+        checked = [self._checks.check(*event) for event in events]
         keys = keys or [None] * len(checked)
         for key in keys:
             if key is not None:
-                _check_key(key)
+                check_key(key)
         pairs = list(zip(checked, keys, strict=True))
         if not self._owner.is_here():
             there = self._publish_pairs(pairs, durable)
-            return await asyncio.wrap_future(self._run_there(there))
+            return await asyncio.wrap_future(self._loop_calls.run(there))
         return await self._publish_pairs(pairs, durable)
 
     async def _publish_pairs(
-        self, pairs: list[tuple[_Checked, str | None]], durable: bool
+        self, pairs: list[tuple[Checked, str | None]], durable: bool
     ) -> list[Event]:
         self._ensure_open()
         if durable:
@@ -177,19 +171,20 @@ class EventPublisher:
         data: Fields | None = None,
         metadata: Fields | None = None,
     ) -> None:
-        """Publish and never raise: a failure is logged and counted. Telemetry must not stop work.
+        """Publish, and never raise: a failure is logged and counted. Telemetry must not stop work.
 
-        In another thread the event is handed over to the gateway's loop. Of these at most 1,000 are on their
-        way: the thread then waits for up to a second, and the event is dropped as a failure after that.
+        From another thread the event is handed over to the gateway's loop. At most 1,000 such
+        events are in flight: the thread waits up to a second for a place, then the event is dropped
+        as a failure.
         """
         try:
             self._ensure_open()
-            checked = self._checked(event, data, metadata)
+            checked = self._checks.check(event, data, metadata)
             try:
                 accepted = self._backend.submit(*checked)
             except WrongLoopError:
                 wait_s = EMIT_WAIT_S if get_ident() != self._owner.thread else 0
-                self._hand_over(checked, wait_s=wait_s).add_done_callback(self._emitted)
+                self._submit_there(checked, wait_s=wait_s).add_done_callback(self._emitted)
             else:
                 if not isinstance(accepted, Event):
                     accepted.add_done_callback(self._emitted)
@@ -213,7 +208,7 @@ class EventPublisher:
         data: Fields | None = None,
         metadata: Fields | None = None,
     ) -> concurrent.futures.Future[Event]:
-        """Publish from another thread; at most 1,000 in flight. Events of one thread keep their order.
+        """Publish from another thread, in order; at most 1,000 events are in flight.
 
         The future raises `PublishError` as `publish` does.
 
@@ -223,72 +218,25 @@ class EventPublisher:
         """
         self._ensure_open()
         try:
-            return self._hand_over(self._checked(event, data, metadata))
+            return self._submit_there(self._checks.check(event, data, metadata))
         except PublishError as error:
             refused: concurrent.futures.Future[Event] = concurrent.futures.Future()
             refused.set_exception(error)
             return refused
 
-    def _hand_over(
-        self, checked: _Checked, key: str | None = None, wait_s: float = 0
+    def _submit_there(
+        self, checked: Checked, key: str | None = None, wait_s: float = 0
     ) -> concurrent.futures.Future[Event]:
-        """Submit on the gateway's loop what was checked here."""
-        future: concurrent.futures.Future[Event] = concurrent.futures.Future()
+        """Submit a checked event on the gateway's loop."""
 
-        def submit() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                self._ensure_open()
-                accepted = self._backend.submit(*checked, key)
-            except Exception as error:
-                future.set_exception(error)
-            else:
-                if isinstance(accepted, Event):
-                    future.set_result(accepted)
-                else:
-                    accepted.add_done_callback(lambda done: _copy(done, future))
+        def submit() -> Event | asyncio.Future[Event]:
+            self._ensure_open()
+            return self._backend.submit(*checked, key)
 
-        self._call_there(submit, future, wait_s)
-        return future
-
-    def _run_there(
-        self, coroutine: Coroutine[None, None, _Result]
-    ) -> concurrent.futures.Future[_Result]:
-        """Run a coroutine on the gateway's loop."""
-        future: concurrent.futures.Future[_Result] = concurrent.futures.Future()
-
-        def run() -> None:
-            task = asyncio.ensure_future(coroutine)
-            task.add_done_callback(lambda done: _copy(done, future))
-
-        try:
-            self._call_there(run, future)
-        except BaseException:
-            coroutine.close()
-            raise
-        return future
-
-    def _call_there(
-        self,
-        call: Callable[[], None],
-        future: concurrent.futures.Future[_Result],
-        wait_s: float = 0,
-    ) -> None:
-        """Have the gateway's loop call; `future` holds one of the places until it is done."""
-        if not self._from_threads.acquire(timeout=wait_s):
-            raise UnavailableError(
-                f"{MAX_FROM_THREADS} publishes from threads are in flight: wait for their futures"
-            )
-        future.add_done_callback(lambda _: self._from_threads.release())
-        try:
-            self._owner.hand_over(call)
-        except BaseException:
-            future.cancel()  # frees the place
-            raise
+        return self._loop_calls.submit(submit, wait_s)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Name the loop that publishes from other threads run on."""
+        """Run publishes from other threads on this loop."""
         self._owner.start(loop)
 
     def close(self) -> None:
@@ -298,43 +246,3 @@ class EventPublisher:
     def _ensure_open(self) -> None:
         if self._closed:
             raise UnavailableError("the gateway is shutting down: publish again when it is back")
-
-    def _checked(
-        self, event: str | msgspec.Struct, data: Fields | None, metadata: Fields | None
-    ) -> _Checked:
-        """Type, timestamp and contents of an event that nothing speaks against."""
-        payload: Fields | msgspec.Struct
-        if isinstance(event, str):
-            type_, payload = event, data if data is not None else {}
-        else:
-            type_, payload = self._catalog.type_of(type(event)), event
-        max_bytes = self._max_event_bytes
-        encoded, fields = encode("data", payload, max_bytes)
-        encoded_metadata = encode("metadata", metadata, max_bytes)[0] if metadata else b"{}"
-        size = len(encoded) + len(encoded_metadata)
-        if size > max_bytes:
-            raise EventTooLargeError(too_large("the event", size, max_bytes))
-        self._catalog.check(type_, fields)
-        return type_, self._clock.timestamp(), (encoded, encoded_metadata)
-
-
-def _copy(done: asyncio.Future[_Result], future: concurrent.futures.Future[_Result]) -> None:
-    """Hand the result of what ran on the gateway's loop to the thread that waits for it."""
-    if not done.cancelled():
-        error = done.exception()
-    else:
-        error = UnavailableError("the gateway ended meanwhile: it may have been published")
-    if future.cancelled():
-        return  # its thread waits no longer
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(done.result())
-
-
-def _check_key(key: str) -> None:
-    """Refuse what would end the connection to the log, which is everybody's."""
-    if not _KEY.fullmatch(key):
-        raise PublishError(
-            f"the key {key[:80]!r} is not 1 to 256 visible ASCII characters: send a digest of it"
-        )

@@ -1,4 +1,4 @@
-"""`EventQueue`: the `asyncio.Queue` of one subscription. When it is full, the oldest event is dropped."""
+"""`EventQueue`: the `asyncio.Queue` of one subscription, which drops the oldest when full."""
 
 import asyncio
 from collections import deque
@@ -16,23 +16,24 @@ from .replay import Replay
 
 
 class QueueBounds(msgspec.Struct, frozen=True):
-    """How much one consumer may be behind before it loses the oldest."""
+    """How much one queue may hold before it drops the oldest."""
 
     events: int
     max_bytes: int
 
 
 class EventQueue(asyncio.Queue[Event | Gap]):
-    """The items that a consumer is owed: events in order, each once, and a gap for every loss.
+    """The items owed to a consumer, which it still has to get: events in order, once, and a gap
+    for every loss.
 
-    `maxsize`, `qsize` and `full` count events; a gap takes no place. One consumer or several may
-    `get`: each item goes to one of them.
+    `maxsize`, `qsize` and `full` count events; a gap uses no place. Several consumers may `get`:
+    each item goes to one of them.
 
-    Invariant: what is owed is `_gaps`, then the loss that is still going on, then `_queue`. Only
-    the oldest event is ever dropped, so a loss always lies there and needs no place of its own.
+    Invariant: `_gaps` comes first, then one pending loss, then `_queue`. Only the oldest event is
+    dropped, so a pending loss always precedes the events and needs no item of its own.
     """
 
-    # What the base class has, in every version of Python, and typeshed leaves out.
+    # The base class has these in every version of Python; typeshed omits them.
     _maxsize: int
     _getters: deque[asyncio.Future[None]]
     _unfinished_tasks: int
@@ -47,15 +48,15 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         replay: Replay,
         on_gap: Callable[[Gap], None],
     ) -> None:
-        """Begin with what `replay` holds. `on_gap` is called with each gap handed over."""
+        """Start with the items of `replay`. `on_gap` is called with each gap handed over."""
         self.dropped = 0  # events lost to this consumer since it joined
         self.closed = False
         self._owner = owner
         self._counters = counters
         self._max_bytes = bounds.max_bytes
         self._on_gap = on_gap
-        self._reported = 0  # of `dropped`, those that a gap has reported; the others are one loss,
-        self._first_lost = self._last_lost = 0  # from this number to that
+        self._reported = 0  # drops already reported; the rest are one pending loss
+        self._first_lost = self._last_lost = 0  # with this range
         self._gaps: list[Gap] = [*replay.gaps]
         super().__init__(bounds.events)
         self._queue.extend(replay.events)
@@ -69,7 +70,7 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         events = self._queue
         events.append(event)
         self._bytes += len(event.encoded)
-        # An event bigger than the whole bound still goes in: `while` leaves the newest.
+        # The newest event stays, even if it alone exceeds the bound.
         while len(events) > self._maxsize or (self._bytes > self._max_bytes and len(events) > 1):
             oldest = events.popleft()
             self._bytes -= len(oldest.encoded)
@@ -77,7 +78,7 @@ class EventQueue(asyncio.Queue[Event | Gap]):
             if self.dropped == self._reported:
                 self._first_lost = self._last_lost
             else:
-                self._unfinished_tasks -= 1  # the first one's place is the gap's
+                self._unfinished_tasks -= 1  # the gap of the loss counts once, for its first event
             self.dropped += 1
             self._counters.dropped["slow_consumer"] += 1
 
@@ -102,7 +103,7 @@ class EventQueue(asyncio.Queue[Event | Gap]):
             self._wakeup_next(self._getters)
 
     async def put(self, event: Event) -> None:  # type: ignore[override]
-        """Add an event at once, as `put_nowait`: a queue that drops never lets a publisher wait."""
+        """Add an event at once, as `put_nowait` does: publishers never wait."""
         self.put_nowait(event)
 
     def _loss(self) -> Gap:
@@ -121,17 +122,17 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         self.wake()
 
     def _owe_more(self, items: int) -> None:
-        """Count for `join`, which waits until each item was taken and then reported by `task_done`."""
+        """Count items for `join`, which waits for one `task_done` per item."""
         self._unfinished_tasks += items
         if self._unfinished_tasks:
             self._finished.clear()
 
     def empty(self) -> bool:
-        """Whether nothing is owed now, neither an event nor a gap."""
-        return not self._queue and not self._gaps  # a loss lies before an event
+        """Whether no event and no gap is owed."""
+        return not self._queue and not self._gaps  # a pending loss implies an event
 
     def take(self) -> Event | Gap | None:
-        """Return the next item, or None when nothing is owed now. Never waits."""
+        """Return the next item, or None if none is owed. Never waits."""
         if get_ident() != self._owner.thread:
             self._owner.require_here()
         return self._get() if self._queue or self._gaps else None
@@ -140,16 +141,16 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         """Return the next item.
 
         Raises:
-            asyncio.QueueEmpty: nothing is owed now.
+            asyncio.QueueEmpty: none is owed.
         """
         self._owner.require_here()
         return super().get_nowait()
 
     async def get(self) -> Event | Gap:
-        """Return the next item as soon as there is one. Cancelling loses nothing.
+        """Return the next item, waiting for one if necessary. Cancelling loses no item.
 
         Raises:
-            SubscriptionClosedError: the subscription is closed, and all that it was owed was taken.
+            SubscriptionClosedError: the subscription is closed, and every owed item was taken.
         """
         while (item := self.take()) is None:
             if self.closed:
@@ -158,7 +159,7 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         return item
 
     async def wait(self) -> None:
-        """Wait until something is owed, or `wake` or `close` is called. Cancelling loses nothing."""
+        """Wait until an item is owed, or `wake` or `close` is called. Cancelling loses no item."""
         self._owner.require_here()
         if not self.empty() or self.closed:
             return
@@ -169,23 +170,23 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         except asyncio.CancelledError:
             with suppress(ValueError):
                 self._getters.remove(getter)
-            if not self.empty():  # it was this one's turn: another one takes it
+            if not self.empty():  # this waiter was woken for it: wake another one
                 self._wakeup_next(self._getters)
             raise
 
     def wake(self) -> None:
-        """Let every `wait` return although nothing new may be owed."""
+        """Make every `wait` return, even without a new item."""
         while self._getters:
             self._wakeup_next(self._getters)
 
     def close(self) -> None:
-        """Let every `get` end once all that is owed has been taken."""
+        """Make `get` raise after the last owed item."""
         self.closed = True
         self.wake()
 
     @property
     def position(self) -> int | None:
-        """The number before the next item that is owed, or None when nothing is owed."""
+        """The number before the next owed item, or None if none is owed."""
         if self._gaps:
             first = self._gaps[0].from_sequence_number
             return 0 if first is None else first - 1
@@ -194,7 +195,7 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         return self._queue[0].sequence_number - 1 if self._queue else None
 
     def __repr__(self) -> str:
-        """Its size alone: a thousand events would fill the log."""
+        """Only the size: a thousand events would fill the log."""
         return f"<EventQueue {self.qsize()} of {self.maxsize} events, dropped {self.dropped}>"
 
     __str__ = __repr__

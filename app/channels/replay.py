@@ -1,4 +1,4 @@
-"""`ReplayStore`: the one shared, bounded log that every resume reads. Nothing in it is per client."""
+"""`ReplayStore`: the shared, bounded log that every resume reads. It holds no state of clients."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -12,15 +12,18 @@ from .filters import EventFilter
 
 
 class Replay(msgspec.Struct, frozen=True):
-    """What a client that names a position is owed before live events."""
+    """What a resuming client gets before live events."""
 
     gaps: tuple[Gap, ...]
     events: tuple[Event, ...]
     resumed: bool
 
 
+NO_REPLAY = Replay((), (), resumed=False)
+
+
 class ReplayStore:
-    """Keep the newest events, bounded by age, count and bytes, for clients that come back."""
+    """Keeps the newest events, bounded by age, count and bytes, for resuming clients."""
 
     def __init__(self, epoch: str, window_s: float, max_events: int, max_bytes: int) -> None:
         self.epoch = epoch
@@ -35,16 +38,16 @@ class ReplayStore:
         return len(self._events)
 
     def begin(self, epoch: str, head: int) -> None:
-        """Go on after number `head` of `epoch`; nothing is retained."""
+        """Continue after number `head` of `epoch`, with no event retained."""
         self.epoch = epoch
         self.head = head
         self._events.clear()
         self._bytes = 0
 
     def restore(self, epoch: str, head: int, events: Sequence[Event], now: float) -> None:
-        """Go on after number `head` of `epoch`, the last of these events, which count as retained.
+        """Continue after number `head` of `epoch`, with `events` retained, the last of that number.
 
-        Time stood still while the gateway was away: `accepted_at` is 0 for the newest of them.
+        Their `accepted_at` is relative to `now`: 0 for the newest. Downtime does not age them.
         """
         self.begin(epoch, head - len(events))
         for event in events:
@@ -74,7 +77,7 @@ class ReplayStore:
             self._bytes -= len(events.popleft().encoded)
 
     def expire(self, now: float) -> None:
-        """Drop what is older than the window at `now`."""
+        """Drop the events that are older than the window at `now`."""
         oldest_kept = now - self._window_s
         while self._events and self._events[0].accepted_at < oldest_kept:
             self._bytes -= len(self._events.popleft().encoded)
@@ -85,7 +88,7 @@ class ReplayStore:
         return self.head - len(self._events) + 1
 
     def after(self, number: int, event_filter: EventFilter) -> list[Event]:
-        """Retained matching events above `number`, oldest first."""
+        """The retained matching events above `number`, oldest first."""
         newer = takewhile(lambda event: event.sequence_number > number, reversed(self._events))
         matches = cache(event_filter.matches)  # many events, few types
         found = [event for event in newer if matches(event.type)]
@@ -93,21 +96,21 @@ class ReplayStore:
         return found
 
     def gap_before(self, position: Position, event_filter: EventFilter) -> Gap | None:
-        """What of the stream after `position` can no longer be read, or None if all of it can."""
+        """The loss of a client at `position`, or None if every later event is retained."""
         number = position.sequence_number
         if position.epoch not in (None, self.epoch) or number > self.head:
             return Gap(None, None, None, "epoch_changed")
         last_lost = self.first - 1
         if number >= last_lost or not event_filter.patterns:
             return None
-        # Which of the expired ones matched is known only to a filter that takes everything.
+        # Expired events are gone, so only a match-all filter can count them.
         dropped = last_lost - number if event_filter.matches_all else None
         return Gap(number + 1, last_lost, dropped, "expired")
 
     def resume(
         self, position: Position, event_filter: EventFilter, now: float, limit: int, max_bytes: int
     ) -> Replay:
-        """Decide what a client at `position` gets: at most the newest `limit` events, honest gaps."""
+        """Return what a client at `position` gets: at most the newest `limit` events, and gaps."""
         self.expire(now)
         gap = self.gap_before(position, event_filter)
         gaps = [gap] if gap else []

@@ -1,4 +1,4 @@
-"""What JSON the gateway takes beside what decoders check: a fixed depth, and no half characters."""
+"""Checks of JSON beyond those of the decoders: a fixed depth, and errors for lone surrogates."""
 
 import re
 from itertools import accumulate
@@ -17,7 +17,7 @@ _ESCAPE = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
 
 
 def depth(text: bytes) -> int:
-    """How many arrays and objects are open at once. Linear time, no recursion."""
+    """The deepest nesting of arrays and objects. Linear time, no recursion."""
     text = text.replace(rb"\\", b"").replace(rb"\"", b"")
     outside_strings = b"".join(text.split(b'"')[::2])
     steps = memoryview(outside_strings.translate(_STEPS, _OTHERS)).cast("b")
@@ -25,7 +25,7 @@ def depth(text: bytes) -> int:
 
 
 def check_depth(name: str, text: bytes, allowed: int = MAX_DEPTH) -> None:
-    """Refuse JSON that is nested deeper; costs next to nothing where there are few brackets.
+    """Refuse JSON that is nested over `allowed` deep. Cheap for text with few brackets.
 
     Raises:
         InvalidDataError: names the depth; the message begins with `name`.
@@ -35,7 +35,7 @@ def check_depth(name: str, text: bytes, allowed: int = MAX_DEPTH) -> None:
 
 
 def reason(error: Exception, text: bytes) -> str:
-    """Why this text cannot be decoded. Decoders call half a character truncated or malformed."""
+    """Why `text` cannot be decoded. Decoders report a lone surrogate as truncated or malformed."""
     if isinstance(error, UnicodeError):
         return _not_utf8(text) or str(error)[:200]
     if isinstance(error, RecursionError):

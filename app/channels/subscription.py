@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class DirectWriter(Protocol):
-    """Where the bus writes ready frames of a consumer that keeps up."""
+    """Where the bus writes the ready frames of a direct consumer."""
 
     def write(self, frames: bytes) -> None:
-        """Take them all, at once; may call `Subscription.fall_behind` before it returns."""
+        """Take all frames at once. May call `Subscription.fall_behind` before it returns."""
 
     def fail(self, error: Exception) -> None:
         """End the consumer's connection after `write` raised `error`."""
@@ -27,9 +27,9 @@ class DirectWriter(Protocol):
 class Subscription:
     """The events of the stream that match a filter: in order, once; every loss is reported.
 
-    A consumer is *behind* (it takes from `queue`, an `asyncio.Queue`) or *direct* (the bus writes to
-    it, and the queue is empty). It begins behind, with its replay in the queue. A consumer in this
-    process stays behind, and may as well use `queue` alone: `await subscription.queue.get()`.
+    A consumer is *behind* (it takes from `queue`, an `asyncio.Queue`) or *direct* (the bus writes
+    to it, and the queue is empty). It starts behind, with its replay in the queue. A consumer in
+    this process stays behind; it may also use `queue` alone: `await subscription.queue.get()`.
     """
 
     __slots__ = ("_bus", "filter", "queue")
@@ -43,7 +43,7 @@ class Subscription:
         replay: Replay,
         on_gap: Callable[[Gap], None],
     ) -> None:
-        self.filter = event_filter  # changed by `refilter` alone: the bus groups by it
+        self.filter = event_filter  # changed only by `refilter`: the bus groups by it
         self.queue = EventQueue(owner, bus.counters, bounds, replay, on_gap)
         self._bus = bus
 
@@ -66,51 +66,51 @@ class Subscription:
         return not self.queue.empty()
 
     def take(self) -> Event | Gap | None:
-        """Return the next item, or None when nothing is owed now. Never waits."""
+        """Return the next item, or None if none is owed. Never waits."""
         return self.queue.take()
 
     @property
     def position(self) -> int:
-        """The last number handed over or filtered out: a client may move there."""
+        """The last number handed over or filtered out: the position to resume from."""
         if (position := self.queue.position) is None:
-            self._bus.flush()  # what a direct consumer is owed in this turn
+            self._bus.flush()  # a direct consumer is owed the events of this turn
             position = self.queue.position
         return self._bus.head if position is None else position
 
     def settle(self) -> int:
-        """End the turn: the last number given, up to which all is written or is owed here."""
+        """Flush the turn and return the head: every event up to it is written or in the queue."""
         self._bus.flush()
         return self._bus.head
 
     def refilter(self, event_filter: EventFilter) -> None:
-        """Use another filter for later events; what is owed already is not touched."""
+        """Use another filter for later events; owed items stay."""
         if not self.closed:
-            self._bus.refilter(self, event_filter)
+            self._bus.groups.refilter(self, event_filter)
 
     def go_direct(self, writer: DirectWriter) -> bool:
-        """Have the bus write to `writer` from the next event on; False while something is owed."""
+        """Have the bus write to `writer` from the next event on; False while an item is owed."""
         if self.owed or self.closed:
             return False
-        self._bus.go_direct(self, writer)
+        self._bus.groups.go_direct(self, writer)
         return True
 
     def fall_behind(self) -> None:
         """Take from the queue again, from the next event on."""
         if not self.closed:
-            self._bus.fall_behind(self)
+            self._bus.groups.fall_behind(self)
 
     async def wait(self) -> None:
-        """Wait until something is owed, or `wake` or `close` is called; cancelling loses nothing."""
+        """Wait until an item is owed, or `wake` or `close` is called. Cancelling loses no item."""
         await self.queue.wait()
 
     def wake(self) -> None:
-        """Let `wait` return although nothing new is owed (the outlet has a control message)."""
+        """Make `wait` return without a new item (the outlet has a control message)."""
         self.queue.wake()
 
     def close(self) -> None:
-        """Leave the bus; a waiting consumer ends. Closing twice is fine."""
+        """Leave the bus and end a waiting consumer. A second call does nothing."""
         if not self.closed:
-            self._bus.leave(self)
+            self._bus.groups.leave(self)
             self.queue.close()
 
     async def __aenter__(self) -> "Subscription":

@@ -1,6 +1,6 @@
-"""The commands: `sightline …`, most of them also as `litestar …`.
+"""The commands `sightline …`; most of them exist as `litestar …` too.
 
-Each command imports what it needs when it is called, so that none of them starts slowly.
+A command's module is imported when the command is called, so that every command starts fast.
 """
 
 from importlib import import_module
@@ -11,13 +11,14 @@ _COMMANDS = {  # name: module, attribute, help in one line
     "run": ("run", "run", "Serve the gateway."),
     "login": ("login", "login", "Print a link that logs a browser in."),
     "token": ("login", "token", "Print or rotate the session token."),
-    "journal": ("journal", "journal", "Look into the journal, export it, take things out of it."),
+    "hooks": ("hooks", "hooks", "Connect a coding agent, or disconnect it."),
+    "journal": ("journal", "journal", "Inspect, export and prune the journal."),
     "events": ("events", "events", "Listen, publish, record and replay."),
 }
 
 
 class _Lazy(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

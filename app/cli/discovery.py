@@ -1,7 +1,7 @@
-"""What the `litestar` command loads from an installed Sightline, before it looks for an application.
+"""Loaded by the `litestar` command before it looks for an application.
 
-Litestar looks for one in the current folder alone. In a folder without one, `litestar run` means the
-gateway, watching that folder. In the checkout, the folder `app` is this very package.
+Litestar looks for an application in the current folder. In a folder without one, `litestar run`
+serves the gateway, which watches that folder. In the checkout, the folder `app` is this package.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from .login import login as login, token as token
 
 PACKAGE = Path(__file__).parents[1]
-_CANONICAL = ("app", "app.py", "application", "application.py")  # where litestar looks by itself
+_CANONICAL = ("app", "app.py", "application", "application.py")  # where Litestar looks
 
 
 def _means_the_gateway() -> bool:
@@ -19,5 +19,5 @@ def _means_the_gateway() -> bool:
 
 
 if _means_the_gateway():
-    # under the name that this package was loaded by: two names would be two copies of it
+    # Under the name of this import: another name would load a second copy.
     os.environ.setdefault("LITESTAR_APP", f"{__name__.partition('.')[0]}:create_app")

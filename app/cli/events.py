@@ -1,4 +1,4 @@
-"""`events …`: the terminal commands of the Python client, where that is installed."""
+"""`events …`: the terminal commands of the Python client, if that is installed."""
 
 from typing import cast
 

@@ -1,4 +1,4 @@
-"""`sightline journal …`: look into the journal of this folder, export it, and take things out of it."""
+"""`sightline journal …`: inspect, export and prune the journal of this folder."""
 
 import os
 import sqlite3
@@ -29,7 +29,7 @@ _P = ParamSpec("_P")
 
 
 def _plain_errors(command: Callable[_P, None]) -> Callable[_P, None]:
-    """Say in one line what a command could not do."""
+    """Report an error of the command in one line."""
 
     @wraps(command)
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -43,14 +43,14 @@ def _plain_errors(command: Callable[_P, None]) -> Callable[_P, None]:
 
 @click.group
 def journal() -> None:
-    """Look into the journal of the gateway in this folder, and take things out of it."""
+    """Inspect, export and prune the journal of the gateway in this folder."""
 
 
 @journal.command
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @_plain_errors
 def info(as_json: bool) -> None:
-    """Show what the journal holds: its size, its span of time, events by type."""
+    """Show the journal's size, time span and events by type."""
     path = _path()
     with _reading(path) as reader:
         found = reader.summary()
@@ -61,16 +61,18 @@ def info(as_json: bool) -> None:
     click.echo(f"{path}: {found.events:,} events, {size_on_disk(path) / 1e6:,.1f} MB")
     if found.from_ms is not None and found.until_ms is not None:
         click.echo(f"from {to_timestamp(found.from_ms)} to {to_timestamp(found.until_ms)}")
-    click.echo(f"{found.epochs} epochs, {found.holes:,} events published and never stored")
+    click.echo(f"{found.epochs} epochs, {found.holes:,} events published but not stored")
     for type_, count in found.types.items():
         click.echo(f"{count:12,}  {type_}")
 
 
 @journal.command
 @click.argument("file", type=click.File("wb"), default="-")
-@click.option("--since", help="Only from this time on: ISO 8601, or an age such as 2h or 7d.")
+@click.option("--since", help="Only from this time: ISO 8601, or an age such as 2h or 7d.")
 @click.option("--until", help="Only before this time.")
-@click.option("--type", "types", multiple=True, help="Only types that fit a pattern, as `git.*`.")
+@click.option(
+    "--type", "types", multiple=True, help="Only types that match a pattern, such as `git.*`."
+)
 @click.option("--agent", help="Only what this agent did.")
 @click.option("--q", "words", help="Only events with all these words.")
 @_plain_errors
@@ -82,7 +84,7 @@ def export(
     agent: str | None,
     words: str | None,
 ) -> None:
-    """Write events, one JSON message a line, oldest first, as `events replay` reads them."""
+    """Write events, oldest first, one JSON message a line, for `events replay`."""
     question = Question(
         limit=PAGE,
         since_ms=_time(since),
@@ -100,17 +102,19 @@ def export(
 @click.option("--before", required=True, help="ISO 8601, or an age such as 7d.")
 @_plain_errors
 def prune(before: str) -> None:
-    """Forget everything before a time."""
+    """Delete all events before a time."""
     _forget(Forgotten(before_ms=_time(before)))
 
 
 @journal.command(name="forget")
 @click.option("--before", help="Only before this time: ISO 8601, or an age such as 7d.")
-@click.option("--type", "types", multiple=True, help="Only types that fit a pattern, as `chat.*`.")
+@click.option(
+    "--type", "types", multiple=True, help="Only types that match a pattern, such as `chat.*`."
+)
 @click.option("--agent", help="Only what this agent did.")
 @_plain_errors
 def forget_some(before: str | None, types: tuple[str, ...], agent: str | None) -> None:
-    """Forget the events that fit all the options, their words in the index and their bytes."""
+    """Delete the events that match all options, also from the search index and the disk."""
     if before is None and not types and agent is None:
         raise click.UsageError("say what to forget: --before, --type or --agent")
     _forget(
@@ -120,7 +124,7 @@ def forget_some(before: str | None, types: tuple[str, ...], agent: str | None) -
 
 def _forget(what: Forgotten) -> None:
     path = _path()
-    # Nothing is published by this: the epoch of a gateway that was stopped cleanly may go on.
+    # Deleting publishes nothing, so the epoch can continue after a clean stop.
     mark = take_mark(path)
     try:
         count = sum(forget(path, what))

@@ -1,4 +1,4 @@
-"""`login` and `token`: what the command line gets from the running gateway of this folder."""
+"""`login` and `token`: commands that ask the running gateway of this folder."""
 
 import html
 import json
@@ -18,20 +18,27 @@ TICKET_S = 300
 
 
 @click.command
-@click.option("--rotate", is_flag=True, help="Make a new one first; the old one ends everywhere.")
+@click.option(
+    "--rotate", is_flag=True, help="Replace it by a new one first; the old one becomes invalid."
+)
 def token(rotate: bool) -> None:
     """Print the session token of the gateway in this folder, for scripts."""
     if rotate:
         _ask("/api/token")
-        click.echo("The old token has ended: connections and log-ins by it are closed.", err=True)
-        click.echo("Is SIGHTLINE_SESSION_TOKEN set where the gateway starts? Change it.", err=True)
+        click.echo(
+            "The old token has ended: its connections are closed, all browsers are logged out.",
+            err=True,
+        )
+        click.echo(
+            "If SIGHTLINE_SESSION_TOKEN is set where the gateway starts, change it.", err=True
+        )
     click.echo(_left_here(TOKEN_FILE))
 
 
 @click.command
 @click.option("--open", "open_it", is_flag=True, help="Open the link in the browser too.")
 def login(open_it: bool) -> None:
-    """Print a link that logs a browser in to the gateway in this folder, once."""
+    """Print a link that logs one browser in to the gateway in this folder."""
     try:
         ticket = str(json.loads(_ask("/api/tickets"))["ticket"])
     except (ValueError, KeyError, TypeError):
@@ -43,9 +50,9 @@ def login(open_it: bool) -> None:
 
 
 def _redirect(link: str, ticket: str) -> Path:
-    """A page for this user's eyes that leads to the link: a link in a command line is for all eyes.
+    """A private page that redirects to the link: every user can read a browser's command line.
 
-    The gateway removes it with the ticket; what is left over is removed here once it is worthless.
+    The gateway removes the page with the ticket; expired pages are removed here.
     """
     folder = _state_dir()
     for old in folder.glob("login-*.html"):
@@ -66,7 +73,7 @@ def _redirect(link: str, ticket: str) -> Path:
 
 
 def _ask(path: str) -> str:
-    """Post to the gateway of this folder, which proves first that it is that gateway."""
+    """Post to the gateway of this folder, which proves its identity first."""
     url, token_here = _left_here(URL_FILE), _left_here(TOKEN_FILE)
     try:
         answer = ask(url, token_here, path)
@@ -80,7 +87,7 @@ def _ask(path: str) -> str:
 
 
 def _left_here(name: str) -> str:
-    """What the gateway of this folder left in the state folder for us."""
+    """The text of a file that the gateway of this folder wrote."""
     path = _state_dir() / name
     try:
         text = read_kept(path)

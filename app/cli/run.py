@@ -1,4 +1,4 @@
-"""The two commands that serve: `sightline run`, and `litestar run` as the gateway needs it."""
+"""The commands `sightline run` and `litestar run`, which serve the gateway."""
 
 import copy
 import os
@@ -14,8 +14,8 @@ from ..plugin import SightlinePlugin
 from ..server.serve import DEFAULT_PORT, serve
 from ..settings import Settings
 
-STARTUP_FAILED = 3  # supervisors of workers take it as: do not try again
-# What `litestar run` has and a gateway cannot use; given all the same, they are refused with the reason.
+STARTUP_FAILED = 3  # supervisors of workers do not restart after this status
+# Options of `litestar run` that are refused with the reason.
 REFUSED = frozenset({"reload", "reload_dir", "reload_include", "reload_exclude", "wc"})
 
 
@@ -36,7 +36,7 @@ def run(
     ssl_certfile: str | None,
     ssl_keyfile: str | None,
 ) -> None:
-    """Serve the gateway until Ctrl-C. SIGHTLINE_* variables hold all other settings."""
+    """Serve the gateway until Ctrl-C. All other settings are SIGHTLINE_* variables."""
     environ = dict(os.environ)
     if workspace is not None:
         environ["SIGHTLINE_WORKSPACE"] = workspace
@@ -51,12 +51,12 @@ def run(
 
 
 def replace_run(cli: click.Group, plugin: SightlinePlugin) -> None:
-    """Replace the `run` command; all its parameters stay.
+    """Replace Litestar's `run` command, keeping its parameters.
 
-    The gateway alone has a port of its own; an application that it was added to keeps its default.
+    The default port is the gateway's if the gateway is the whole application.
     """
 
-    def run(  # `env` is injected by the group
+    def run(  # the group passes `env`
         *,
         env: LitestarEnv,
         reload: bool,
@@ -75,9 +75,9 @@ def replace_run(cli: click.Group, plugin: SightlinePlugin) -> None:
         create_self_signed_cert: bool,
     ) -> None:
         if wc > 1:
-            _refuse("several workers", "run one worker: leave out --wc and WEB_CONCURRENCY")
+            _refuse("several workers", "run one worker: omit --wc and WEB_CONCURRENCY")
         if reload or reload_dir or reload_include or reload_exclude:
-            _refuse("--reload", "leave it out and start the gateway again by hand")
+            _refuse("--reload", "omit it and restart the gateway by hand")
         env.app.debug = env.app.debug or debug
         env.app.pdb_on_exception = env.app.pdb_on_exception or pdb
         certificate, key = (
@@ -111,5 +111,5 @@ def replace_run(cli: click.Group, plugin: SightlinePlugin) -> None:
 def _refuse(what: str, remedy: str) -> NoReturn:
     raise click.ClickException(
         f"{what} cannot be used: a gateway is exactly one process, several workers would split"
-        f" its events and places among them (several gateways: docs/scaling.md); {remedy}"
+        f" its events and places (for several gateways see docs/scaling.md); {remedy}"
     )

@@ -1,7 +1,7 @@
-"""Write every file that is made from the structs, or print one of them.
+"""Write the files that are generated from the structs, or print one of them.
 
-`python -m app.contract` writes those of the checkout. `python -m app.contract NAME [MODULE ...]` prints
-one, with the event types that the modules declare.
+`python -m app.contract` writes the files of the checkout.
+`python -m app.contract NAME [MODULE ...]` prints one, with the event types of the modules.
 """
 
 import sys
@@ -47,7 +47,7 @@ def _declare(module: str) -> None:
         import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # the module is there, and needs one that is not
+            raise  # the module exists, but one of its imports does not
         sys.exit(f"no module {module!r} here: name one as for `import`, such as my_app.events")
 
 

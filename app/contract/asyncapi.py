@@ -32,16 +32,16 @@ from .schemas import (
     Schemas,
 )
 
-_TOLD: tuple[type[msgspec.Struct], ...] = (Connected, Gap, Heartbeat, Notice)
+_SENT: tuple[type[msgspec.Struct], ...] = (Connected, Gap, Heartbeat, Notice)
 _ANSWERS: dict[type[msgspec.Struct], type[msgspec.Struct]] = {
     Subscribe: Subscribed,
     Unsubscribe: Subscribed,
     Ping: Pong,
 }
-_CONTROL: tuple[type[msgspec.Struct], ...] = (*_TOLD, *_ANSWERS, Subscribed, Pong, ErrorMessage)
+_CONTROL: tuple[type[msgspec.Struct], ...] = (*_SENT, *_ANSWERS, Subscribed, Pong, ErrorMessage)
 _SUBPROTOCOL: Schema = {
     "type": "string",
-    "description": f"`{SUBPROTOCOL}, token.T` shows the session token T,"
+    "description": f"`{SUBPROTOCOL}, token.T` sends the session token T,"
     f" `{SUBPROTOCOL}, key.K` the browser key K beside the cookie; the gateway answers `{SUBPROTOCOL}`.",
 }
 _SECURITY: Schema = {
@@ -72,12 +72,12 @@ _CHANNEL: Schema = {"$ref": "#/channels/ws"}
 _DESCRIPTION = (
     "The gateway's WebSocket. A `type` with a dot is an event, one without is a control message."
     " Within v1, fields and control messages may be added: ignore what you do not know."
-    " docs/protocol.md has what a schema cannot say: how to resume, and the close codes."
+    " docs/protocol.md has what schemas cannot express: how to resume, and the close codes."
 )
 
 
 def to_asyncapi(catalog: Catalog) -> Schema:
-    """The document of a gateway with this catalog."""
+    """Return the document of a gateway with this catalog."""
     schemas = Schemas(catalog, _CONTROL)
     payloads = {entry.type: schemas.of_type(entry.type) for entry in catalog.entries()}
     if catalog.extra_namespaces:
@@ -113,9 +113,7 @@ def to_asyncapi(catalog: Catalog) -> Schema:
         },
         "operations": {
             "sendEvents": _operation("send", "Every event that matches the filter.", events),
-            "sendControl": _operation(
-                "send", "`connected` first, the others where they belong.", map(_tag, _TOLD)
-            ),
+            "sendControl": _operation("send", "`connected` comes first.", map(_tag, _SENT)),
             **{
                 _tag(asked): {
                     **_operation("receive", str(asked.__doc__), [_tag(asked)]),
@@ -141,5 +139,9 @@ def _named(messages: Iterable[str]) -> list[Schema]:
 
 
 def _operation(action: str, summary: str, messages: Iterable[str]) -> Schema:
-    told = {"action": action, "summary": summary}
-    return {**told, "channel": _CHANNEL, "messages": _named(messages)}
+    return {
+        "action": action,
+        "summary": summary,
+        "channel": _CHANNEL,
+        "messages": _named(messages),
+    }

@@ -1,4 +1,4 @@
-"""The page of event types, `docs/events.md`, made from the catalog."""
+"""The page of event types, `docs/events.md`, generated from the catalog."""
 
 import json
 
@@ -47,7 +47,7 @@ _SPELLING = Spelling(
 
 
 def to_markdown() -> str:
-    """The text of `docs/events.md`."""
+    """Return the text of `docs/events.md`."""
     entries = Catalog().entries()
     parts = [_INTRODUCTION.format(pattern=TYPE_PATTERN.pattern, length=MAX_TYPE_LENGTH)]
     parts.append("".join(f"- [`{e.type}`](#{e.type.replace('.', '')})\n" for e in entries))

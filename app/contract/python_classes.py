@@ -34,7 +34,7 @@ _SPELLING = Spelling(
 
 
 def to_python() -> str:
-    """The text of the client's `events.py`."""
+    """Return the text of the client's `events.py`."""
     entries = Catalog().entries()
     classes = [_class(entry) for entry in entries]
     imports = "from typing import Literal\n\n" if "Literal[" in "".join(classes) else ""
@@ -59,8 +59,8 @@ def _class(entry: CatalogEntry) -> str:
     lines = [
         f"class {_name(entry)}(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):"
     ]
-    told = textwrap.wrap(f'"""`{entry.type}`: {entry.description}"""', 96)
-    lines += [*told, *([""] if properties else [])]
+    docstring = textwrap.wrap(f'"""`{entry.type}`: {entry.description}"""', 96)
+    lines += [*docstring, *([""] if properties else [])]
     for name, schema in properties.items():
         annotation = _SPELLING.of(schema)
         if name in required:

@@ -1,4 +1,4 @@
-"""JSON Schemas of what goes over the wire, made from the structs: OpenAPI and AsyncAPI share them."""
+"""JSON Schemas of the wire messages, generated from the structs, for OpenAPI and AsyncAPI."""
 
 import itertools
 import json
@@ -15,17 +15,17 @@ from ..ws.queries import MAX_SEQUENCE_NUMBER, NAME
 
 Schema = dict[str, object]
 _PATTERNS = f"^(?:{PATTERN.pattern})(?:,(?:{PATTERN.pattern}))*$|^$"
-ADDRESS = "127.0.0.1:3000"  # by default
+ADDRESS = "127.0.0.1:3000"  # the default
 TOKEN_HEADER = "X-Session-Token"
 TOKEN_HELP = "The session token, which is in `.sightline/session.token` of the gateway's folder."
 COOKIE = "sightline_3000"
 COOKIE_HELP = (
-    "A browser's log-in, named after the port in `Host`. It counts only together with the browser key"
-    " and where no token is sent; for `/ws` and unsafe methods with an allowed `Origin`, else with no"
+    "A browser's log-in, named after the port in `Host`. It is valid only together with the browser key"
+    " and without a token. `/ws` and unsafe methods also need an allowed `Origin`, the others no"
     " foreign `Sec-Fetch-Site`."
 )
 KEY_HELP = (
-    "The second half of a browser's log-in, worth nothing without the cookie. In place of the header,"
+    "The second half of a browser's log-in, valid only with the cookie. Instead of the header,"
     " a WebSocket sends the subprotocol `key.K`, a `GET` the query parameter `browser_key`."
 )
 _NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
@@ -33,12 +33,15 @@ _NUMBER: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_SEQUENCE_NUMB
 TYPES: Schema = {
     "type": "string",
     "pattern": _PATTERNS,
-    "description": "At most 256 patterns, separated by commas: `*`, or two tokens of which each may"
-    " be `*`. Absent is everything, empty is nothing.",
+    "description": "At most 256 patterns, separated by commas: `*`, or two tokens, each of which"
+    " may be `*`. Absent means every event, empty means none.",
 }
 NUMBER: Schema = {**_NUMBER, "description": "The last number processed."}
-EPOCH: Schema = {**_NAME, "description": "The epoch of the number; not without one."}
-CLIENT_ID: Schema = {**_NAME, "description": "The client's name for itself; absent: one is made."}
+EPOCH: Schema = {**_NAME, "description": "The epoch of the number. Needs the number."}
+CLIENT_ID: Schema = {
+    **_NAME,
+    "description": "The client's name for itself. Absent: the gateway makes one.",
+}
 UPGRADE_QUERY: dict[str, Schema] = {
     "types": TYPES,
     "client_id": CLIENT_ID,
@@ -64,13 +67,13 @@ class Event(msgspec.Struct):
 
 
 class Names:
-    """Names that generators of code keep apart: they differ also without case and separators."""
+    """Names that stay distinct in generated code: they differ even without case and separators."""
 
     def __init__(self, taken: Iterable[str]) -> None:
         self._taken = {plain(name) for name in taken}
 
     def take(self, name: str) -> str:
-        """This name, or with a number behind it where another one reads the same."""
+        """Reserve and return this name, with a number appended if a similar one is taken."""
         numbers = itertools.count(2)
         free = name
         while plain(free) in self._taken:
@@ -80,7 +83,7 @@ class Names:
 
 
 def plain(name: str) -> str:
-    """What is left of a name without case and separators."""
+    """A name without case and separators."""
     return re.sub("[^a-z0-9]", "", name.lower())
 
 
@@ -93,9 +96,9 @@ class Schemas:
         structs: Iterable[type[msgspec.Struct]],
         taken: Iterable[str] = (),
     ) -> None:
-        """Under the name of an event type stands what its events have alone: `type` and `data`.
+        """Each type's schema constrains only `type` and `data`.
 
-        The data of `workflow.started` is `WorkflowStartedData`. `taken` are further names in the document.
+        The data of `workflow.started` is `WorkflowStartedData`. `taken` are other names in use.
         """
         own = [Event, *structs]
         types = [*own, *catalog.structs.values()]
@@ -131,14 +134,14 @@ class Schemas:
         return ref(self._names[type_])
 
     def other_events(self, before: str = "^") -> Schema:
-        """What events of the extra namespaces, whose types need no catalog entry, have alone."""
+        """The schema of events in the extra namespaces: any such type, any object as data."""
         names = "|".join(sorted(self._catalog.extra_namespaces))
         pattern = rf"{before}({names})\.[a-z][a-z0-9_]*$"
         return typed({"type": "string", "pattern": pattern}, {"type": "object"})
 
 
 def _renamed(schema: Schema, names: Mapping[str, str]) -> Schema:
-    """The schema with references to the new names. A reference to no component stays as it is."""
+    """The schema with references to the new names; other references stay unchanged."""
 
     def walk(value: object) -> object:
         if isinstance(value, dict):
@@ -151,7 +154,7 @@ def _renamed(schema: Schema, names: Mapping[str, str]) -> Schema:
 
 
 def _without_defaults(schema: Schema) -> Schema:
-    """Generators of TypeScript require a field that has a default, also in what is sent."""
+    """Remove defaults: TypeScript generators would require such fields even in requests."""
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return schema
@@ -174,5 +177,5 @@ def typed(type_: Mapping[str, object], data: Schema) -> Schema:
 
 
 def to_text(document: Schema) -> str:
-    """The document as the files in `docs` hold it."""
+    """The document as text for the files in `docs`."""
     return json.dumps(document, indent=1) + "\n"

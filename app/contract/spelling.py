@@ -9,7 +9,7 @@ Schema = Mapping[str, object]
 
 
 class Spelling(msgspec.Struct, frozen=True, kw_only=True):
-    """The words of one language."""
+    """The type syntax of one language."""
 
     scalars: Mapping[str, str]
     union: str  # between the choices of a union

@@ -26,7 +26,7 @@ _Schemas = dict[str, _Schema]
 
 
 def to_typescript() -> str:
-    """The text of `clients/js/events.d.ts`."""
+    """Return the text of `clients/js/events.d.ts`."""
     return _HEAD + "\n".join(map(_entry, Catalog().entries())) + "}\n"
 
 
@@ -55,7 +55,7 @@ def _spelling(defs: _Schemas) -> Spelling:
         if "$ref" in schema:
             name = str(schema["$ref"]).rpartition("/")[2]
             inner = {other: schema for other, schema in defs.items() if other != name}
-            return _spelling(inner).of(defs[name]) if name in defs else "unknown"  # itself again
+            return _spelling(inner).of(defs[name]) if name in defs else "unknown"  # recursive
         if "properties" in schema:
             return "{ " + "; ".join(_fields(schema, defs)) + " }"
         values = schema.get("additionalProperties")

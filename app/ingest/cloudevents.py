@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 over HTTP, in structured and binary mode, mapped onto the gateway's own events. Pure."""
+"""Maps CloudEvents 1.0 over HTTP, in structured and binary mode, to the gateway's events. Pure."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ _JSON = Annotated[str, Meta(pattern=_JSON_TYPE)]
 _HEADER = "ce-"
 _REQUIRED_HEADERS = {b"ce-specversion", b"ce-id", b"ce-source", b"ce-type"}
 _LEFT_OUT = {"specversion", "datacontenttype", "data"}
-_MEANINGS = {  # of attributes whose place in `metadata` is agreed
+_MEANINGS = {  # attributes with an agreed key in `metadata`
     "source": "source",
     "agent": "agent",
     "correlationid": "correlation_id",
@@ -30,7 +30,7 @@ _MEANINGS = {  # of attributes whose place in `metadata` is agreed
 
 
 class CloudEvent(msgspec.Struct):
-    """What the specification says of an event; `data`, where it leaves that open, is an object."""
+    """An event of the specification; here `data` must be an object."""
 
     specversion: Literal["1.0"]
     id: _Text
@@ -45,7 +45,7 @@ class CloudEvent(msgspec.Struct):
 
 
 class Mapped(msgspec.Struct, frozen=True):
-    """A CloudEvent as the publisher takes it; one with the same source and id has the same key."""
+    """Arguments for the publisher. CloudEvents with the same source and id have the same key."""
 
     type: str
     data: dict[str, object]
@@ -54,7 +54,7 @@ class Mapped(msgspec.Struct, frozen=True):
 
 
 def parse(body: bytes, content_type: str) -> list[Mapped]:
-    """The events of a request body, of which `ONE` holds one and `BATCH` an array.
+    """The events of a request body: one for the content type `ONE`, an array for `BATCH`.
 
     Raises:
         BadRequestError: malformed; the message names the attribute, as `$.id` or `$[3].id`.
@@ -76,12 +76,13 @@ def parse(body: bytes, content_type: str) -> list[Mapped]:
 
 
 def is_binary(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request that is not in structured mode is a CloudEvent: it has one of its headers."""
+    """Whether a request has a required header of a CloudEvent in binary mode."""
     return not _REQUIRED_HEADERS.isdisjoint(name.lower() for name, _ in headers)
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a body of this type can be the data in binary mode; the Python SDK sends none."""
+    """Whether a body of this content type can be the data in binary mode. None is allowed, as the
+    Python SDK sends none."""
     return not content_type or re.search(_JSON_TYPE, content_type.lower()) is not None
 
 
@@ -111,20 +112,20 @@ def _attributes(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for raw_name, raw_value in headers:
         header = raw_name.decode("latin-1").lower()
         name, value = header.removeprefix(_HEADER), _header_text(raw_value)
-        if name == header or name == "datacontenttype":  # that one is Content-Type
+        if name == header or name == "datacontenttype":  # `Content-Type` says that
             continue
         if not re.fullmatch(r"[a-z0-9]+", name) or name == "data":
-            raise BadRequestError(f"{header!r} is no attribute: send names of a-z and 0-9")
+            raise BadRequestError(f"{header!r} is not an attribute: send names of a-z and 0-9")
         if found.setdefault(name, value) != value:
             raise BadRequestError(f"{header} was given twice with different values: send it once")
     return found
 
 
 def _header_text(value: bytes) -> str:
-    """As the HTTP binding has it: quotes taken off, then percent-decoded as UTF-8."""
+    """A header value decoded as the HTTP binding says: unquoted, then percent-decoded as UTF-8."""
     try:
         text = value.decode()
-    except UnicodeDecodeError:  # what `fetch` and `requests` make of é
+    except UnicodeDecodeError:  # `fetch` and `requests` send é in Latin-1
         text = value.decode("latin-1")
     if len(text) >= 2 and text[0] == text[-1] == '"':
         text = re.sub(r"\\(.)", r"\1", text[1:-1])
@@ -132,10 +133,10 @@ def _header_text(value: bytes) -> str:
 
 
 def _mapped(event: CloudEvent, attributes: Mapping[str, object]) -> Mapped:
-    """The type's last two tokens: what stands before is the reverse domain of who defined it."""
+    """Map an event. Its type keeps two tokens: those before are the definer's reverse domain."""
     kept = {name: value for name, value in attributes.items() if name not in _LEFT_OUT}
     metadata = {_MEANINGS[name]: kept[name] for name in _MEANINGS if name in kept}
-    # A source may hold no space, so that no two pairs are one text; any characters fit a digest.
+    # A source has no space, so the pair is unambiguous; a digest makes any characters safe.
     key = hashlib.sha256(f"{event.source} {event.id}".encode()).hexdigest()
     type_ = ".".join(event.type.split(".")[-2:])
     return Mapped(type_, event.data, {**metadata, "cloudevent": kept}, key)

@@ -1,4 +1,4 @@
-"""Forget events for good: their rows, their words in the index, and the bytes that they were stored in."""
+"""Delete events for good: their rows, their words in the index, and their bytes on disk."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from .writer import Segment
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
-    """What to forget: everything that fits all that is given. `before_ms` in Unix milliseconds."""
+    """What to delete: the events that match every given field. `before_ms` in Unix milliseconds."""
 
     before_ms: int | None = None
     event_filter: EventFilter = EventFilter()
@@ -22,13 +22,13 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def forget(path: Path, what: Forgotten) -> Iterator[int]:
-    """Forget, a segment at a time, and yield how many events went with each. A gateway may be running.
+    """Delete a segment at a time and yield the number of deleted events. A gateway may be running.
 
     Raises:
-        sqlite3.Error, OSError: the file cannot be changed; what was yielded is forgotten.
+        sqlite3.Error, OSError: the file cannot be changed; the yielded events are deleted.
     """
     with closing(open_writer(path)) as connection:
-        connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+        connection.execute("PRAGMA secure_delete = ON")  # overwrites what is deleted
         segments = [Segment(*row) for row in connection.execute("SELECT * FROM segments")]
         for segment in segments:
             if what.before_ms is None or segment.from_ms < what.before_ms:
@@ -77,7 +77,7 @@ def _delete(connection: sqlite3.Connection, segment: Segment, what: Forgotten) -
 
 
 def _index_again(connection: sqlite3.Connection, segment: Segment) -> None:
-    """Make the words and tallies of a segment anew: an index only marks what is deleted from it."""
+    """Rebuild the words and tallies of a segment: the index would only mark deleted words."""
     connection.execute(f"DROP TABLE {words_table(segment.id)}")
     connection.execute(create_words_table(segment.id))
     span = (segment.first, segment.last)

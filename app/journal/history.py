@@ -1,4 +1,4 @@
-"""What one asks the journal, and what comes back."""
+"""Questions to the journal, and its answers."""
 
 import re
 from typing import Literal
@@ -11,19 +11,21 @@ from ..events import Gap, Position
 
 MAX_WORDS = 32  # terms of one search
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
-_WORD = re.compile(r"[^\W_]")  # what the index calls a word has at least one of these
+_WORD = re.compile(r"[^\W_]")  # the index needs one of these in a word
 Order = Literal["asc", "desc"]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of the past. Everything that is given has to fit; positions are exclusive.
+    """Asks for a page of the past. Events match every given field; positions are exclusive.
 
     `since_ms` (inclusive) and `until_ms` (exclusive) are Unix milliseconds.
     """
 
     limit: int
     order: Order = "asc"
-    epoch: str | None = None  # where to begin without a position; None is the oldest or newest
+    epoch: str | None = (
+        None  # the epoch to begin in, without a position; None is the oldest or newest
+    )
     after: Position | None = None
     before: Position | None = None
     since_ms: int | None = None
@@ -35,11 +37,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Messages of one epoch, in the order asked for; `next` is the newest number that was read.
+    """Messages of one epoch, in the order asked for; `next` is the newest number read.
 
-    `older` and `newer` are the positions to go on with, as `before` and `after`. `gap` is what could
-    not be read where the page begins: a page ends before the next hole. `matches` counts the hits of
-    a search, or is null where counting takes too long.
+    `older` and `newer` are the positions to continue with, as `before` and `after`. `gap` is the
+    loss at the start of the page: a page ends before the next hole. `matches` counts the hits of a
+    search; it is null if counting takes too long.
     """
 
     epoch: str
@@ -55,7 +57,7 @@ def terms_of(text: str) -> tuple[str, ...]:
     """The words and quoted phrases of a search.
 
     Raises:
-        BadRequestError: there is no word in it, or there are too many.
+        BadRequestError: it has no word, or too many.
     """
     found = (phrase or word for phrase, word in _TERM.findall(text))
     terms = tuple(term for term in found if _WORD.search(term))

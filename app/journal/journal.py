@@ -1,8 +1,8 @@
-"""`Journal`: follows the bus without losing an event, and answers questions about the past.
+"""`Journal`: stores every event of the bus, and answers questions about the past.
 
-The event loop never touches the disk: `Storing` is a thread that stores what waits, in batches, and
-questions have threads of their own. While the file cannot be written, the live stream goes on, a
-bounded number of events waits, and the thread tries again by itself.
+The event loop never touches the disk: the thread of `Storing` stores pending events in batches, and
+other threads answer questions. While the file cannot be written, the live stream continues, a
+bounded number of events is pending, and the thread retries.
 """
 
 import asyncio
@@ -24,24 +24,25 @@ from .mark import Mark, take_mark
 from .reader import FirstPosition, Reader
 from .record import to_timestamp
 from .retention import size_on_disk
+from .schema import identity
 from .storing import Storing
 from .writer import Bounds
 
 READERS = 2  # threads that answer questions
-MAX_QUESTIONS = 64  # that wait for a thread; further ones are refused
-CATCH_UP_S = 0.5  # for a page to hold what was published just before it was asked for
-STOP_S = 2.0  # for what waits to be stored when the gateway ends
+MAX_QUESTIONS = 64  # pending at once; further ones are refused
+CATCH_UP_S = 0.5  # how long a page waits for events published just before
+STOP_S = 2.0  # to store pending events when the gateway stops
 _T = TypeVar("_T")
 _log = structlog.get_logger("sightline.journal")
 
 
 class JournalStatus(msgspec.Struct, frozen=True):
-    """How the journal is. `behind` and `lost` are events, `bytes` is the size on disk."""
+    """State of the journal. `behind` and `lost` count events, `bytes` is the size on disk."""
 
     state: Literal["storing", "failing"]
-    reason: str | None  # why nothing can be stored
-    behind: int  # published, and not yet on disk
-    lost: int  # published since the start, and never stored
+    reason: str | None  # why storing fails
+    behind: int  # published, not yet on disk
+    lost: int  # published since the start, never stored
     bytes: int
 
 
@@ -56,7 +57,7 @@ class Journal:
         leave_out: frozenset[str] = frozenset(),
         on_change: Callable[[JournalStatus], None] = lambda status: None,
     ) -> None:
-        """`on_change` is called on the loop when storing begins to fail, and when it works again."""
+        """`on_change` is called on the loop when storing starts to fail, and when it recovers."""
         self.path = path
         self._first: FirstPosition | None = None  # as last reported by the thread
         self._on_change = on_change
@@ -68,13 +69,13 @@ class Journal:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._wake_is_due = False
         self._pool = ThreadPoolExecutor(READERS, "journal-reader")
-        self._own = threading.local()  # each thread's reader, and the file that it reads
-        self._readers: list[Reader] = []  # all that are open
-        self._questions = 0
+        self._own = threading.local()  # each thread's reader and the identity of its file
+        self._readers: list[Reader] = []  # every open one
+        self._questions = 0  # pending
 
     @property
     def status(self) -> JournalStatus:
-        """How the journal is, now. Looks at the sizes of two files."""
+        """The current state; reads the sizes of two files."""
         return JournalStatus(
             "storing" if self._reason is None else "failing",
             self._reason,
@@ -85,19 +86,19 @@ class Journal:
 
     @property
     def start(self) -> tuple[str, str] | None:
-        """The oldest event's position, `epoch:number`, and its timestamp; None while there is none."""
+        """Position `epoch:number` and timestamp of the oldest event; None without events."""
         if self._first is None:
             return None
-        position = position_text(self._first.epoch, self._first.number)
-        return position, to_timestamp(self._first.time_ms)
+        epoch, number, time_ms = self._first
+        return position_text(epoch, number), to_timestamp(time_ms)
 
     @property
     def failing(self) -> bool:
-        """Whether nothing can be stored now."""
+        """Whether storing fails now."""
         return self._reason is not None
 
     async def open(self) -> Mark | None:
-        """Take the mark of a clean stop, if there is one: its epoch may go on after its number."""
+        """Remove and return the mark of a clean stop: its epoch may continue after its number."""
         self._loop = asyncio.get_running_loop()
         try:
             return await self._loop.run_in_executor(self._pool, take_mark, self.path)
@@ -106,14 +107,13 @@ class Journal:
             return None
 
     async def newest(self, epoch: str, limit: int, max_bytes: int, window_s: float) -> list[Event]:
-        """The newest events of an epoch, oldest first, without a hole; empty if it cannot be read.
+        """The newest events of an epoch, oldest first, back to a hole; empty if unreadable.
 
-        `accepted_at` of the newest is 0, of the others the seconds before it, below 0.
+        `accepted_at` is in seconds relative to the newest: 0 or negative.
         """
         try:
-            rows = await self._ask(
-                lambda reader: reader.newest(epoch, limit, max_bytes, window_s * 1000)
-            )
+            window_ms = window_s * 1000
+            rows = await self._ask(lambda reader: reader.newest(epoch, limit, max_bytes, window_ms))
         except UnavailableError:
             return []
         last_ms = rows[-1].time_ms if rows else 0
@@ -129,12 +129,12 @@ class Journal:
         ]
 
     def begin(self, epoch: str, head: int) -> None:
-        """Store from now on what comes after number `head` of `epoch`."""
+        """Store the events after number `head` of `epoch`."""
         self._head = self._stored = head
         self._storing.begin(epoch, head)
 
     def offer(self, event: Event) -> None:
-        """Take an event of the bus. Never waits; on the loop's thread only."""
+        """Take an event of the bus. Never waits. Only on the loop's thread."""
         self._storing.add(event)
         self._head = event.sequence_number
         if not self._wake_is_due:
@@ -149,10 +149,10 @@ class Journal:
         self._storing.wake(hurry=bool(self._waiters) or self._storing.many_wait)
 
     async def stored(self, number: int) -> None:
-        """Wait until the event with this number is on disk. Cancelling takes nothing back.
+        """Wait until the event with this number is on disk. Cancelling does not undo storing.
 
         Raises:
-            JournalUnavailableError: it cannot be stored.
+            JournalUnavailableError: the event cannot be stored.
         """
         self.ensure_storing()
         if number > self._stored:
@@ -170,7 +170,7 @@ class Journal:
             )
 
     async def page(self, question: Question) -> Page | None:
-        """Answer a question, also about events published just now; None for an unknown epoch.
+        """Answer a question, including events published just before; None for an unknown epoch.
 
         Raises:
             UnavailableError: the file cannot be read, or too many questions wait.
@@ -180,11 +180,11 @@ class Journal:
                 async with asyncio.timeout(CATCH_UP_S):
                     await self.stored(self._head)
             except (TimeoutError, JournalUnavailableError):
-                pass  # the page ends where the journal does
+                pass  # the page then ends where the journal ends
         return await self._ask(lambda reader: reader.page(question))
 
     async def close(self) -> None:
-        """Store what waits, leave the mark of a clean stop, and end every thread."""
+        """Store pending events, write the mark of a clean stop, and end every thread."""
         if self._loop is not None:
             await self._loop.run_in_executor(None, self._close)
         self._settle(self._head, "the gateway is shutting down")
@@ -204,31 +204,30 @@ class Journal:
             self._questions -= 1
 
     def _read(self, read: Callable[[Reader], _T]) -> _T:
-        """Run in a reader's thread, with that thread's connection to the file that is there now."""
-        found = self.path.stat()
-        identity = (found.st_dev, found.st_ino)
-        if getattr(self._own, "identity", None) != identity:
+        """Run `read` in a reader's thread; reopen its reader if the file was replaced."""
+        found = identity(self.path)
+        if getattr(self._own, "identity", None) != found:
             if (previous := getattr(self._own, "reader", None)) is not None:
                 previous.close()
-            self._own.reader, self._own.identity = Reader(self.path), identity
+            self._own.reader, self._own.identity = Reader(self.path), found
             self._readers = [one for one in self._readers if one is not previous]
             self._readers.append(self._own.reader)
         reader: Reader = self._own.reader
         return read(reader)
 
     def _close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)  # a question takes less than a second
+        self._pool.shutdown(cancel_futures=True)  # a running question takes less than a second
         for reader in self._readers:
             reader.close()
         self._storing.end(STOP_S)
 
     def _report(self, stored: int, reason: str | None, first: FirstPosition | None) -> None:
-        """Called by the storing thread after each batch and each failure."""
+        """Pass on progress; the storing thread calls this after each batch and each failure."""
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._heard, stored, reason, first)
+            self._loop.call_soon_threadsafe(self._on_report, stored, reason, first)
 
-    def _heard(self, stored: int, reason: str | None, first: FirstPosition | None) -> None:
+    def _on_report(self, stored: int, reason: str | None, first: FirstPosition | None) -> None:
         changed = (reason is None) != (self._reason is None)
         self._stored, self._reason, self._first = stored, reason, first or self._first
         self._settle(stored if reason is None else self._head, reason)
@@ -240,13 +239,12 @@ class Journal:
             self._on_change(self.status)
 
     def _settle(self, number: int, reason: str | None) -> None:
-        """End the waiting for numbers up to `number`: stored, or not for this reason."""
-        waiting = [one for one in self._waiters if one[0] > number]
+        """Wake the waiters up to `number`: it is stored, or `reason` says why not."""
+        text = f"the event went out live, and is not in the journal: {reason}"
         for one, waiter in self._waiters:
             if one <= number and not waiter.done():
                 if reason is None:
                     waiter.set_result(None)
                 else:
-                    text = f"the event went out live, and is not in the journal: {reason}"
                     waiter.set_exception(JournalUnavailableError(text))
-        self._waiters = waiting
+        self._waiters = [one for one in self._waiters if one[0] > number]

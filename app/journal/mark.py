@@ -1,12 +1,12 @@
-"""The mark of a clean stop: it alone lets the next start go on with the epoch.
+"""The mark of a clean stop. Only with it does the next start continue the epoch.
 
-A number must never be given twice within an epoch. So an epoch goes on only if nothing can have been
-published since the file was closed. The mark, a file beside the journal, holds the epoch, the last
-number, and the identity of the journal's file: device, inode and change time. No tool can set a
-change time: a file that was copied, edited or put back from a backup has another one. The mark is
-removed, and its removal is on disk, before the first number is given; a crash leaves no mark.
+A number must never be given twice within an epoch. So an epoch continues only if nothing can have
+been published since the file was closed. The mark is a file beside the journal with the epoch, the
+last number, and the identity of the journal's file: device, inode and change time. No tool can set
+a change time, so a file that was copied, edited or restored differs. The mark is removed, durably,
+before the first number is given; after a crash there is none.
 
-What this cannot see is a file system or a virtual machine that was set back as a whole.
+A file system or virtual machine that was rolled back as a whole is not detected.
 """
 
 import os
@@ -18,7 +18,7 @@ from ..state import read_private, write_private
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What a clean stop leaves behind."""
+    """The content of the mark."""
 
     epoch: str
     head: int
@@ -28,7 +28,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 def leave_mark(journal: Path, epoch: str, head: int) -> None:
-    """Write the mark of a journal that has just been closed; raises `OSError`."""
+    """Write the mark of a closed journal; raises `OSError`."""
     _sync(journal)
     found = journal.stat()
     mark = Mark(epoch, head, found.st_dev, found.st_ino, found.st_ctime_ns)
@@ -37,7 +37,7 @@ def leave_mark(journal: Path, epoch: str, head: int) -> None:
 
 
 def take_mark(journal: Path) -> Mark | None:
-    """Remove the mark and return it, if it is that of this very file; raises `OSError`."""
+    """Remove the mark; return it if it belongs to this very file. Raises `OSError`."""
     path = _path(journal)
     text = read_private(path)
     if text is None:
@@ -58,7 +58,7 @@ def _path(journal: Path) -> Path:
 
 
 def _sync(path: Path) -> None:
-    """Have the file or folder on disk before this returns."""
+    """Flush a file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

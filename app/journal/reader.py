@@ -1,4 +1,4 @@
-"""`Reader`: answers questions about the past from the journal's file. Synchronous, for one thread."""
+"""`Reader`: answers questions from the journal's file. Synchronous, for one thread."""
 
 import sqlite3
 import time
@@ -34,7 +34,7 @@ class Newest(NamedTuple):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What a journal holds: counts of events, of which `holes` were never stored; Unix milliseconds."""
+    """Counts of a journal; `holes` are events never stored. Times in Unix milliseconds."""
 
     events: int
     epochs: int
@@ -45,7 +45,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Reader:
-    """A reading connection. Each page is read in one short transaction, so writing never waits."""
+    """A reading connection. Each page is one short transaction, so the writer never waits."""
 
     def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Open the file; raises `sqlite3.Error`."""
@@ -57,7 +57,7 @@ class Reader:
         self._connection.close()
 
     def page(self, question: Question) -> Page | None:
-        """Return one page, or None where the journal holds nothing of the epoch asked for."""
+        """Return one page, or None if the journal does not have the epoch."""
         self._connection.execute("BEGIN")
         try:
             epochs = [Epoch(*row) for row in self._all("SELECT * FROM epochs ORDER BY first")]
@@ -67,7 +67,7 @@ class Reader:
             self._connection.execute("ROLLBACK")
 
     def summary(self) -> Summary:
-        """What the file holds."""
+        """Counts over the whole file."""
         from_ms, until_ms, events = self._connection.execute(
             "SELECT min(from_ms), max(until_ms), coalesce(sum(events), 0) FROM segments"
         ).fetchone()
@@ -129,7 +129,7 @@ class Reader:
             low = edge if edge is not None else low
         else:
             high = edge if edge is not None else high
-        # what has been read is what lies between `low` and `high`, both exclusive
+        # read so far: between `low` and `high`, both exclusive
         first, last = (low, asked_high) if newest_first else (asked_low, high)
         return Page(
             epoch.name,
@@ -147,7 +147,7 @@ class Reader:
     def _which_epoch(
         self, question: Question, epochs: Sequence[Epoch], segments: Sequence[Segment]
     ) -> int | None:
-        """The index of the epoch that the page lies in."""
+        """The index of the epoch of the page."""
         position = question.after or question.before
         if position is not None:
             return _run_of(position, epochs)
@@ -164,7 +164,7 @@ class Reader:
     def _without_loss(
         self, question: Question, epoch: Epoch, low: int, high: int
     ) -> tuple[int, int, Gap | None]:
-        """Begin the page behind what was lost at its start, and end it before the next hole."""
+        """Start the page after a loss at its start, and end it before the next hole."""
         holes = [
             (max(first, low + 1), min(last, high - 1))
             for first, last in self._all(
@@ -219,7 +219,7 @@ class Reader:
 
 
 def first_position(connection: sqlite3.Connection) -> FirstPosition | None:
-    """Where the journal begins; None if it holds nothing."""
+    """The position of the oldest event; None if there is none."""
     row = connection.execute(
         "SELECT epochs.name, events.id - epochs.base, events.time_ms FROM events"
         " JOIN epochs ON epochs.first <= events.id ORDER BY events.id, epochs.first DESC LIMIT 1"
@@ -228,7 +228,7 @@ def first_position(connection: sqlite3.Connection) -> FirstPosition | None:
 
 
 def _run_of(position: Position, epochs: Sequence[Epoch]) -> int | None:
-    """The index of the run of its epoch that a position lies in, or else the first of that name."""
+    """The index of the run that holds a position, or else of the first run of its epoch."""
     runs = [i for i, epoch in enumerate(epochs) if position.epoch in (None, epoch.name)]
     if position.epoch is None:
         runs = runs[-1:]

@@ -1,4 +1,4 @@
-"""`Record`: an event as the journal keeps it, made from the encoded message and turned back into it."""
+"""`Record`: an event as the journal stores it, and the conversions from and to the message."""
 
 import re
 from datetime import UTC, datetime
@@ -8,8 +8,8 @@ import msgspec
 
 from ..events import Event
 
-MAX_WORDS_BYTES = 32 * 1024  # of one event: a tool's output of megabytes is not worth its index
-_BODY = b',"data":'  # nothing before it in a message can hold these bytes
+MAX_WORDS_BYTES = 32 * 1024  # indexed of one event: megabytes of tool output are not worth it
+_BODY = b',"data":'  # its first occurrence in a message is the field itself
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _MESSAGE = b'{"type":"%b","timestamp":"%b","sequence_number":%d,%b'
 
@@ -42,7 +42,7 @@ _decode_keys = msgspec.json.Decoder(_Keys).decode
 
 
 def record_of(event: Event) -> Record:
-    """Take apart an event of the bus."""
+    """Convert an event of the bus."""
     message = event.encoded
     body = message[message.index(_BODY) + 1 :]
     agent = session = None
@@ -54,12 +54,12 @@ def record_of(event: Event) -> Record:
 
 
 def message_of(type_: str, time_ms: int, number: int, body: bytes) -> bytes:
-    """The message as it was published: the same bytes."""
+    """The message as published, byte for byte."""
     return _MESSAGE % (type_.encode(), to_timestamp(time_ms).encode(), number, body)
 
 
 def words_of(body: bytes) -> str:
-    """The text that a search looks into: names and values, without JSON's escapes."""
+    """The text to index: names and values, without JSON escapes."""
     if len(body) > MAX_WORDS_BYTES:
         body = body[:MAX_WORDS_BYTES]
     if b"\\" in body:
@@ -80,7 +80,7 @@ def to_timestamp(time_ms: int) -> str:
 
 
 def _name(value: object) -> str | None:
-    """Identifiers may be text or integers; a question names them as text."""
+    """An identifier as text: events may have text or integers."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value)

@@ -1,4 +1,4 @@
-"""Retention: the oldest events go, a small step at a time, until the journal fits its bounds."""
+"""Retention: deletes the oldest events, in small steps, until the journal fits its bounds."""
 
 import os
 from contextlib import suppress
@@ -8,15 +8,15 @@ from .schema import create_words_table, words_table
 from .writer import Segment, Writer
 
 STEP_EVENTS = 2000  # deleted in one transaction
-FULL = 0.9  # of the bytes that the main file may have: deleting begins above this,
-ROOMY = 0.85  # and ends below this
-WAL_SHARE = 8  # the write-ahead log gets one part in this many of the journal's bytes, up to
+FULL = 0.9  # share of the main file's bound: deleting starts above it,
+ROOMY = 0.85  # and stops below this one
+WAL_SHARE = 8  # one part in this many of the bound is for the write-ahead log, up to
 MAX_WAL_BYTES = 16 * 1024 * 1024
-VACUUM_PAGES = 256  # given back to the file system in one step
+VACUUM_PAGES = 256  # returned to the file system in one step
 
 
 class Retention:
-    """Decides what goes, and deletes it through the writer's connection."""
+    """Decides what to delete, and deletes it through the writer's connection."""
 
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -34,7 +34,7 @@ class Retention:
     def step(self, now_ms: int) -> bool:
         """Delete some of the oldest events if the journal is too big or they are too old.
 
-        Returns whether another step is due at once.
+        Return whether another step is due at once.
         """
         used = self._used_bytes()
         if used > FULL * self._main_bytes:
@@ -47,12 +47,12 @@ class Retention:
         elif self._deleting or oldest.until_ms < now_ms - self._writer.bounds.max_age_ms:
             self.delete_from(oldest)
             return True
-        return self._give_back()
+        return self._shrink()
 
     def delete_from(self, segment: Segment) -> int:
-        """Delete up to `STEP_EVENTS` events from the start of a segment; return how many.
+        """Delete up to `STEP_EVENTS` events from the start of a segment; return the number.
 
-        The segment's words go with the first of its events, its row with the last.
+        The first step deletes the segment's words, the last its row.
         """
         with self._writer.transaction() as connection:
             connection.execute(f"DROP TABLE {words_table(segment.id)}")
@@ -69,19 +69,21 @@ class Retention:
             if last is None or last >= segment.last:
                 connection.execute("DELETE FROM segments WHERE id = ?", (segment.id,))
                 connection.execute("DELETE FROM tallies WHERE segment = ?", (segment.id,))
-                self._forget_before(segment.last + 1)
+                self._trim_before(segment.last + 1)
             else:
-                connection.execute(create_words_table(segment.id))  # empty: nothing is found there
+                connection.execute(
+                    create_words_table(segment.id)
+                )  # empty: its events are no longer found
                 connection.execute(
                     "UPDATE segments SET first = ?, events = events - ? WHERE id = ?",
                     (last + 1, deleted, segment.id),
                 )
-                self._forget_before(last + 1)
+                self._trim_before(last + 1)
         self._writer.reload_segment()
         return deleted
 
-    def _forget_before(self, first: int) -> None:
-        """Forget holes and epochs that end before an id, and have the history begin there."""
+    def _trim_before(self, first: int) -> None:
+        """Delete holes and epochs that end before an id, and make the history begin there."""
         connection = self._connection
         connection.execute("DELETE FROM holes WHERE last < ?", (first,))
         connection.execute(
@@ -95,8 +97,8 @@ class Retention:
         row = self._connection.execute("SELECT * FROM segments ORDER BY id LIMIT 1").fetchone()
         return None if row is None else Segment(*row)
 
-    def _give_back(self) -> bool:
-        """Shrink the file if much of it is free."""
+    def _shrink(self) -> bool:
+        """Return free pages if there are many; return whether it did."""
         free, pages = self._pragma("freelist_count"), self._pragma("page_count")
         if free < VACUUM_PAGES or free < pages // 10:
             return False

@@ -1,18 +1,20 @@
-"""The journal's file: how it is opened, its tables, and the migrations between versions.
+"""The journal's file: opening it, its tables, and the migrations between versions.
 
-Every event has an `id`. Ids grow by one with every sequence number, over all epochs, so the order of
-ids is the order of positions, and a position is found without an index.
+Every event has an `id`. Ids grow by one with every sequence number, over all epochs. So ids have
+the order of positions, and finding a position needs no index.
 
-- `epochs`: `id = base + sequence_number` for the events of `name`, from id `first` to number `head`.
-  Retention moves `first` on. An epoch that another one interrupted has two rows.
-- `segments`: runs of ids. Each has its own table of words, so that retention drops an old one whole.
-- `tallies`: how many events of a segment have a type, an agent or a session; a search skips the others.
+- `epochs`: `id = base + sequence_number` for the events of `name`, from id `first` to number
+  `head`. Retention raises `first`. An epoch that was interrupted by another one has two rows.
+- `segments`: runs of ids. Each has its own table of words, which retention drops as a whole.
+- `tallies`: how many events of a segment have a type, an agent or a session. A search uses them
+  to skip segments.
 - `holes`: ranges of ids whose events were never stored.
 """
 
 import os
 import sqlite3
 import stat
+import time
 from pathlib import Path
 
 VERSION = 1
@@ -43,7 +45,7 @@ _MIGRATIONS = {
 
 
 class NewerJournalError(sqlite3.DatabaseError):
-    """A newer Sightline wrote the file. It is left as it is."""
+    """A newer Sightline wrote the file, which is left unchanged."""
 
 
 def words_table(segment: int) -> str:
@@ -58,7 +60,7 @@ def create_words_table(segment: int) -> str:
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the file for the one writer, and create or migrate it. For use by one thread.
+    """Open the file for the only writer; create or migrate it. For one thread.
 
     Raises:
         sqlite3.Error, OSError: the file cannot be opened, is damaged, or is a link.
@@ -66,7 +68,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     _ensure_private(path)
     connection = _connect(path)
     try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only for a new file
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only in a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         _migrate(connection)
@@ -87,6 +89,24 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def identity(path: Path) -> tuple[int, int]:
+    """Device and inode: what changes when the file is replaced; raises `OSError`."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def put_aside(path: Path) -> Path:
+    """Rename a damaged file and its side files; return the new path, or raise `OSError`."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        side = path.with_name(path.name + suffix)
+        if side.exists():
+            side.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -94,7 +114,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _ensure_private(path: Path) -> None:
-    """Make the file readable by its owner alone. SQLite gives its side files the same mode."""
+    """Make the file private to its owner. SQLite gives its side files the same mode."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -8,14 +8,14 @@ from .history import Question
 from .schema import words_table
 from .writer import Segment
 
-MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early at this
-READ_S = 0.25  # a page that found too little in this time ends early, and says where to go on
-COUNT_S = 0.05  # then the number of hits stays unknown
+MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early above this
+READ_S = 0.25  # after this time a page ends early, and says where to continue
+COUNT_S = 0.05  # after this time the number of hits stays unknown
 Row = tuple[int, int, str, bytes]  # id, time in Unix milliseconds, type, body
 
 
 class Search:
-    """Finds what fits a question, a segment at a time, within one read transaction."""
+    """Finds matching events, a segment at a time, within one read transaction."""
 
     def __init__(
         self, connection: sqlite3.Connection, monotonic: Callable[[], float] = time.monotonic
@@ -26,7 +26,7 @@ class Search:
     def find(
         self, question: Question, segments: Sequence[Segment], low: int, high: int
     ) -> tuple[list[Row], int | None]:
-        """Rows between two ids, in order; and where reading ended, if it did so early."""
+        """The rows between two ids, in order, and the id where reading ended, if it ended early."""
         until = self._monotonic() + READ_S
         newest_first = question.order == "desc"
         found: list[Row] = []
@@ -35,7 +35,7 @@ class Search:
         for number, segment in enumerate(reversed(overlapping) if newest_first else overlapping):
             if number and self._monotonic() > until:
                 return found, segment.last if newest_first else segment.first
-            # one more than asked for: only then is there more to read
+            # one row more than asked shows whether there is more
             for row in self._rows(question, segment, low, high, question.limit + 1 - len(found)):
                 size += len(row[3])
                 if len(found) == question.limit or (found and size > MAX_PAGE_BYTES):
@@ -69,7 +69,7 @@ class Search:
     def _condition(
         self, question: Question, segment: Segment, low: int, high: int
     ) -> tuple[str | None, list[object]]:
-        """SQL for what has to fit within a segment; None where the tallies say that nothing does."""
+        """SQL conditions within a segment; None if the tallies exclude any match."""
         parts = ["events.id > ?", "events.id < ?"]
         values: list[object] = [max(low, segment.first - 1), min(high, segment.last + 1)]
         for column, wanted in (("agent", question.agent), ("session", question.session)):
@@ -103,7 +103,7 @@ class Search:
         return [value for (value,) in rows]
 
     def count(self, question: Question, segments: Sequence[Segment]) -> int | None:
-        """Count the hits of a search, whatever the page; None where that takes too long."""
+        """Count the hits of a search over all pages; None if that takes too long."""
         until = self._monotonic() + COUNT_S
         hits = 0
         plain = question.event_filter.matches_all and question.agent is question.session is None
@@ -116,7 +116,7 @@ class Search:
             if condition is None:
                 continue
             table = words_table(segment.id)
-            simple = plain and len(values) == 2  # nothing but the segment's own bounds
+            simple = plain and len(values) == 2  # only the segment's own bounds
             join = "" if simple else f" CROSS JOIN events ON events.id = {table}.rowid"
             more = "" if simple else f" AND {condition}"
             (found,) = self._all(
@@ -131,12 +131,12 @@ class Search:
 
 
 def may_hold(question: Question, segment: Segment) -> bool:
-    """Whether a segment spans a time that the question asks for."""
+    """Whether the times of a segment overlap those of the question."""
     return (question.since_ms is None or segment.until_ms >= question.since_ms) and (
         question.until_ms is None or segment.from_ms < question.until_ms
     )
 
 
 def _match(words: Sequence[str]) -> str:
-    """An expression of the full-text index in which all words and phrases have to occur."""
+    """A full-text expression that requires every word and phrase."""
     return " AND ".join('"' + word.replace('"', '""') + '"' for word in words)

@@ -1,4 +1,4 @@
-"""`Storing`: the one thread that writes the journal's file. It outlives every failure of the file."""
+"""`Storing`: the only thread that writes the journal's file. It survives every failure."""
 
 import sqlite3
 import threading
@@ -15,33 +15,36 @@ from ..events import Clock, Event
 from .mark import leave_mark
 from .reader import FirstPosition, first_position
 from .retention import Retention
+from .schema import identity, put_aside
 from .writer import Bounds, Writer
 
 BATCH_EVENTS = 1000  # in one transaction, or
 BATCH_BYTES = 4 * 1024 * 1024  # of messages
-GATHER_S = 0.02  # events are gathered so long if nobody waits for them
-MAX_WAITING = 50_000  # events that wait while the file cannot be written; then the oldest go
+GATHER_S = 0.02  # how long events are gathered if no publisher waits
+MAX_WAITING = (
+    50_000  # pending events while the file cannot be written; above, the oldest are dropped
+)
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 FIRST_PAUSE_S = 0.25  # after a failure; doubled each time, up to
 LONGEST_PAUSE_S = 5.0
-TIDY_S = 60.0  # how often an idle journal looks for events that are too old
+TIDY_S = 60.0  # how often an idle journal deletes events that are too old
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 Report = Callable[[int, str | None, FirstPosition | None], None]
 _log = structlog.get_logger("sightline.journal")
 
 
 class Start(NamedTuple):
-    """The events behind this come after number `head` of `epoch`."""
+    """Marks that the next events follow number `head` of `epoch`."""
 
     epoch: str
     head: int
 
 
 class Storing:
-    """Stores what `add` is given, in order.
+    """Stores added events, in order.
 
-    Invariant: the loop appends to `_waiting` and drops its oldest where too much waits; the thread
-    takes from the left. Each side counts bytes of its own, so that neither needs a lock.
+    Invariant: the loop appends to `_waiting` and drops the oldest if too much is pending; the
+    thread takes from the left. Each side has its own count of bytes, so neither needs a lock.
     """
 
     def __init__(
@@ -52,12 +55,11 @@ class Storing:
         leave_out: frozenset[str],
         report: Report,
     ) -> None:
-        """`report` gets the last stored number, why storing fails if it does, and the beginning."""
+        """`report` gets the last stored number, the reason of a failure, and the first position."""
         self.lost = 0  # events that were dropped
         self._waiting: deque[Event | Start] = deque()
-        self._added_bytes = self._taken_bytes = (
-            0  # by the loop, dropped ones taken off; by the thread
-        )
+        self._added_bytes = 0  # by the loop, without those dropped
+        self._taken_bytes = 0  # by the thread
         self._path = path
         self._bounds = bounds
         self._clock = clock
@@ -65,17 +67,17 @@ class Storing:
         self._report = report
         self._writer: Writer | None = None
         self._retention: Retention | None = None
-        self._identity = (0, 0)  # of the file that is open
+        self._identity = (0, 0)  # of the open file
         self._epoch, self._head = "", 0
-        self._batch: list[Event] = []  # taken, and not yet stored
-        self._taking = threading.Lock()  # held by whoever takes from the left side of `_waiting`
+        self._batch: list[Event] = []  # taken, not yet stored
+        self._taking = threading.Lock()  # held while taking from the left of `_waiting`
         self._wakeup = threading.Condition()
         self._woken = self._hurry = self._ending = False
         self._until = 0.0  # when storing has to end
         self._thread: threading.Thread | None = None
 
     def begin(self, epoch: str, head: int) -> None:
-        """Store what comes after number `head` of `epoch`; the first call starts the thread."""
+        """Store the events after number `head` of `epoch`; the first call starts the thread."""
         self._waiting.append(Start(epoch, head))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -84,16 +86,16 @@ class Storing:
             self.wake(hurry=False)
 
     def add(self, event: Event) -> None:
-        """Have an event stored after the next `wake`. On the loop's thread only."""
+        """Store an event after the next `wake`. Only on the loop's thread."""
         self._waiting.append(event)
         self._added_bytes += len(event.encoded)
 
     def drop_excess(self) -> int:
-        """Drop the oldest of what waits if that is too much; return the last number dropped, or 0."""
+        """Drop the oldest pending events above the bounds; return the last dropped number, or 0."""
         number = 0
         while self._too_much_waits:
             with self._taking:
-                # a `Start` has to reach the thread before any later event
+                # a `Start` must reach the thread before later events
                 if not self._waiting or isinstance(self._waiting[0], Start):
                     break
                 event = cast(Event, self._waiting.popleft())
@@ -146,7 +148,7 @@ class Storing:
         return bool(self._batch or self._waiting)
 
     def _store_all(self) -> None:
-        """Store until nothing waits; raises what the file does."""
+        """Store every pending event; raises the errors of the file."""
         writer, retention = self._open()
         while self._waits:
             while retention.step(self._now_ms()):
@@ -163,7 +165,7 @@ class Storing:
         self._report(self._head, None, first_position(writer.connection))
 
     def _take_batch(self, writer: Writer) -> None:
-        """Take the events of the next transaction; none where another epoch begins."""
+        """Take the events of the next transaction; none if another epoch begins."""
         size = 0
         with self._taking:
             while self._waiting and len(self._batch) < BATCH_EVENTS and size < BATCH_BYTES:
@@ -183,18 +185,18 @@ class Storing:
         return int(self._clock.wall() * 1000)
 
     def _open(self) -> tuple[Writer, Retention]:
-        """The open file; another one if somebody put another one in its place."""
+        """The open file; reopened if it was replaced."""
         if self._writer is not None and self._retention is not None:
-            if self._identity == _identity(self._path):
+            if self._identity == identity(self._path):
                 return self._writer, self._retention
             _log.warning("journal_replaced", path=str(self._path))
-            self._give_up_file()
+            self._drop_file()
         writer = Writer(self._path, self._bounds, self._leave_out)
         try:
             if self._epoch:
                 writer.begin(self._epoch, self._head)
             retention = Retention(writer)
-            self._identity = _identity(self._path)
+            self._identity = identity(self._path)
         except BaseException:
             writer.connection.close()
             raise
@@ -202,37 +204,28 @@ class Storing:
         return writer, retention
 
     def _failed(self, error: Exception) -> None:
-        """Report a failure; a damaged file is put aside, and the next attempt begins a new one."""
-        self._give_up_file()
+        """Report a failure. A damaged file is put aside; the next attempt creates a new one."""
+        self._drop_file()
         code = getattr(error, "sqlite_errorcode", None)
         if isinstance(code, int) and code & 0xFF in _DAMAGED:
-            self._put_aside()
+            try:
+                aside = put_aside(self._path)
+            except OSError as failure:
+                _log.error("journal_not_put_aside", path=str(self._path), error=str(failure))
+            else:
+                _log.error("journal_damaged", path=str(self._path), put_aside=str(aside))
         elif not isinstance(error, sqlite3.Error | OSError):
             _log.error("journal_failed", error_type=type(error).__name__, exc_info=error)
         self._report(self._head, f"{type(error).__name__}: {error}", None)
 
-    def _put_aside(self) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        aside = self._path.with_name(f"{self._path.name}.damaged-{stamp}")
-        try:
-            self._path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                side = self._path.with_name(self._path.name + suffix)
-                if side.exists():
-                    side.rename(aside.with_name(aside.name + suffix))
-        except OSError as error:
-            _log.error("journal_not_put_aside", path=str(self._path), error=str(error))
-        else:
-            _log.error("journal_damaged", path=str(self._path), put_aside=str(aside))
-
-    def _give_up_file(self) -> None:
+    def _drop_file(self) -> None:
         writer, self._writer, self._retention = self._writer, None, None
         if writer is not None:
             with suppress(sqlite3.Error):
                 writer.connection.close()
 
     def _wait(self) -> None:
-        """Wait for events, then a little for more of them, unless somebody waits for the disk."""
+        """Wait for events, then briefly for more of them, unless a publisher waits for the disk."""
         with self._wakeup:
             self._wakeup.wait_for(lambda: self._woken or self._ending, TIDY_S)
             if self._woken:
@@ -244,7 +237,7 @@ class Storing:
             self._wakeup.wait_for(lambda: self._ending, seconds)
 
     def _close(self) -> None:
-        """Close the file. The mark is left only if all that was published is in it."""
+        """Close the file. Write the mark only if every published event is stored."""
         writer = self._writer
         if writer is None:
             return
@@ -254,8 +247,3 @@ class Storing:
                 leave_mark(self._path, self._epoch, self._head)
         except (sqlite3.Error, OSError) as error:
             _log.warning("journal_not_closed", path=str(self._path), error=str(error))
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino

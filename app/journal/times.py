@@ -1,4 +1,4 @@
-"""Times as people and programs write them, as Unix milliseconds."""
+"""Reads the times that people and programs write."""
 
 import re
 from datetime import UTC, datetime
@@ -11,10 +11,10 @@ _UNIX_MS = re.compile(r"[0-9]{9,16}")
 
 
 def to_unix_ms(text: str, now: float) -> int:
-    """Read ISO 8601 (UTC without an offset), Unix milliseconds, or an age such as `2h` before `now`.
+    """Unix milliseconds of ISO 8601 (UTC by default), Unix milliseconds, or an age such as `2h`.
 
     Raises:
-        BadRequestError: it is none of these.
+        BadRequestError: `text` has none of these forms.
     """
     if _UNIX_MS.fullmatch(text):
         return int(text)

@@ -14,26 +14,24 @@ from .record import Record, record_of, words_of
 from .schema import create_words_table, open_writer, words_table
 
 SEGMENT_EVENTS = 32_768  # a segment is closed at this many events, or
-SEGMENT_BYTES = (
-    8 * 1024 * 1024
-)  # at this many bytes of messages; smaller where the journal is small
-SEGMENTS = 32  # at the least in a full journal, so that retention takes small steps
+SEGMENT_BYTES = 8 * 1024 * 1024  # at this many bytes of messages; at fewer in a small journal
+SEGMENTS = 32  # at least, in a full journal, so that retention deletes in small steps
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """What the journal may hold: bytes on disk, and milliseconds that an event is kept."""
+    """Bounds of the journal: bytes on disk, and the age of an event in milliseconds."""
 
     max_bytes: int
     max_age_ms: int
 
     @property
     def segment_bytes(self) -> int:
-        """When a segment is closed, in bytes of messages."""
+        """The largest segment, in bytes of messages."""
         return min(SEGMENT_BYTES, self.max_bytes // SEGMENTS)
 
     @property
     def segment_ms(self) -> int:
-        """The time that a segment spans at most."""
+        """The longest time that a segment spans."""
         return self.max_age_ms // SEGMENTS
 
 
@@ -59,10 +57,10 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """The only writing connection. Every method is one transaction, or none at all."""
+    """The only writing connection. Every method is at most one transaction."""
 
     def __init__(self, path: Path, bounds: Bounds, leave_out: frozenset[str] = frozenset()) -> None:
-        """Open the file, which is made if it is not there; raises as `open_writer` does."""
+        """Open the file, creating it if needed; raises as `open_writer`."""
         self.bounds = bounds
         self.path = path
         self._leave_out = leave_out
@@ -72,7 +70,7 @@ class Writer:
         self.head = 0  # the last sequence number that was stored, left out or found missing
 
     def close(self) -> None:
-        """Put everything into the main file and close it."""
+        """Checkpoint the write-ahead log and close the file."""
         try:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
@@ -91,9 +89,9 @@ class Writer:
             raise
 
     def begin(self, epoch: str, head: int) -> None:
-        """Go on after number `head` of `epoch`, which may be the one that the file ends with.
+        """Continue after number `head` of `epoch`, which may be the last epoch of the file.
 
-        Numbers between the file's last one and `head` become a hole.
+        Numbers from the file's last one to `head` become a hole.
         """
         row = self._newest_epoch()
         with self.transaction() as connection:
@@ -112,8 +110,7 @@ class Writer:
     def store(self, events: Sequence[Event]) -> None:
         """Store events of the current epoch, in order, in one transaction.
 
-        A number that was skipped becomes a hole. Events of types that are left out use up their
-        number and nothing else.
+        A skipped number becomes a hole. Events of types that are left out only use up their number.
         """
         segment, head, base = self._segment, self.head, self._epoch.base
         with self.transaction() as connection:
@@ -152,7 +149,7 @@ class Writer:
         return Segment(id_, first, first - 1, 0, 0, record.time_ms, record.time_ms)
 
     def _insert(self, segment: Segment | None, rows: Sequence[tuple[int, Record]]) -> None:
-        """Insert rows of one segment: one statement a table, during which other threads run."""
+        """Insert rows of one segment, with one statement a table: other threads run meanwhile."""
         if segment is None or not rows:
             return
         connection = self.connection
@@ -186,7 +183,7 @@ class Writer:
         )
 
     def _add_hole(self, first: int, last: int) -> None:
-        """Remember that the events from `first` to `last` were never stored; joins the hole before."""
+        """Record that the events from `first` to `last` were never stored."""
         if last < first:
             return
         done = self.connection.execute(
@@ -204,7 +201,7 @@ class Writer:
         return None if row is None else Segment(*row)
 
     def reload_segment(self) -> None:
-        """Read the newest segment again, after something was deleted."""
+        """Read the newest segment again, after a deletion."""
         self._segment = self._newest_segment()
 
 

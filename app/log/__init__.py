@@ -1,4 +1,4 @@
-"""Logging: one formatter for structlog and the standard library, nothing secret, one event a line."""
+"""Logging: one format for structlog and the standard library, with secrets redacted."""
 
 import logging
 import logging.config
@@ -27,11 +27,11 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 _REQUEST_QUERY = re.compile(r'("(?:WebSocket|[A-Z]+) [^\s"?]*\?)[^\s"]*')
 _KEY_IN_QUERY = re.compile(r"(browser_key=)[^&\s]*")
 _FALSE_ALARM = "ASGI callable returned without completing handshake."
-_HEADER_LINES = ("< %s: %s", "> %s: %s")  # websockets' debug output of every header, the token too
+_HEADER_LINES = ("< %s: %s", "> %s: %s")  # websockets' debug log of all headers, with the token
 
 
 def configure(settings: Settings) -> None:
-    """Set up structlog and the standard library's logging; may be called again."""
+    """Set up structlog and the standard library's logging. Can be called again."""
     logging.config.dictConfig(uvicorn_log_config(settings))
     structlog.configure(
         processors=[
@@ -46,7 +46,7 @@ def configure(settings: Settings) -> None:
 
 
 def join() -> None:
-    """Log by the host application's own set-up: through the standard library, unless it has structlog."""
+    """Log through the host application's structlog, or else through the standard library."""
     logging.getLogger("uvicorn.error").addFilter(_without_noise)
     for name in ("uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).addFilter(_without_keys)
@@ -65,12 +65,12 @@ def join() -> None:
 
 
 def _without_noise(record: logging.LogRecord) -> bool:
-    """Drops uvicorn's one false error and its header dumps."""
+    """Drop uvicorn's one false error and the dumps of headers."""
     return record.msg != _FALSE_ALARM and record.msg not in _HEADER_LINES
 
 
 def _without_keys(record: logging.LogRecord) -> bool:
-    """Takes browser keys out of the addresses that an application's own access log shows."""
+    """Remove browser keys from the URLs in the host application's access log."""
     if isinstance(record.args, tuple):
         record.args = tuple(
             _KEY_IN_QUERY.sub(r"\1[…]", item) if isinstance(item, str) else item
@@ -80,7 +80,7 @@ def _without_keys(record: logging.LogRecord) -> bool:
 
 
 def uvicorn_log_config(settings: Settings) -> dict[str, object]:
-    """The `dictConfig` for all loggers: uvicorn's own pass theirs on to the root's handler."""
+    """The `dictConfig` of all loggers; uvicorn's loggers use the handler of the root."""
     as_console = _as_console(settings)
     level = settings.log_level.upper()
     passed_on: dict[str, object] = {"handlers": [], "level": level, "propagate": True}
@@ -118,7 +118,7 @@ def uvicorn_log_config(settings: Settings) -> dict[str, object]:
 
 
 class UvicornFilter(logging.Filter):
-    """Cuts query strings out of uvicorn's lines and drops its one false error and header dumps."""
+    """Removes query strings from uvicorn's lines; drops its false error and dumps of headers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] != "uvicorn" or not isinstance(record.msg, str):
@@ -135,7 +135,7 @@ class UvicornFilter(logging.Filter):
 def make_safe(
     _logger: object, _method: str, event_dict: MutableMapping[str, object]
 ) -> MutableMapping[str, object]:
-    """Redact what is secret and escape what could forge a line or steer a terminal."""
+    """Redact secrets, and escape characters that could forge a line or control a terminal."""
     return {
         _escape(key): _safe_traceback(value) if key in ("exception", "stack") else _safe(key, value)
         for key, value in event_dict.items()
@@ -155,7 +155,7 @@ def _shared_processors(as_console: bool) -> list[Processor]:
         _name_uvicorn,
         structlog.stdlib.add_log_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
-        # Who watches a terminal knows the date, and reads the clock on the wall.
+        # A terminal gets local time without a date.
         structlog.processors.TimeStamper("%H:%M:%S" if as_console else "iso", utc=not as_console),
     ]
 
@@ -163,7 +163,7 @@ def _shared_processors(as_console: bool) -> list[Processor]:
 def _name_uvicorn(
     _logger: object, _method: str, event_dict: MutableMapping[str, object]
 ) -> MutableMapping[str, object]:
-    """uvicorn tells also what is no error under the name `uvicorn.error`."""
+    """uvicorn logs ordinary messages as `uvicorn.error` too."""
     if event_dict.get("logger") == "uvicorn.error":
         event_dict["logger"] = "uvicorn"
     return event_dict
@@ -211,7 +211,7 @@ def _safe(key: object, value: object) -> object:
 
 
 def _safe_traceback(value: object) -> object:
-    """Keeps its lines, each indented, so that none can pass for a log line."""
+    """Indent each line, so that none looks like a log line."""
     if not isinstance(value, str):
         return _safe(None, value)
     return "\n".join("    " + _escape(line) for line in value.split("\n"))

@@ -1,4 +1,4 @@
-"""`Flood`: each line is logged or counted, so that no client can fill the disk with its mistakes."""
+"""`Flood`: limits repeated log lines, so that a client's errors cannot fill the disk."""
 
 import asyncio
 import logging
@@ -9,13 +9,13 @@ from contextlib import suppress
 
 import structlog
 
-FIRST_LINES = 20  # of one kind go out as they are
-WINDOW_S = 10.0  # then one line tells how many more came in this time
-MAX_KINDS = 64  # of a window; the others share one
+FIRST_LINES = 20  # of one kind that are logged in one window
+WINDOW_S = 10.0  # at its end, one line reports how many were left out
+MAX_KINDS = 64  # further kinds are counted as one
 LOGGER = "sightline.log"
 LEFT_OUT = "lines_left_out"
 
-_TELLING = ("status", "reason", "error_type")  # values that are the gateway's, not the client's
+_KIND_KEYS = ("status", "reason", "error_type")  # values set by the gateway, not by a client
 Kind = tuple[str, ...]
 _OTHERS: Kind = ("other", "lines")
 _log = structlog.get_logger(LOGGER)
@@ -34,13 +34,13 @@ class Flood(logging.Filter):
         super().__init__()
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._windows: dict[Kind, _Window] = {}  # in the order they began
+        self._windows: dict[Kind, _Window] = {}  # oldest first
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this line goes out. Debug lines do: who asks for all gets all."""
+        """Whether to log this line. Debug lines are never left out."""
         if record.levelno <= logging.DEBUG or record.name == LOGGER:
             return True
-        self.tell_ended()
+        self.report_ended()
         kind = _kind_of(record)
         with self._lock:
             if kind not in self._windows and len(self._windows) >= MAX_KINDS:
@@ -49,18 +49,18 @@ class Flood(logging.Filter):
             window.lines += 1
             lines = window.lines
         if lines == FIRST_LINES + 1:
-            self._tell_later()
+            self._report_later()
         return lines <= FIRST_LINES
 
-    def tell_ended(self) -> None:
-        """Log how many lines each window that is over left out."""
-        self._tell_began_until(self._monotonic() - WINDOW_S)
+    def report_ended(self) -> None:
+        """Log the number of lines left out in each window that is over."""
+        self._report_began_by(self._monotonic() - WINDOW_S)
 
-    def tell_all(self) -> None:
-        """Log what has been left out so far: nobody will come by later."""
-        self._tell_began_until(self._monotonic())
+    def report_all(self) -> None:
+        """Log the number of lines left out in every window."""
+        self._report_began_by(self._monotonic())
 
-    def _tell_began_until(self, moment: float) -> None:
+    def _report_began_by(self, moment: float) -> None:
         with self._lock:
             ended = [kind for kind, window in self._windows.items() if window.began <= moment]
             left_out = {kind: self._windows.pop(kind).lines - FIRST_LINES for kind in ended}
@@ -68,21 +68,21 @@ class Flood(logging.Filter):
             if count > 0:
                 _log.warning(LEFT_OUT, of=" ".join(kind), count=count, seconds=WINDOW_S)
 
-    def _tell_later(self) -> None:
-        with suppress(RuntimeError):  # in a thread the next line of any kind tells
-            asyncio.get_running_loop().call_later(WINDOW_S, self.tell_ended)
+    def _report_later(self) -> None:
+        with suppress(RuntimeError):  # no loop in this thread: the next line reports it
+            asyncio.get_running_loop().call_later(WINDOW_S, self.report_ended)
 
 
 def _kind_of(record: logging.LogRecord) -> Kind:
     if not isinstance(record.msg, dict):
         return record.name, str(record.msg)[:100]
-    values = (record.msg.get(name) for name in ("event", *_TELLING))
+    values = (record.msg.get(name) for name in ("event", *_KIND_KEYS))
     return record.name, *(str(value) for value in values if value is not None)
 
 
-def tell_left_out() -> None:
-    """Log what any handler of the root has left out so far."""
+def report_left_out() -> None:
+    """Log the number of lines that the root's handlers have left out."""
     for handler in logging.getLogger().handlers:
         for filter_ in handler.filters:
             if isinstance(filter_, Flood):
-                filter_.tell_all()
+                filter_.report_all()

@@ -1,4 +1,4 @@
-"""`Backlog`: how much of what was written has not arrived, and whether any of it arrives."""
+"""`Backlog`: the written bytes that a client has not received yet, and whether it receives any."""
 
 import asyncio
 import fcntl
@@ -13,10 +13,10 @@ _BYTES_ACKED = 120  # the offset of `tcpi_bytes_acked` in Linux' `struct tcp_inf
 
 
 class Backlog:
-    """The unsent and unacknowledged bytes of one connection, and what became of them.
+    """The unsent and unacknowledged bytes of one connection, in user space and in the kernel.
 
-    A buffer in user space alone says little: the kernel takes some 256 KiB more, and keeps them for
-    a quarter of an hour where the client's machine has vanished.
+    The user-space buffer alone is not enough: the kernel buffers about 256 KiB more, and keeps them
+    for a quarter of an hour if the client's machine has vanished.
     """
 
     __slots__ = ("_acknowledged", "_raw", "_transport", "size")
@@ -24,14 +24,14 @@ class Backlog:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._raw: socket.socket | None = transport.get_extra_info("socket")
-        self.size = 0  # bytes that had not arrived at the last look
+        self.size = 0  # unacknowledged bytes at the last look
         self._acknowledged = 0
         self.look()
 
     def look(self) -> Literal["empty", "moving", "stuck"]:
-        """Say what the backlog did since the last look.
+        """Measure again, and return what the backlog did since the last look.
 
-        It is stuck if there was one, there is one, and nothing of it arrived in between.
+        It is stuck if it was and is not empty, and no byte was acknowledged in between.
         """
         size_before, acknowledged_before = self.size, self._acknowledged
         self.size = self._transport.get_write_buffer_size() + self._in_kernel()
@@ -46,12 +46,12 @@ class Backlog:
             return 0
         try:
             size = fcntl.ioctl(self._raw.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-        except OSError:  # closed, or no such question on this system
+        except OSError:  # closed, or not supported on this system
             return 0
         return int(struct.unpack("i", size)[0])
 
     def _count_acknowledged(self) -> int:
-        """A number that grows with each byte that arrives; exact for TCP on Linux."""
+        """A number that grows with each acknowledged byte; exact for TCP on Linux."""
         if self._raw is not None and self._raw.family != socket.AF_UNIX and _LINUX:
             try:
                 info = self._raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)

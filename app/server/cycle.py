@@ -1,4 +1,4 @@
-"""uvicorn's request and answer, where it writes what HTTP/1.0 cannot read or waits for a body in vain."""
+"""uvicorn's request and response, corrected for HTTP/1.0 and for `100 Continue`."""
 
 import msgspec
 from uvicorn._types import ASGISendEvent
@@ -11,27 +11,27 @@ RETRY_AFTER_S = 5
 
 
 class GatewayCycle(RequestResponseCycle):
-    """One request with its answer. uvicorn makes its own: they become this class as they start."""
+    """One request with its response. `adopt` turns uvicorn's objects into this class."""
 
-    _until_close = False  # the answer ends with the connection, as HTTP/1.0 has it
+    _until_close = False  # the end of the connection ends the body, as in HTTP/1.0
 
     @classmethod
     def adopt(cls, cycle: RequestResponseCycle) -> None:
-        """Turn uvicorn's object into one of ours; uvicorn has no setting for its class."""
+        """Change the class of uvicorn's object, because uvicorn has no setting for it."""
         cycle.__class__ = cls
         if cycle.scope["http_version"] == "1.0":
-            cycle.waiting_for_100_continue = False  # that version knows no such answer
+            cycle.waiting_for_100_continue = False  # HTTP/1.0 has no such response
 
     def leave(self) -> None:
-        """Tell the application that the client has gone."""
+        """Report to the application that the client has disconnected."""
         self.disconnected = True
         self.message_event.set()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send a part of the answer.
+        """Send a part of the response.
 
-        HTTP/1.0 gets no chunk sizes: a body without a length ends with the connection. A client
-        that still waits for `100 Continue` may send its body or not, so no request can follow.
+        In HTTP/1.0 a body without a length is not chunked but ends with the connection. A client
+        that still waits for `100 Continue` may send its body or not, so the connection is closed.
         """
         if message["type"] == "http.response.start":
             if self.waiting_for_100_continue:
@@ -47,7 +47,7 @@ class GatewayCycle(RequestResponseCycle):
 def last_answer(
     status: int, code: str, message: str, server_headers: list[tuple[bytes, bytes]]
 ) -> bytes:
-    """A refusal in the shape of all others, for a connection that ends with it."""
+    """The bytes of an error response, after which the connection is closed."""
     body = msgspec.json.encode(ErrorMessage(code, message))
     headers = [
         *server_headers,

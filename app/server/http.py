@@ -1,13 +1,11 @@
-"""uvicorn's HTTP protocol with an end to its patience, for the handshake and for plain requests.
+"""uvicorn's HTTP protocol with bounds on time, bytes and connections, for requests and upgrades.
 
-Stock uvicorn waits for a head or a body for ever, answers an oversized upgrade with silence, keeps
-a response for a client that never reads it, and accepts until no descriptor is left. This uses
-uvicorn's internals, so its minor version is pinned and live tests hold the behaviour.
+Stock uvicorn waits for a head or a body without limit, does not answer an oversized upgrade, keeps
+a response that its client never reads, and accepts connections until no descriptor is left. This
+uses uvicorn's internals: its minor version is pinned, and live tests hold the behaviour.
 """
 
 import asyncio
-import os
-import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,39 +23,27 @@ from .request_bytes import CountingHTTPProtocol
 from .room import Room, peer_of
 from .turnstile import Turnstile
 
-HEAD_TIMEOUT_S = 8.0  # for a whole head, however lively its bytes drip
-BODY_TIMEOUT_S = 8.0  # and the time that its bytes so far take at
+HEAD_TIMEOUT_S = 8.0  # for a whole head
+BODY_TIMEOUT_S = 8.0  # plus the time for the received bytes at
 BODY_BYTES_PER_S = 16 * 1024
 LONGEST_BODY_S = 60.0
-UNREAD_TIMEOUT_S = 8.0  # without one byte taken of those that are written and have not arrived
-LINGER_S = 1.0  # a client that is still sending reads its refusal only if it is not reset
-SHUTDOWN_GRACE_S = 2.0  # for requests under way
-READ_BYTES = 64 * 1024  # of one client, before the others have their turn
-SEND_BUFFER_BYTES = 128 * 1024  # kernel memory an unread response may hold, doubled by Linux
-MAX_WAITING = 2048  # connections beside the clients'
-RESERVED_DESCRIPTORS = 64  # for files, git, and what one turn of the loop accepts
+UNREAD_TIMEOUT_S = 8.0  # without progress of the backlog
+LINGER_S = 1.0  # an immediate close would reset a client that is still sending
+SHUTDOWN_GRACE_S = 2.0  # for running requests
+READ_BYTES = 64 * 1024  # from one client in one turn of the loop
+SEND_BUFFER_BYTES = 128 * 1024  # of the kernel, for an unread response; Linux doubles it
 
-_log = structlog.get_logger("sightline.door")
-
-
-def most_connections(max_clients: int) -> int:
-    """How many connections to hold: the clients, a bounded crowd, never the last descriptors."""
-    most = max_clients + MAX_WAITING
-    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if descriptors != resource.RLIM_INFINITY:
-        reserved = min(RESERVED_DESCRIPTORS, descriptors // 2)
-        most = min(most, descriptors - len(os.listdir("/dev/fd")) - reserved)
-    return max(most, 1)
+_log = structlog.get_logger("sightline.access")
 
 
 def http_protocol(most: int, counters: Counters) -> type["SightlineHTTPProtocol"]:
-    """The protocol class of a server that holds at most so many connections."""
+    """The protocol class of a server that holds at most `most` connections."""
     shared = {"room": Room(most, counters), "turnstile": Turnstile()}
     return type("HTTPProtocol", (SightlineHTTPProtocol,), shared)
 
 
 class SightlineHTTPProtocol(CountingHTTPProtocol):
-    """Heads, bodies and responses in bounded time and bytes; who waits without a credential goes first."""
+    """Bounds heads, bodies and responses; waiting unauthenticated connections are closed first."""
 
     room: Room
     turnstile: Turnstile
@@ -66,16 +52,16 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         super().connection_made(transport)
         if (raw := transport.get_extra_info("socket")) is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            if raw.family != socket.AF_UNIX:  # asyncio does not where a listener was handed over
+            if raw.family != socket.AF_UNIX:  # asyncio does not set it for an inherited listener
                 raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # `pause_writing` tells of what is left over; at 0, TLS would be paused for ever
+        # So that `pause_writing` reports any unsent byte; at `high=0`, TLS would stay paused.
         transport.set_write_buffer_limits(high=1, low=0)
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES
         self.peer = peer_of(self.client[0] if self.client else None)
         self._known = False
-        self._running: GatewayCycle | None = None  # the request that is being answered, or was
-        self._deadline: asyncio.TimerHandle | None = None  # of the part that is awaited
+        self._running: GatewayCycle | None = None  # the current or last request
+        self._deadline: asyncio.TimerHandle | None = None  # for the awaited part
         self._unread: asyncio.TimerHandle | None = None
         self._backlog = Backlog(transport)
         self.begin("head")
@@ -85,7 +71,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self._forget()
         self._leave()
         super().connection_lost(exc)
-        self.pipeline.clear()  # what refers to itself waits for the collector, and a flood does not
+        self.pipeline.clear()  # break cycles: the collector is too slow in a flood
         self.cycle = self._running = None  # type: ignore[assignment]
 
     def _forget(self) -> None:
@@ -113,14 +99,14 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self._admit(partial(super()._start_asgi_task, cycle, app))
 
     def _admit(self, start: Callable[[], None]) -> None:
-        """Begin what the client asks for: at once where it has shown a credential before."""
+        """Start a request at once on an authenticated connection, else through the turnstile."""
         if self.known:
             start()
         else:
             self.turnstile.admit(self, start)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, or cannot be taken, in the shape of all refusals."""
+        """Answer a malformed request in the format of all refusals."""
         if (fault := self.fault) is not None:
             self.refuse(fault.status, fault.code, str(fault))
         else:
@@ -136,7 +122,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
 
     @property
     def waiting(self) -> bool:
-        """Whether the gateway waits for this client: to send a request or its rest, or to read."""
+        """Whether the gateway waits for this client to send or to read something."""
         return (
             self.refused
             or self in self.turnstile
@@ -148,20 +134,20 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
 
     @property
     def known(self) -> bool:
-        """Whether it has shown a good credential: the guard writes so into the scope."""
+        """Whether a request was authenticated, which the guard records in the scope."""
         if self._running is not None:
             self._known = self._known or "credential" in self._running.scope["state"]
         return self._known
 
     def make_room(self) -> None:
-        """Say why, as far as that can be said at once, and end."""
+        """Answer 503 as far as possible without waiting, and abort."""
         if not self.refused:
             self.refuse(503, "unavailable", "too many connections: try again in a moment")
         self.room.leave(self)
         self.transport.abort()
 
     def begin(self, part: Literal["head", "body"] | None) -> None:
-        """Await this part of a request, for a while."""
+        """Await this part of a request, and set its deadline."""
         super().begin(part)
         _cancel(self._deadline)
         self._deadline = None
@@ -173,7 +159,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
 
     def _look_at_sender(self) -> None:
         waited_s = self.loop.time() - self._began
-        if self.flow.read_paused or self.pipeline:  # by us
+        if self.flow.read_paused or self.pipeline:  # we do not read, so the client cannot send
             allowed_s = waited_s + BODY_TIMEOUT_S
         elif self.part == "head":
             allowed_s = HEAD_TIMEOUT_S
@@ -183,7 +169,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         if waited_s < allowed_s:
             self._deadline = self.loop.call_later(allowed_s - waited_s, self._look_at_sender)
         elif self.part == "head" and not self.received:
-            self.transport.close()  # browsers open such in advance, and want no answer
+            self.transport.close()  # browsers open spare connections in advance
         else:
             why = f"the {self.part} of the request took too long: send it again"
             self.refuse(408, "too_slow", why)
@@ -203,14 +189,14 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
             self._watch_reader()
 
     def _leave(self) -> None:
-        """Let no application wait or write any more: also none whose turn had not come."""
+        """Report the disconnect to every running and pipelined request."""
         for cycle in (self._running, self.cycle, *(cycle for cycle, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
 
     def refuse(self, status: int, code: str, message: str) -> None:
-        """Answer where that is still possible, then close as soon as the client lets go of it."""
+        """Answer if no response has started, then close; the client has `LINGER_S` to read it."""
         busy = self._running is not None and self._running.response_started
         busy = busy and not (self.part == "head" and not self._answer_is_due())
         self.refused = True
@@ -231,11 +217,11 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
             self.linger()
 
     def linger(self) -> None:
-        """Close, but not before a client that is still sending could read what was answered."""
+        """Close after `LINGER_S`, so that a client that is still sending can read the response."""
         self.refused = True
         _cancel(self._deadline)
         if self.transport.can_write_eof():
-            with suppress(OSError):  # it was reset, which is seen in another turn of the loop
+            with suppress(OSError):  # reset; `connection_lost` follows
                 self.transport.write_eof()
         self._deadline = self.loop.call_later(LINGER_S, self.transport.close)
 

@@ -1,34 +1,34 @@
-"""uvicorn's HTTP protocol with every byte of a request counted, also those that no callback shows.
+"""uvicorn's HTTP protocol with a bound on every byte of a request, before authentication.
 
-Chunk sizes, their extensions, trailers, blank lines, bodies that nobody takes and requests whose turn
-has not come: the parser takes any number of them, before any credential is looked at.
+The parser itself accepts any number of chunk sizes, chunk extensions, trailers, blank lines, unread
+body bytes and pipelined requests.
 """
 
 from typing import Literal
 
 from .strict import StrictHTTPProtocol
 
-MAX_HEAD_BYTES = 8 * 1024  # the websockets library takes no longer line either
-UNWANTED_BYTES = 64 * 1024  # of a body whose answer is out, or of requests whose turn has not come
+MAX_HEAD_BYTES = 8 * 1024  # also the longest line of the websockets library
+UNWANTED_BYTES = 64 * 1024  # of a body after its response, or of pipelined requests
 
 
 class CountingHTTPProtocol(StrictHTTPProtocol):
-    """Hands the parser at most `MAX_HEAD_BYTES` at once and looks at what they were.
+    """Gives the parser at most `MAX_HEAD_BYTES` at once, and counts what they were.
 
-    `part` says what is awaited: a head, a body, or between two requests nothing.
+    `part` is what is awaited: a head, a body, or None between two requests.
     """
 
     part: Literal["head", "body"] | None = None
     received = 0  # bytes of this part
-    refused = False  # whatever still comes is not looked at
-    upgrading = False  # and here it must not come yet
-    _body_bytes = 0  # those among them that are the body itself
-    _unwanted = 0  # and of these, those that came when the answer was out
-    _held = b""  # what came behind a request that waits for its turn
+    refused = False  # further input is discarded
+    upgrading = False  # and here the client must not send any
+    _body_bytes = 0  # of `received`, without chunk framing
+    _unwanted = 0  # of `_body_bytes`, received after the response
+    _held = b""  # input after a pipelined request, not parsed yet
 
     @property
     def known(self) -> bool:
-        """Whether the client has shown a good credential."""
+        """Whether the client is authenticated."""
         raise NotImplementedError
 
     def begin(self, part: Literal["head", "body"] | None) -> None:
@@ -37,15 +37,15 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
         self.received = self._body_bytes = self._unwanted = 0
 
     def refuse(self, status: int, code: str, message: str) -> None:
-        """End the connection, with this answer where none is under way."""
+        """End the connection, with this answer if no response has started."""
         raise NotImplementedError
 
     def linger(self) -> None:
-        """End the connection, but let the client read its answer."""
+        """End the connection after the client could read the response."""
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, piece by piece, as long as it may be parsed."""
+        """Parse the input in pieces, until the connection is refused or upgraded."""
         if self.refused or self.upgrading:
             return
         data = self._held + data
@@ -59,7 +59,7 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
                     return
                 self.begin("head")
             end = MAX_HEAD_BYTES
-            if self.part == "head":  # no byte behind it, as far as that can be seen
+            if self.part == "head":  # up to its end, if that is found
                 end -= self.received
                 found = data.find(b"\r\n\r\n", 0, end)
                 end = end if found < 0 else found + 4
@@ -73,9 +73,9 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _hold(self, data: bytes) -> None:
-        """Keep a further request as it is: parsed, it would take far more memory.
+        """Keep a further request unparsed, which takes far less memory than a parsed one.
 
-        Reading goes on meanwhile, or nobody would see that the client has gone.
+        Reading continues meanwhile, so that a disconnect is noticed.
         """
         self._held = data
         if len(data) > (UNWANTED_BYTES if self.known else MAX_HEAD_BYTES):
@@ -97,14 +97,14 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self.part != "head":  # the second one in a piece
+        if self.part != "head":  # a further request in the same piece
             self.begin("head")
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         self.begin("body")
         if self.pipeline:
-            self.flow.resume_reading()  # or nobody sees that the client has gone
+            self.flow.resume_reading()  # or a disconnect would go unnoticed
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)

@@ -1,4 +1,4 @@
-"""`Room`: how many connections a server holds, and which of them makes room for a new one. Pure."""
+"""`Room`: bounds the connections of a server, and chooses which one to close. Pure."""
 
 import ipaddress
 from typing import Protocol
@@ -7,26 +7,26 @@ from ..metrics import Counters
 
 
 class Member(Protocol):
-    """A connection, as the crowd sees it."""
+    """A connection, as `Room` sees it."""
 
     @property
     def peer(self) -> str:
-        """Whose connection it is: see `peer_of`."""
+        """The client's network address: see `peer_of`."""
 
     @property
     def known(self) -> bool:
-        """Whether it has shown a good credential: such a connection never makes room."""
+        """Whether it is authenticated; such a connection is never closed to make room."""
 
     @property
     def waiting(self) -> bool:
-        """Whether the gateway waits for this client, and not the client for the gateway."""
+        """Whether the gateway waits for this client."""
 
     def make_room(self) -> None:
-        """End at once; say why, as far as that can be said without waiting."""
+        """End at once, with an answer if that needs no waiting."""
 
 
 def peer_of(host: str | None) -> str:
-    """Whose share an address belongs to: one IPv4 address, one /64 network of IPv6."""
+    """The address that connections are counted by: an IPv4 address, or a /64 network of IPv6."""
     try:
         address = ipaddress.ip_address((host or "").partition("%")[0])
     except ValueError:
@@ -38,10 +38,10 @@ def peer_of(host: str | None) -> str:
 
 
 class Room:
-    """The connections of one server that may have to go, by peer; who began to wait last is last.
+    """The unauthenticated connections of one server, by peer, in the order that they began to wait.
 
-    Where there are too many, the peer with most of them loses the one that has waited for longest:
-    one address cannot push out the others. The newest connection is among them.
+    If there are too many, the peer with the most connections loses the one that has waited longest,
+    so one peer cannot push out the others. The newest connection counts too.
     """
 
     def __init__(self, most: int, counters: Counters) -> None:
@@ -50,13 +50,13 @@ class Room:
         self._peers: dict[str, dict[Member, None]] = {}
 
     def join(self, member: Member) -> None:
-        """Add a connection, or move it to the end: what it is waited for begins now."""
+        """Add a connection, or move it to the end because a new wait begins."""
         members = self._peers.setdefault(member.peer, {})
         members.pop(member, None)
         members[member] = None
 
     def leave(self, member: Member) -> None:
-        """Remove a connection; twice is fine."""
+        """Remove a connection. Idempotent."""
         members = self._peers.get(member.peer, {})
         members.pop(member, None)
         if not members:
@@ -71,7 +71,7 @@ class Room:
         for members in sorted(self._peers.values(), key=len, reverse=True):
             for member in tuple(members):
                 if member.known:
-                    self.leave(member)  # for good: a credential was shown
+                    self.leave(member)  # it stays authenticated
                 elif member.waiting:
                     return member
         return None

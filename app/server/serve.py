@@ -1,4 +1,4 @@
-"""`serve`: run the gateway by uvicorn, with its own sockets, protocols, signals and logging."""
+"""`serve`: run the gateway on uvicorn, with its own sockets, protocols, signals and logging."""
 
 import asyncio
 import gc
@@ -28,41 +28,50 @@ from ..settings import Settings
 from ..sources import check_workspace
 from ..state import TOKEN_FILE, write_private
 from ..state.lock import FolderLock
-from .http import http_protocol, most_connections
-from .sockets import BACKLOG, bind, bind_unix, more_descriptors, open_to_others, url_of
+from .http import http_protocol
+from .sockets import (
+    BACKLOG,
+    bind,
+    bind_unix,
+    more_descriptors,
+    most_connections,
+    open_to_others,
+    url_of,
+)
 from .tls import GatewayConfig
-from .websocket import SightlineWebSocketProtocol, fall_back_if_misfit
+from .websocket import SightlineWebSocketProtocol, use_stock_if_incompatible
 
 DEFAULT_PORT = 3000
-# Connections taken in one turn of the loop: a storm of them must not hold up the clients.
+# Connections accepted in one turn of the loop, so that a flood of them does not delay the clients.
 ACCEPTS_PER_TURN = 2
-LONGEST_END_S = 10.0  # a further Ctrl-C then waits for nothing
+LONGEST_END_S = 10.0  # of a shutdown; then another Ctrl-C ends the process at once
 TICKS_A_SECOND = 10  # of uvicorn's main loop
-FEW_WAITING = 64  # connections beside the clients' that any use of the gateway needs
+FEW_WAITING = 64  # connections besides `max_clients` that a gateway needs at least
 _log = structlog.get_logger("sightline.server")
 
 
 class Server(uvicorn.Server):
-    """Says where it listens and how to log in."""
+    """Announces its address, prints how to log in, and owns the signals until the process ends."""
 
     def __init__(self, config: GatewayConfig, app: Litestar, settings: Settings) -> None:
         super().__init__(config)
         self._plugin = plugin_of(app)
         self._settings = settings
-        self._asked_at = 0.0  # when a signal asked for the end
+        self._asked_at = 0.0  # monotonic time of the first signal
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals from here to the end of the process, however often Ctrl-C is pressed.
+        """Handle the signals until the process ends.
 
-        uvicorn gives them back and raises them again, and a second one makes it drop the lifespan.
+        uvicorn would restore the old handlers and raise the signals again, and would skip the end
+        of the lifespan at a second signal.
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end; whoever insists when that takes too long ends the process at once."""
+        """Start to shut down; a further signal after `LONGEST_END_S` ends the process at once."""
         now = time.monotonic()
         if not self.should_exit:
             self.should_exit, self._asked_at = True, now
@@ -72,22 +81,21 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
-        gc.freeze()  # what the start made stays: no collection need look at it again
+        gc.freeze()  # objects of the start are permanent: exclude them from collections
         if not sockets or not self.started:
             return
-        self.config.ssl = cast(
-            GatewayConfig, self.config
-        ).context  # uvicorn's line names the scheme by it
+        # uvicorn's log line takes the scheme from it.
+        self.config.ssl = cast(GatewayConfig, self.config).context
         for listener in sockets:
-            listener.listen(BACKLOG)  # asyncio takes one number for this and for accepts a turn
-        self._log_started_message(sockets)  # uvicorn does not when it is handed sockets
+            listener.listen(BACKLOG)  # asyncio used `ACCEPTS_PER_TURN`
+        self._log_started_message(sockets)  # uvicorn does not for sockets passed to it
         if self.config.uds is not None:
-            return  # no browser finds it
+            return  # browsers cannot connect to it
         url = url_of(sockets, "https" if self.config.is_ssl else "http")
         self._plugin.gateway.lock.announce(url)
         if not self._plugin.gateway.console:
             return
-        # To a terminal alone: what is redirected ends in a file, a journal or a container's log.
+        # The link only goes to a terminal: redirected output ends up in log files.
         if sys.stdout.isatty():
             ticket = self._plugin.keyring.tickets.issue()
             line = f"Log in within five minutes: {url}/login#{ticket}"
@@ -97,10 +105,10 @@ class Server(uvicorn.Server):
             print(line, flush=True)
 
     async def on_tick(self, counter: int) -> bool:
-        """Look once a second whether the state folder is as it was left."""
+        """Once a second, restore the files of the state folder if they were removed."""
         if counter % TICKS_A_SECOND == 0 and self._plugin.gateway.lock.keep():
             token = self._plugin.keyring.session_token.reveal()
-            with suppress(OSError):  # said by the lock where it goes on
+            with suppress(OSError):  # the lock logs it if it persists
                 write_private(self._settings.state_dir / TOKEN_FILE, token)
         return await super().on_tick(counter)
 
@@ -121,7 +129,7 @@ def uvicorn_config(
     key: str | None = None,
     ws: type[asyncio.Protocol] | WSProtocolType = SightlineWebSocketProtocol,
 ) -> GatewayConfig:
-    """How the gateway wants to be served, whoever starts it; `ws` is another only in tests."""
+    """The uvicorn configuration of the gateway; only tests replace `ws`."""
     plugin = plugin_of(app)
     return GatewayConfig(
         app if plugin.alone else in_one_line(app),
@@ -141,7 +149,7 @@ def uvicorn_config(
         timeout_graceful_shutdown=3,
         proxy_headers=False,
         server_header=False,
-        # An application with the gateway in it has uvicorn's lines as the stock command shows them.
+        # An application that embeds the gateway keeps uvicorn's standard logging.
         log_config=uvicorn_log_config(settings) if plugin.alone else LOGGING_CONFIG,
         access_log=not plugin.alone,
     )
@@ -159,13 +167,13 @@ def serve(
     key: str | None = None,
     around: AbstractContextManager[object] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. Both end the process with status 0 and no traceback.
+    """Serve until SIGINT or SIGTERM, which end the process with status 0 and no traceback.
 
-    `around` is entered while the server runs: what else a command line does at start and end.
+    `around` is a context manager that is entered while the server runs.
     """
     try:
         check_workspace(settings.workspace)
-        FolderLock(settings.state_dir).check()  # before the port, which is often the same one
+        FolderLock(settings.state_dir).check()  # its error is clearer than "port is taken"
     except SettingsError as error:
         click.echo(f"sightline: {error}", err=True)
         raise SystemExit(STARTUP_FAILURE) from None
@@ -176,15 +184,15 @@ def serve(
         app, settings, host, port, fd=fd, uds=uds, certificate=certificate, key=key
     )
     config.load()
-    fall_back_if_misfit(config)
-    signal.signal(signal.SIGTERM, _exit)  # until the server takes it
+    use_stock_if_incompatible(config)
+    signal.signal(signal.SIGTERM, _exit)  # until the server handles it
     try:
         with around or nullcontext():
             Server(config, app, settings).run(sockets)
     except KeyboardInterrupt:
         pass
     finally:
-        # Python's own end would make a further Ctrl-C the end by a signal.
+        # Otherwise a further Ctrl-C during exit would end the process by a signal.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         for listener in sockets or ():
@@ -194,12 +202,12 @@ def serve(
 
 
 def warn(sockets: list[socket.socket], settings: Settings, *, encrypted: bool) -> None:
-    """Say at the start what is allowed and unwise."""
+    """Log a warning for each risky part of the configuration."""
     if not encrypted and (addresses := open_to_others(sockets)):
         _log.warning(
             "not_encrypted",
             addresses=addresses,
-            why="other machines reach the gateway, and token and events pass in clear text",
+            why="other machines can reach the gateway, and token and events are sent in clear text",
             remedy="use --ssl-certfile and --ssl-keyfile, or --host 127.0.0.1 behind a TLS proxy",
         )
     most, wanted = most_connections(settings.max_clients), settings.max_clients + FEW_WAITING
@@ -208,7 +216,7 @@ def warn(sockets: list[socket.socket], settings: Settings, *, encrypted: bool) -
             "few_file_descriptors",
             limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             connections=most,
-            why=f"{settings.max_clients} clients, logins and requests need {wanted} at least",
+            why=f"{settings.max_clients} clients, logins and requests need at least {wanted}",
             remedy="raise the limit of open files (ulimit -n, LimitNOFILE= in a systemd unit),"
             " or lower SIGHTLINE_MAX_CLIENTS",
         )

@@ -1,4 +1,4 @@
-"""The sockets that the gateway listens on, and how many it may hold."""
+"""The listening sockets of the gateway, and its limit of open files."""
 
 import errno
 import ipaddress
@@ -10,20 +10,33 @@ from typing import NoReturn
 
 import click
 
-BACKLOG = 2048  # handshakes that the kernel keeps for us
-DESCRIPTORS = 8192  # to ask for: many systems grant more than they give unasked
+BACKLOG = 2048  # connections that the kernel queues
+DESCRIPTORS = 8192  # wanted: the soft limit is often lower than the hard one
+
+MAX_WAITING = 2048  # connections besides `max_clients`
+RESERVED_DESCRIPTORS = 64  # for files, git, and connections accepted in one turn
 
 
 def more_descriptors() -> None:
-    """Raise the soft limit of open files, where the hard one allows it."""
+    """Raise the soft limit of open files, as far as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def most_connections(max_clients: int) -> int:
+    """The number of connections to hold, within the limit of open files."""
+    most = max_clients + MAX_WAITING
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if descriptors != resource.RLIM_INFINITY:
+        reserved = min(RESERVED_DESCRIPTORS, descriptors // 2)
+        most = min(most, descriptors - len(os.listdir("/dev/fd")) - reserved)
+    return max(most, 1)
+
+
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of `host`, or say in one line why that cannot be."""
+    """Listen on every address of `host`, or exit with a one-line error."""
     if not 0 <= port <= 65535:  # the resolver would wrap it around
         _fail(f"port {port} does not exist; choose one from 1 to 65535")
     sockets: list[socket.socket] = []
@@ -43,7 +56,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind(address)
-            listener.listen(BACKLOG)  # only now is the port surely ours
+            listener.listen(BACKLOG)  # several may bind with SO_REUSEADDR, only one can listen
         except OSError as error:
             listener.close()
             if error.errno == errno.EADDRNOTAVAIL:
@@ -59,17 +72,17 @@ def bind(host: str, port: int) -> list[socket.socket]:
 
 
 def bind_unix(path: str) -> socket.socket:
-    """Listen on a socket file that only this user may connect to, or say why that cannot be.
+    """Listen on a socket file that only this user may connect to, or exit with a one-line error.
 
-    A file that a gateway left behind is replaced; one that is in use is not.
+    An old socket file is replaced if no process listens on it.
     """
     listener = socket.socket(socket.AF_UNIX)
     try:
         if stat.S_ISSOCK(os.stat(path).st_mode) and not _answers(path):
             os.unlink(path)
     except OSError:
-        pass  # there is none, or `bind` says what is wrong with it
-    mask = os.umask(0o177)  # from the first moment: a later chmod leaves a gap
+        pass  # no such file, or `bind` reports the problem
+    mask = os.umask(0o177)  # a later chmod would leave a moment without protection
     try:
         listener.bind(path)
     except OSError as error:
@@ -89,7 +102,7 @@ def _answers(path: str) -> bool:
 
 
 def open_to_others(sockets: list[socket.socket]) -> list[str]:
-    """The addresses among these that other machines can reach."""
+    """The addresses that other machines can reach."""
     addresses = [
         listener.getsockname()[0] for listener in sockets if listener.family != socket.AF_UNIX
     ]
@@ -97,7 +110,7 @@ def open_to_others(sockets: list[socket.socket]) -> list[str]:
 
 
 def url_of(sockets: list[socket.socket], scheme: str) -> str:
-    """Where a browser on this machine finds the gateway: on the loopback where it listens there."""
+    """The URL for a browser on this machine, on the loopback address if possible."""
     names = [listener.getsockname()[:2] for listener in sockets]
     local = {"0.0.0.0": "127.0.0.1", "::": "::1"}
     addresses = [local.get(address, address) for address, _ in names]
@@ -116,6 +129,6 @@ def _why(error: OSError, host: str, port: int) -> str:
 
 
 def _fail(message: str) -> NoReturn:
-    """One line as it is: a `ClickException` would be wrapped into a box."""
+    """Exit with one line; Litestar would draw a box around a `ClickException`."""
     click.echo(f"sightline: {message}", err=True)
     raise SystemExit(1)

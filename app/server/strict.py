@@ -1,6 +1,6 @@
-"""uvicorn's HTTP protocol, strict where it is lenient, so that the door sees what was asked.
+"""uvicorn's HTTP protocol with strict parsing, so that the access checks see the real request.
 
-It uses uvicorn's internals: the minor version is pinned and live tests hold the behaviour.
+It uses uvicorn's internals: the minor version is pinned, and live tests hold the behaviour.
 """
 
 import logging
@@ -13,13 +13,13 @@ from websockets.server import ServerProtocol
 
 from ..ws.listener import HANDSHAKE_FAULT, HandshakeFault
 
-MAX_HEADER_LINES = 128  # the websockets library takes no more either
-MAX_PIPELINED = 8  # requests that wait for the answer to one in front of them
-_SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # the library's debug lines show secrets
+MAX_HEADER_LINES = 128  # also the limit of the websockets library
+MAX_PIPELINED = 8  # requests that wait for an earlier response
+_SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # the library's debug log contains secrets
 
 
-class Unsound(Exception):
-    """A request that cannot be taken. Raised inside the parser's callbacks, it stops the parser."""
+class RefusedRequest(Exception):
+    """A malformed or unsupported request. Raised in a parser's callback, it stops the parser."""
 
     def __init__(self, status: int, message: str, code: str = "bad_request") -> None:
         super().__init__(message)
@@ -28,24 +28,24 @@ class Unsound(Exception):
 
 
 class StrictHTTPProtocol(HttpToolsProtocol):
-    """Doubtful framing is refused, trailers are dropped, an absolute target names the host.
+    """Refuses ambiguous framing, drops trailers, and takes the host from an absolute target.
 
-    A malformed handshake is a plain request of its path, with the fault in its scope.
+    A malformed handshake is passed on as a plain request, with the fault in its scope.
     """
 
-    _in_head = False  # headers count until the head is complete; what comes later are trailers
-    fault: Unsound | None = None  # why the parser stopped, where that was our doing
-    _handshake_fault: Unsound | None = None
+    _in_head = False  # later headers are trailers
+    fault: RefusedRequest | None = None  # set if a callback stopped the parser
+    _handshake_fault: RefusedRequest | None = None
 
     def on_message_begin(self) -> None:
-        """Begin a request, unless too many wait already."""
+        """Begin a request; refuse it if too many wait already."""
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop(400, "too many requests at once: wait for the answers")
         super().on_message_begin()
         self._in_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header without the blanks behind its value (RFC 9110, section 5.5)."""
+        """Add a header, without the whitespace after its value (RFC 9110, section 5.5)."""
         if not self._in_head:
             return
         if len(self.headers) == MAX_HEADER_LINES:
@@ -54,7 +54,7 @@ class StrictHTTPProtocol(HttpToolsProtocol):
         super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
-        """Refuse what is in doubt; put an absolute target's authority in place of `Host`.
+        """Refuse an ambiguous head; replace `Host` by the authority of an absolute target.
 
         See RFC 9112, sections 6.1 and 3.2.2.
         """
@@ -72,59 +72,58 @@ class StrictHTTPProtocol(HttpToolsProtocol):
         if self._values(b"upgrade") or self._values(b"sec-websocket-key"):
             self._handshake_fault = self._look_at_handshake()
         if (fault := self._handshake_fault) is not None:
-            told = HandshakeFault(str(fault), fault.status)
-            self.scope["extensions"] = {HANDSHAKE_FAULT: told}  # type: ignore[dict-item]
+            reported = HandshakeFault(str(fault), fault.status)
+            self.scope["extensions"] = {HANDSHAKE_FAULT: reported}  # type: ignore[dict-item]
         super().on_headers_complete()
         if self.parser.should_upgrade() and not self._should_upgrade():
-            self.cycle.keep_alive = False  # the parser reads nothing behind an upgrade
+            self.cycle.keep_alive = False  # the parser stops after an upgrade
 
     def _check_head(self, version: str) -> None:
         codings = self._values(b"transfer-encoding")
         if version not in ("1.0", "1.1"):
-            self._stop(505, f"HTTP/{version} is not spoken here: use HTTP/1.1")
+            self._stop(505, f"HTTP/{version} is not supported: use HTTP/1.1")
         if codings and (version == "1.0" or len(codings) > 1):
             self._stop(400, "Transfer-Encoding comes twice or with HTTP/1.0: send a Content-Length")
         if codings and codings[0] != b"chunked":
-            self._stop(501, "a transfer coding is not known: use chunked, or send a Content-Length")
+            self._stop(
+                501, "the transfer coding is not supported: use chunked, or send a Content-Length"
+            )
         if any(value != b"100-continue" for value in self._values(b"expect")):
-            self._stop(417, "Expect asks for what is not known: leave it out")
+            self._stop(417, "this Expect header is not supported: omit it")
 
-    def _look_at_handshake(self) -> Unsound | None:
+    def _look_at_handshake(self) -> RefusedRequest | None:
         if self.cycle is not None and not self.cycle.response_complete:
-            return Unsound(400, "the upgrade came too early: read the answer in front of it first")
+            return RefusedRequest(400, "the upgrade came too early: wait for the last response")
         version = self.parser.get_http_version().encode()
         return handshake_fault(self.parser.get_method(), self.url, version, self.headers)
 
     def _values(self, name: bytes) -> list[bytes]:
-        """The values of a header, in lower case; one for each line."""
+        """The values of a header, in lower case, one per line."""
         return [value.lower() for key, value in self.headers if key == name]
 
     def _stop(self, status: int, message: str, code: str = "bad_request") -> None:
-        self.fault = Unsound(status, message, code)
+        self.fault = RefusedRequest(status, message, code)
         raise self.fault
 
     def _get_upgrade(self) -> bytes | None:
-        """What the client asks to speak, however many lines `Connection` takes."""
+        """The requested protocols, if any `Connection` line has the option `upgrade`."""
         options = [
             item.strip() for line in self._values(b"connection") for item in line.split(b",")
         ]
         return b", ".join(self._values(b"upgrade")) if b"upgrade" in options else None
 
     def _should_upgrade(self) -> bool:
-        """Hand over sound handshakes only: the application refuses the others, in its own order."""
+        """Upgrade only valid handshakes; the application refuses the others."""
         return self._handshake_fault is None and super()._should_upgrade()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: the door logs the refusal."""
+        """Log nothing: `AccessGate` logs the refusal."""
 
 
 def handshake_fault(
     method: bytes, target: bytes, version: bytes, headers: list[tuple[bytes, bytes]]
-) -> Unsound | None:
-    """Why the websockets library would refuse: it is asked, with the bytes that it would get.
-
-    None if it would answer 101.
-    """
+) -> RefusedRequest | None:
+    """The error with which the websockets library would refuse this handshake; None if valid."""
     lines = [b"%s %s HTTP/%s" % (method, target, version)]
     lines += [b"%s: %s" % pair for pair in headers]
     library = ServerProtocol(logger=_SILENT)
@@ -135,9 +134,13 @@ def handshake_fault(
                 return None
             versions = event.headers.get_all("Sec-WebSocket-Version")
             if len(versions) == 1 and versions != ["13"]:
-                return Unsound(426, f"Sec-WebSocket-Version {versions[0]!a} is not spoken: use 13")
+                return RefusedRequest(
+                    426, f"Sec-WebSocket-Version {versions[0]!a} is not supported: use 13"
+                )
     error: BaseException | None = library.handshake_exc
     while error is not None and error.__cause__ is not None:
         error = error.__cause__
     status = 426 if isinstance(error, InvalidUpgrade) else 400
-    return Unsound(status, f"not a WebSocket handshake: {str(error)[:200]}; use a WebSocket client")
+    return RefusedRequest(
+        status, f"not a WebSocket handshake: {str(error)[:200]}; use a WebSocket client"
+    )

@@ -1,8 +1,8 @@
-"""TLS handshakes that are counted and bounded like all that comes before a credential.
+"""TLS handshakes that are counted and bounded like any other unauthenticated connection.
 
-asyncio shows a server nothing of a TLS connection before its handshake is done, which may take a
-minute: silent ones would use up the file descriptors. So the plain connection is accepted, and its
-handshake is ours to end.
+asyncio's server shows a TLS connection only after its handshake, which may take a minute, so idle
+connections could use up all file descriptors. This accepts the plain connection and does the
+handshake itself.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ HANDSHAKE_TIMEOUT_S = 8.0
 
 
 class GatewayConfig(uvicorn.Config):
-    """uvicorn's configuration, whose handshakes are ours."""
+    """uvicorn's configuration, with `TLSHandshake` in front of the HTTP protocol."""
 
     context: ssl.SSLContext | None = None
 
     def load(self) -> None:
-        """Load, and take the TLS context away from uvicorn."""
+        """Load, and move the TLS context from uvicorn to `TLSHandshake`."""
         super().load()
         if self.ssl is not None:
             self.context, self.ssl = self.ssl, None
@@ -34,7 +34,7 @@ class GatewayConfig(uvicorn.Config):
 
 
 class TLSHandshake(asyncio.Protocol):
-    """A connection until its handshake is done; then an HTTP protocol takes its place."""
+    """The protocol of a connection during its handshake; then the HTTP protocol replaces it."""
 
     known = False
     waiting = True
@@ -51,7 +51,7 @@ class TLSHandshake(asyncio.Protocol):
         self._http = inside(config=config, server_state=server_state, app_state=app_state)
         self._context = context
         self._connections = server_state.connections
-        self._early = b""  # what comes in the same packet as the end of the handshake
+        self._early = b""  # received together with the end of the handshake
         self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -66,15 +66,15 @@ class TLSHandshake(asyncio.Protocol):
         self._http.room.keep_within(len(self._connections))
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came before the handshake's end was seen."""
+        """Keep input that arrives before the HTTP protocol takes over."""
         self._early += data
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Remember that nobody is there any more."""
+        """Record the disconnect."""
         self._lost = True
 
     def make_room(self) -> None:
-        """End at once: there is no way to say why before the handshake is done."""
+        """Abort: no answer can be sent before the handshake is done."""
         self._transport.abort()
 
     shutdown = make_room
@@ -89,7 +89,7 @@ class TLSHandshake(asyncio.Protocol):
                 ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
                 ssl_shutdown_timeout=LINGER_S,
             )
-        except OSError:  # no TLS, no common cipher, too slow, gone, or made room
+        except OSError:  # not TLS, no common cipher, too slow, or closed
             self._transport.abort()
             return
         finally:

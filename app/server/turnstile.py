@@ -1,4 +1,4 @@
-"""`Turnstile`: what strangers ask for begins a little at a time, so that others have their turn."""
+"""`Turnstile`: starts unauthenticated requests a few at a time, to leave time for the others."""
 
 import asyncio
 from collections import OrderedDict
@@ -6,27 +6,28 @@ from collections.abc import Callable
 
 
 class Turnstile:
-    """In one turn of the loop, the newest of those who wait may begin, and the oldest.
+    """Starts the newest and the oldest waiting request in each turn of the loop.
 
-    Each takes about a millisecond, and an idle loop has thousands of turns a second. Under a flood the
-    oldest have often gone, or make room soon; without them, some would wait for ever.
+    A request takes about a millisecond, and an idle loop has thousands of turns a second. In a flood,
+    the clients of the oldest requests have often disconnected, so the newest one is started too;
+    without the oldest one, some requests would wait for ever.
     """
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[object, Callable[[], None]] = OrderedDict()
 
-    def admit(self, who: object, start: Callable[[], None]) -> None:
-        """Call `start` soon, in place of what else was to begin for them; it must not fail."""
+    def admit(self, client: object, start: Callable[[], None]) -> None:
+        """Call `start` soon, instead of the client's earlier `start`; `start` must not raise."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._turn)
-        self._waiting[who] = start
+        self._waiting[client] = start
 
-    def leave(self, who: object) -> None:
-        """Begin nothing for them any more."""
-        self._waiting.pop(who, None)
+    def leave(self, client: object) -> None:
+        """Do not start the client's request."""
+        self._waiting.pop(client, None)
 
-    def __contains__(self, who: object) -> bool:
-        return who in self._waiting
+    def __contains__(self, client: object) -> bool:
+        return client in self._waiting
 
     def _turn(self) -> None:
         for newest in (True, False):

@@ -1,8 +1,8 @@
-"""uvicorn's WebSocket protocol with direct writes, and with eviction: who is gone is aborted.
+"""uvicorn's WebSocket protocol with direct writes, and with eviction of unresponsive clients.
 
-Stock uvicorn answers a ping time-out with `transport.close()`, which waits for a buffer that a
-stalled reader never drains: the place is lost and SIGTERM hangs. This uses uvicorn's internals,
-so its minor version is pinned, `misfit` looks at the start and live tests hold the behaviour.
+At a ping time-out, stock uvicorn calls `transport.close()`, which waits for a buffer that a stalled
+client never drains: the place is lost and SIGTERM hangs. This uses uvicorn's internals: its minor
+version is pinned, `incompatibility` checks it at the start, and live tests hold the behaviour.
 """
 
 import asyncio
@@ -24,43 +24,43 @@ from ..ws.outlet import TRANSPORT
 from ..ws.session import Allowance
 from .backlog import Backlog
 
-# What a client that stalls may hold beyond its queue. Linux doubles the first; with the reader's
-# own buffer about 400 KB are under way, a few hundred events of 1 KB, before it is behind.
+# Buffers for a stalled client, besides its queue. Linux doubles the first; with the client's own
+# buffer they hold about 400 KB, a few hundred events of 1 KB, before the client is behind.
 SEND_BUFFER_BYTES = 128 * 1024
 WRITE_BUFFER_BYTES = 64 * 1024
 SHUTDOWN_GRACE_S = 2.0
 _log = structlog.get_logger("sightline.ws")
 CLOSE_GRACE_S = 5.0  # for a client to answer a close frame, and
-CLOSE_GRACE_BYTES = 64 * 1024  # what may still come until then
-LINGER_S = 1.0  # a client that is still sending reads why it is closed only if it is not reset
-# The library parses some 40 frames a millisecond, and others must have their turn meanwhile.
+CLOSE_GRACE_BYTES = 64 * 1024  # that it may send until then
+LINGER_S = 1.0  # an immediate close would reset a client that is still sending
+# In one turn of the loop: the library parses about 40 frames a millisecond.
 READ_BYTES = 4 * 1024
 
 
 class DirectTransport:
-    """The connection below one WebSocket, for an outlet that writes ready frames."""
+    """The transport of one WebSocket, for an outlet that writes encoded frames."""
 
     __slots__ = ("_on_pause", "_on_resume", "_protocol", "evicted", "writable")
 
     def __init__(self, protocol: "SightlineWebSocketProtocol") -> None:
         self.writable = True
-        self.evicted: str | None = None  # why the connection was aborted, if it was
+        self.evicted: str | None = None  # the reason of an abort
         self._protocol = protocol
         self._on_pause: Callable[[], None] = lambda: None
         self._on_resume: Callable[[], None] = lambda: None
 
     def attach(self, on_pause: Callable[[], None], on_resume: Callable[[], None]) -> None:
-        """Have these called when `writable` changes."""
+        """Set the callbacks for changes of `writable`."""
         self._on_pause, self._on_resume = on_pause, on_resume
 
     def write(self, frames: bytes) -> None:
-        """Write whole frames; nothing once a close frame is out (RFC 6455, 5.5.1)."""
+        """Write whole frames; write nothing after a close frame (RFC 6455, 5.5.1)."""
         protocol = self._protocol
         if not (protocol.close_sent or protocol.transport.is_closing()):
             protocol.transport.write(frames)
 
     def abort(self, reason: str) -> None:
-        """Drop the connection and what is buffered for it."""
+        """Close the connection at once, and discard what is buffered."""
         self.evicted = reason
         self._protocol.close_sent = True
         self._protocol.transport.abort()
@@ -77,7 +77,7 @@ class DirectTransport:
 
 
 class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
-    """Direct writes, bounded buffers, and an abort on a ping time-out and after shutdown's grace."""
+    """Direct writes, bounded buffers, and an abort after a ping time-out or a slow shutdown."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -87,22 +87,20 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES
         self._direct = DirectTransport(self)
-        self._heard = True  # whether anything came since the last ping or look
+        self._heard = True  # whether the client sent anything since the last ping or look
         self._backlog = Backlog(cast(asyncio.Transport, transport))
-        self._unsent_pong = (
-            b""  # the answer to the newest pings that came while the buffer was full
-        )
-        self._allowance = Allowance(self.loop.time)  # for frames that say nothing
-        self._after_close = 0  # bytes that came behind our close frame
+        self._unsent_pong = b""  # the answer to the newest pings while the buffer was full
+        self._allowance = Allowance(self.loop.time)  # for control frames and empty fragments
+        self._after_close = 0  # bytes received after we sent a close frame
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        event.headers.clear()  # the scope holds them too; an idle connection keeps one copy
-        if hasattr(self, "scope"):  # not after a handshake that was refused
+        event.headers.clear()  # the scope has them too: one copy is enough
+        if hasattr(self, "scope"):  # absent after a refused handshake
             cast(dict[str, object], self.scope["extensions"])[TRANSPORT] = self._direct
 
     def start_keepalive(self) -> None:
-        del self.response  # sent; see `handle_connect`
+        del self.response  # sent: free its memory
         super().start_keepalive()
 
     def data_received(self, data: bytes) -> None:
@@ -115,9 +113,9 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
             super().data_received(data)
 
     def handle_ping(self) -> None:
-        """Answer, but only the newest pings while the client does not read (RFC 6455, 5.5.3)."""
+        """Answer pings; while the client does not read, only the newest ones (RFC 6455, 5.5.3)."""
         pongs = b"".join(self.conn.data_to_send())
-        if self.close_sent:  # the rest of a flood that we have closed for
+        if self.close_sent:  # the rest of a flood
             return
         if not self._direct.writable:
             self._unsent_pong = pongs or self._unsent_pong
@@ -130,7 +128,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self._spend()
 
     def handle_cont(self, event: Frame) -> None:
-        """Take a fragment; empty ones have no size that would bound them."""
+        """Accept a fragment; an empty one counts as a control frame, as no size bounds it."""
         if event.data or event.fin:
             super().handle_cont(event)
         else:
@@ -142,7 +140,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        """Say why the connection ends, and end it without waiting for more than that to be read."""
+        """Send the close frame, and close after `LINGER_S` without waiting for the client."""
         assert self.conn.close_sent is not None
         code, reason = int(self.conn.close_sent.code), self.conn.close_sent.reason
         self._direct.evicted = f"close_{code}"
@@ -150,7 +148,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.transport.can_write_eof():
-            with suppress(OSError):  # it was reset, which is seen in another turn of the loop
+            with suppress(OSError):  # reset; `connection_lost` follows
                 self.transport.write_eof()
         self.transport.resume_reading()
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
@@ -177,7 +175,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self._backlog.look()
 
     def keepalive_timeout(self) -> None:
-        """Spare a client that was heard, or whose backlog visibly drains; abort any other."""
+        """Keep a client that sent something or whose backlog drains; abort any other."""
         state = self._backlog.look()
         draining = state == "moving"
         if (self._heard or draining) and not self.transport.is_closing():
@@ -206,15 +204,15 @@ _USED = {
 }
 
 
-def misfit(config: uvicorn.Config) -> str | None:
-    """Name what this uvicorn lacks of the internals used here; None if nothing."""
+def incompatibility(config: uvicorn.Config) -> str | None:
+    """The internals used here that this uvicorn lacks, as text; None if all exist."""
     stock = WebSocketsSansIOProtocol(config, ServerState(), {})
     missing = sorted(name for name in _USED if not hasattr(stock, name))
     return f"uvicorn {uvicorn.__version__} has no {', '.join(missing)}" if missing else None
 
 
-def fall_back_if_misfit(config: uvicorn.Config) -> None:
-    """Serve by uvicorn's stock protocol, slower and without eviction, rather than fail midway."""
-    if (lacking := misfit(config)) is not None:
+def use_stock_if_incompatible(config: uvicorn.Config) -> None:
+    """If the internals changed, use uvicorn's own protocol: slower and without eviction."""
+    if (lacking := incompatibility(config)) is not None:
         _log.error("stock_protocol", why=lacking, remedy="install the locked versions again")
         config.ws = config.ws_protocol_class = WebSocketsSansIOProtocol

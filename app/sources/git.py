@@ -1,4 +1,4 @@
-"""Reports new commits in the repository a workspace belongs to."""
+"""`GitSource`: reports new commits in the repository of the workspace."""
 
 import asyncio
 import os
@@ -15,23 +15,23 @@ from .git_command import GitError, git
 from .git_commits import describe, new_commits
 from .watch import FolderWatch
 
-TICK_S = 2.0  # how soon a repository that was replaced is noticed
+TICK_S = 2.0  # between two checks whether the repository was replaced
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 10.0
-POLL_S = 10.0  # how often git is asked where the folder cannot be watched
+POLL_S = 10.0  # between two git commands if the folder cannot be watched
 MOST_COMMITS = 500
-MOST_KNOWN = 1000  # earlier tips that are remembered, beside those of today
-SLICE = 50  # commits that are described by one command, and emitted before the loop gets a turn
+MOST_KNOWN = 1000  # earlier tips that are kept, besides the current ones
+SLICE = 50  # commits read by one command and emitted in one turn of the loop
 QUIET_FOLDERS = frozenset({"objects", "hooks", "info", "modules", "lfs"})
 Changes = Callable[[], Awaitable[set[str] | None]]
 log = structlog.get_logger("sightline.git")
 
 
 class GitSource:
-    """Emits git.commit_created for every new commit; `ready` is set once watching.
+    """Emits `git.commit_created` for every new commit; `ready` is set once it watches.
 
-    In a repository that appears later, new is what was committed since the last one was seen, or
-    since the start.
+    In a repository that appears later, new commits are those made since the last repository was
+    seen, or since the start.
     """
 
     def __init__(self, emit: Emit, workspace: Path, now: Callable[[], float] = time.time) -> None:
@@ -39,36 +39,36 @@ class GitSource:
         self._emit = emit
         self._workspace = Path(os.path.abspath(workspace))
         self._now = now
-        # Everything reachable from these was there at the start or has been reported since.
+        # Tips: all commits reachable from them are old or have been reported.
         self._known: dict[str, None] = {}
-        # Of these the history has a hole: git would fail if it was to leave out what they reach.
+        # Tips with an incomplete history: git fails if their commits are to be excluded.
         self._unreadable: set[str] = set()
         self._seen_at: float | None = None  # when a repository was last watched; None at the start
 
     async def run(self) -> None:
         """Watch until cancelled, which ends the thread and any git command.
 
-        Without a repository, look again with pauses.
+        Without a repository, try again after pauses.
         """
         start = self._now()
-        said, pause_s = "", FIRST_PAUSE_S
+        logged, pause_s = "", FIRST_PAUSE_S
         while True:
             try:
                 with await Repository.find(self._workspace) as repository:
-                    said, pause_s = "", FIRST_PAUSE_S
+                    logged, pause_s = "", FIRST_PAUSE_S
                     await self._stay(repository)
             except (GitError, OSError) as error:
-                if str(error) != said:
+                if str(error) != logged:
                     log.warning("git_unavailable", path=str(self._workspace), error=str(error))
-                said = str(error)
+                logged = str(error)
             self._seen_at = start if self._seen_at is None else self._seen_at
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     async def _stay(self, repository: "Repository") -> None:
-        """Report new commits until the repository is another one or gone."""
+        """Report new commits until the repository is replaced or removed."""
         async with AsyncExitStack() as leaving:
-            changes: Changes = _nothing_known
+            changes: Changes = _poll
             try:
                 watch = FolderWatch(repository.common, QUIET_FOLDERS)
                 changes = (await leaving.enter_async_context(watch)).changes
@@ -78,7 +78,7 @@ class GitSource:
             found = await git_commits.tips(self._workspace, all_refs=True)
             if self._seen_at is not None:
                 await self._report(found, self._seen_at)
-            self._remember(found)
+            self._keep_tips(found)
             self.ready.set()
             log.info("commits_watched", path=str(repository.common))
             await self._follow(repository, changes)
@@ -94,7 +94,7 @@ class GitSource:
                     changed = pending.result()
                     pending = asyncio.ensure_future(changes())
                     is_behind |= changed is None or any(
-                        repository.may_tell(path) for path in changed
+                        repository.may_mean_commit(path) for path in changed
                     )
                 if is_behind:
                     is_behind = not await self._look()
@@ -103,7 +103,7 @@ class GitSource:
             await asyncio.gather(pending, return_exceptions=True)
 
     async def _look(self) -> bool:
-        """Report what is new; return whether git could be asked."""
+        """Report new commits; return False if git failed."""
         try:
             found = await git_commits.tips(self._workspace, all_refs=False)
             if not found <= self._known.keys():
@@ -111,7 +111,7 @@ class GitSource:
         except GitError as error:
             log.warning("git_command_failed", error=str(error))
             return False
-        self._remember(found)
+        self._keep_tips(found)
         return True
 
     async def _report(self, found: set[str], since: float | None) -> None:
@@ -124,13 +124,13 @@ class GitSource:
             try:
                 described = await describe(self._workspace, part)
             except GitError:  # the next look reports the rest
-                self._remember({*hashes[:start]})
+                self._keep_tips({*hashes[:start]})
                 raise
             for data in described:
                 self._emit("git.commit_created", data, {"source": "git"})
             await asyncio.sleep(0)
 
-    def _remember(self, found: set[str]) -> None:
+    def _keep_tips(self, found: set[str]) -> None:
         for tip in found:  # the newest last
             self._known.pop(tip, None)
         self._known |= dict.fromkeys(found)
@@ -140,7 +140,7 @@ class GitSource:
 
 
 class Repository:
-    """A repository as it was found. Its folders are held open, so that no other can look the same."""
+    """A repository, with its folders held open, so that their inodes are not reused."""
 
     def __init__(self, workspace: Path, common: Path) -> None:
         self.common = common
@@ -156,11 +156,11 @@ class Repository:
 
     @classmethod
     async def find(cls, workspace: Path) -> "Repository":
-        """Ask git.
+        """The repository of the workspace, according to git.
 
         Raises:
             GitError: the folder is in no repository, or git cannot be run.
-            OSError: the repository went away at this very moment.
+            OSError: the repository was removed meanwhile.
         """
         answer = await git(workspace, "rev-parse", "--git-common-dir")
         return cls(workspace, (workspace / answer.removesuffix("\n")).resolve())
@@ -174,7 +174,7 @@ class Repository:
         self._held.clear()
 
     def is_same(self) -> bool:
-        """Whether the workspace and the repository are still those that were found."""
+        """Whether the workspace and the repository have not been replaced."""
         try:
             return _stamp(self._link) == self._was_linked and all(
                 os.path.samestat(os.fstat(held), os.stat(folder))
@@ -183,8 +183,8 @@ class Repository:
         except OSError:
             return False
 
-    def may_tell(self, path: str) -> bool:
-        """Whether a changed path below the git folder can mean a new commit."""
+    def may_mean_commit(self, path: str) -> bool:
+        """Whether a change at this path below the git folder can mean a new commit."""
         try:
             parts = Path(path).relative_to(self.common).parts
         except ValueError:
@@ -193,7 +193,7 @@ class Repository:
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:
-    """What tells a file or link from the one that replaces it; a folder only from none."""
+    """A value that changes when a file or link is replaced; for any folder it is the same."""
     try:
         found = path.lstat()
     except OSError:
@@ -203,6 +203,6 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
     return found.st_mode, found.st_ino, found.st_mtime_ns
 
 
-async def _nothing_known() -> None:
-    """What stands for a watch where there is none: anything may have changed."""
+async def _poll() -> None:
+    """Replaces a watch: after a pause, anything may have changed."""
     await asyncio.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""Runs the `git` program in a process of its own: bounded in time and output, whatever the repository says.
+"""Runs `git` in a process with bounds on time and output.
 
 A repository's configuration is not trusted: no command here runs a hook, a pager or a file-system
 monitor, and no transport is allowed, so a partial clone fetches nothing.
@@ -15,7 +15,7 @@ COMMAND_SECONDS = 30.0
 MOST_BYTES = 16 * 1024 * 1024
 MOST_ERROR_BYTES = 2000
 CHUNK_BYTES = 64 * 1024
-# A gateway that a git hook or alias started would otherwise look at that repository.
+# Removed: a git hook or alias that starts the gateway sets them to another repository.
 REPOSITORY_VARIABLES = frozenset(
     {
         "GIT_DIR",
@@ -34,7 +34,7 @@ REPOSITORY_VARIABLES = frozenset(
 ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_NO_LAZY_FETCH": "1",
-    # Old versions do not know the variable above, but none may use a transport.
+    # For old versions, which do not know the variable above.
     "GIT_ALLOW_PROTOCOL": "none",
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
@@ -54,13 +54,13 @@ class GitFailedError(GitError):
 
 
 class GitLimitError(GitFailedError):
-    """It took too long or wrote too much, so its output ends anywhere."""
+    """A git command took too long or wrote too much; its output is incomplete."""
 
 
 async def git(
     folder: Path, *arguments: str, lines: list[str] | None = None, missing_ok: bool = False
 ) -> str:
-    """Run git in `folder` and return its output; file names in it are as `os.fsdecode` has them.
+    """Run git in `folder` and return its output, decoded like `os.fsdecode`.
 
     Raises:
         GitError: git could not be run.
@@ -79,10 +79,10 @@ async def git_stream(
     missing_ok: bool = False,
     most_bytes: int | None = None,
 ) -> None:
-    """Run git and hand its output to `take` in pieces. Cancellation and every limit kill git.
+    """Run git and pass its output to `take` in pieces. Cancellation and every limit kill git.
 
     Raises:
-        GitError, GitFailedError: as `git`; what was written before has been taken.
+        GitError, GitFailedError: as `git`; the output so far has been passed on.
     """
     environment = {k: v for k, v in os.environ.items() if k not in REPOSITORY_VARIABLES}
     try:
@@ -93,7 +93,7 @@ async def git_stream(
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C is not for git, and git's children end with it
+            start_new_session=True,  # Ctrl-C must not reach git; a kill must reach its children
         )
     except OSError as error:
         raise GitError(f"git cannot be run in {folder}: {error}") from error
@@ -125,23 +125,25 @@ async def git_stream(
             task.cancel()
         await asyncio.wait(beside)
     if process.returncode and not missing_ok:
-        said = errors.decode("utf-8", "replace").strip()
-        raise GitFailedError(said or f"git {arguments[0]} ended with status {process.returncode}")
+        message = errors.decode("utf-8", "replace").strip()
+        raise GitFailedError(
+            message or f"git {arguments[0]} ended with status {process.returncode}"
+        )
 
 
 async def _write(pipe: asyncio.StreamWriter, data: bytes) -> None:
-    with suppress(OSError):  # git ended before it read everything: its status says why
+    with suppress(OSError):  # git ended before it read all input: its status is checked
         pipe.write(data)
         await pipe.drain()
         pipe.close()
 
 
 async def _read(pipe: asyncio.StreamReader, take: Callable[[bytes], None], limit: int) -> bool:
-    """Hand on up to `limit` bytes, read to the end, and return whether that was everything."""
+    """Pass on up to `limit` bytes, read to the end, and return whether all bytes were passed on."""
     left = limit
     while chunk := await pipe.read(CHUNK_BYTES):
         take(chunk[: max(left, 0)])
         left -= len(chunk)
-        if left < -MOST_BYTES:  # a bit more is no harm, and what git says at its end is wanted
+        if left < -MOST_BYTES:  # read a bit more, for git's status
             break
     return left >= 0

@@ -1,7 +1,7 @@
-"""What git knows of new commits. A commit or branch that git cannot read is logged and left out alone.
+"""Reads new commits from git. A commit or branch that git cannot read is logged and skipped.
 
-Only plumbing commands are asked, which take no notice of the repository's settings for display, and
-no content of files is needed, so a partial clone will do.
+This uses only plumbing commands, which ignore the repository's display settings. File contents are
+not needed, so a partial clone is enough.
 """
 
 from pathlib import Path
@@ -13,20 +13,20 @@ from .git_command import GitFailedError, GitLimitError, git, git_stream
 MOST_CHARACTERS = 1000
 CUT = "…"
 SHORTEST_HASH = 40
-MOST_FAILURES = 50  # commands that may fail in one report before the rest is left out too
-MOST_LISTING_BYTES = 256 * 1024 * 1024  # names of changed files, counted as they come
+MOST_FAILURES = 50  # failed commands in one report, before the rest is skipped
+MOST_LISTING_BYTES = 256 * 1024 * 1024  # names of changed files, which are not stored
 log = structlog.get_logger("sightline.git")
 
 
 class Fields:
-    """Splits a stream at its NUL bytes and keeps only the beginning of each long field."""
+    """Splits a stream at its NUL bytes, and cuts long fields."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the fields that this piece of the stream ends."""
-        limit = 4 * MOST_CHARACTERS + 4  # of UTF-8, with one character more than is shown
+        """The fields that end in this piece of the stream."""
+        limit = 4 * MOST_CHARACTERS + 4  # in UTF-8, one character more than is reported
         *fields, rest = chunk.split(b"\0")
         if fields:
             fields[0] = self._rest + fields[0]
@@ -36,7 +36,7 @@ class Fields:
 
 
 async def tips(folder: Path, all_refs: bool) -> set[str]:
-    """The objects that HEAD and the branches (or all refs) name, whether git has them or not."""
+    """The objects that HEAD and the branches (or all refs) name, even if git does not have them."""
     scope = () if all_refs else ("refs/heads",)
     named = await git(folder, "for-each-ref", "--format=%(objectname)", *scope)
     head = await git(folder, "rev-parse", "-q", "--verify", "HEAD", missing_ok=True)
@@ -46,10 +46,10 @@ async def tips(folder: Path, all_refs: bool) -> set[str]:
 async def new_commits(
     folder: Path, found: set[str], known: set[str], most: int, since: float | None = None
 ) -> tuple[list[str], set[str]]:
-    """The newest commits, up to `most`, that `found` reach and `known` do not, oldest first.
+    """The newest commits reachable from `found` but not from `known`, oldest first, up to `most`.
 
-    Beside them, the tips whose history has a hole: of such a branch only the newest commit is there.
-    `since` leaves out commits that were made before that Unix time.
+    Also returns the tips with an incomplete history, of which only the newest commit is included.
+    Commits before the Unix time `since` are omitted.
     """
     without = [f"^{tip}" for tip in known]
     age = () if since is None else (f"--max-age={int(since)}",)
@@ -83,7 +83,7 @@ async def _walk(folder: Path, wanted: list[str], most: int, *options: str) -> li
 
 
 async def describe(folder: Path, hashes: list[str]) -> list[dict[str, object]]:
-    """The data of `git.commit_created` for each commit that can be read, in the same order."""
+    """The data of `git.commit_created` for each readable commit, in the same order."""
     found = await _read(folder, hashes)
     readable = [name for name in hashes if name in found]
     counts = await _count_files(folder, [(name, found[name][0]) for name in readable])
@@ -127,7 +127,7 @@ async def _read_into(
         while len(waiting) >= 4:
             name, parents, author, subject = waiting[:4]
             del waiting[:4]
-            # Git writes a line "commit …" before each.
+            # Git writes a line "commit …" before each commit.
             commit = name.rpartition(b"\n")[2].decode("ascii")
             parent = parents.partition(b" ")[0].decode("ascii")
             found[commit] = (parent, _text(author), _text(subject))
@@ -143,9 +143,9 @@ async def _read_into(
 
 
 async def _count_files(folder: Path, commits: list[tuple[str, str]]) -> dict[str, int]:
-    """How many files each commit changes against its first parent; an exact rename is one file.
+    """The number of files changed from the first parent, by commit; an exact rename is one file.
 
-    Left out is a commit whose trees git does not have, as in a treeless clone.
+    A commit is omitted if git does not have its trees, as in a treeless clone.
     """
     counts: dict[str, int] = {}
     begin = failures = 0
@@ -173,7 +173,7 @@ async def _count_files(folder: Path, commits: list[tuple[str, str]]) -> dict[str
 
 
 class Listing:
-    """Counts the files in what `git diff-tree -z --name-status` writes: a commit, then its files."""
+    """Counts the files of each commit in the output of `git diff-tree -z --name-status`."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
@@ -182,11 +182,11 @@ class Listing:
         self._commit = ""
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next piece of the output."""
+        """Parse the next piece of the output."""
         for field in self._fields.feed(chunk):
             if self._paths:
                 self._paths -= 1
-            elif len(field) < SHORTEST_HASH:  # a letter, with a number behind it for a rename
+            elif len(field) < SHORTEST_HASH:  # a status letter; a rename has a number too
                 self._paths = 2 if field[:1] in (b"R", b"C") else 1
                 self.counts[self._commit] += 1
             else:

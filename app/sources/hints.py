@@ -1,5 +1,4 @@
-"""`Watches`: whoever says where in a folder something may have changed. A hint is never believed
-further than that: what has changed is found by looking."""
+"""`Watches`: gives hints where something may have changed; only a look shows what has changed."""
 
 import asyncio
 import sys
@@ -8,60 +7,60 @@ from typing import NamedTuple, Protocol
 
 
 class WatchLimitError(OSError):
-    """The system allows no more watches."""
+    """The system does not allow another watch."""
 
 
 class Hint(NamedTuple):
-    """Something may have changed: at a name in a folder, or without a name in the folder itself."""
+    """A place where something may have changed: a name in a folder, or the folder itself."""
 
-    watch: int | None  # None: hints were lost, anything may have changed
+    watch: int | None  # None: hints were lost, so anything may have changed
     name: str = ""
-    ended: bool = False  # the watch: its folder is gone
+    ended: bool = False  # the watch ended, because its folder was removed
 
 
 class Watches(Protocol):
-    """Watches folders one by one."""
+    """Watches single folders."""
 
     def add(self, folder: int, path: str) -> int:
-        """Watch the folder that is open as `folder`; the number stands in its hints."""
+        """Watch the folder that is open as `folder`; return the number that its hints have."""
 
     def remove(self, watch: int) -> None:
-        """Watch no more."""
+        """End one watch."""
 
     def read(self) -> Iterator[Hint]:
-        """The hints so far."""
+        """The pending hints, without waiting."""
 
     async def wait(self, timeout_s: float) -> None:
-        """Until there are hints, or the time is over."""
+        """Wait for hints, at most `timeout_s`."""
 
     def close(self) -> None:
         """End all watches."""
 
 
 class NoWatches:
-    """For a system that gives none: every folder is looked at again from time to time."""
+    """For a system without watches: every folder is looked at again from time to time."""
 
     def add(self, folder: int, path: str) -> int:
-        """Refuse."""
-        raise WatchLimitError("this system gives no watches")
+        """Raise `WatchLimitError`."""
+        raise WatchLimitError("this system has no watches")
 
     def remove(self, watch: int) -> None:
-        """There is none."""
+        """Do nothing."""
 
     def read(self) -> Iterator[Hint]:
-        """There are none."""
+        """No hints."""
         return iter(())
 
     async def wait(self, timeout_s: float) -> None:
-        """Wait for the time to be over."""
+        """Wait until the time is over."""
         await asyncio.sleep(timeout_s)
 
     def close(self) -> None:
-        """There is nothing to end."""
+        """Do nothing."""
 
 
 def open_watches(top: str) -> Watches:
-    """The best that this system has."""
+    """The best kind of watches that this system offers."""
     if sys.platform != "linux":
         from .recursive import Recursive
 

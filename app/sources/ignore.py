@@ -1,4 +1,4 @@
-"""`IgnoreRules`: which paths of a folder are left out, by git's rules and by those of this gateway."""
+"""`IgnoreRules`: which paths of a folder are ignored, by git's rules and by the gateway's own."""
 
 import os
 import stat
@@ -13,17 +13,17 @@ from .wildmatch import Patterns
 GITIGNORE = ".gitignore"
 SILENT_FOLDERS = frozenset({".git", ".sightline"})
 MOST_BYTES = 1024 * 1024  # of one ignore file
-MOST_CACHED = 50_000  # folders and files that are remembered
-MOST_LEFT_OUT = 20  # files that `left_out` names
+MOST_CACHED = 50_000  # ignore files
+MOST_LEFT_OUT = 20  # entries of `left_out`
 NO_PATTERNS = Patterns()
 Stamp = tuple[int, ...] | None
 _log = structlog.get_logger("sightline.workspace")
 
 
 class IgnoreRules:
-    """All `.gitignore` files from the top of the work tree down, then the files in `shared`.
+    """The rules of all `.gitignore` files in the work tree, then of the files in `shared`.
 
-    The watched folder itself is never ignored: somebody chose it. Tracked files that match are.
+    The watched folder itself is never ignored. Tracked files are ignored if they match.
     """
 
     file_name = GITIGNORE
@@ -36,9 +36,9 @@ class IgnoreRules:
         fold: bool = False,
         repositories: Mapping[Path, Stamp] | None = None,
     ) -> None:
-        """`folder` is the watched one below `top`; of the `shared` files the first is stronger.
+        """`folder` is the watched one, relative to `top`; earlier `shared` files take precedence.
 
-        `fold` is git's `core.ignoreCase`; `repositories` are stamps of where a repository may be.
+        `fold` is git's `core.ignoreCase`; `repositories` are stamps of possible repositories.
         """
         self.left_out: set[str] = set()  # files that are too large, unreadable or too costly
         self._top = top
@@ -62,13 +62,13 @@ class IgnoreRules:
         self._ignored_folders: dict[str, bool] = {self._folder: False}
 
     def stale(self) -> bool:
-        """Whether git must be asked again: a file outside of the folder or a repository changed."""
+        """Whether a file outside the folder or a repository changed: make the rules again."""
         return self._stamps != [_stamp(path) for path in self._outside] or any(
             _repository_stamp(path) != stamp for path, stamp in self._repositories.items()
         )
 
     def ignored(self, path: str, is_directory: bool) -> bool:
-        """Whether `path`, relative to the watched folder, or a folder that it lies in is ignored."""
+        """Whether `path`, relative to the watched folder, or one of its parents is ignored."""
         return self._ignored(f"{self._folder}/{path}" if self._folder else path, is_directory)
 
     def _ignored(self, path: str, is_directory: bool) -> bool:
@@ -76,7 +76,7 @@ class IgnoreRules:
         if known is not None:
             return known
         parent, _, name = path.rpartition("/")
-        # Git looks at each folder on the way: what lies in an ignored one cannot be had back.
+        # As in git, a path inside an ignored folder cannot be included again.
         verdict = (
             self._ignored_folders.get(parent)
             or self._ignored(parent, True)
@@ -101,7 +101,7 @@ class IgnoreRules:
         return False
 
     def _chain(self, folder: str) -> list[tuple[Patterns, int]]:
-        """The files that count in a folder, the strongest first, and where their paths begin."""
+        """The patterns for a folder, by precedence, and the offset of the paths that they match."""
         chain: list[tuple[Patterns, int]] = []
         if len(self._files) > MOST_CACHED:
             self._forget_cached()
@@ -115,7 +115,7 @@ class IgnoreRules:
         return [(patterns, start) for patterns, start in chain if patterns]
 
     def _read(self, file: Path, flags: int) -> Patterns:
-        """A link inside of the work tree is not followed: git does not either."""
+        # Callers pass `O_NOFOLLOW` inside the work tree, where git follows no links either.
         if file not in self._files:
             text = _bounded(file, flags)
             patterns = self._files[file] = Patterns(text, self._fold) if text else NO_PATTERNS
@@ -125,7 +125,7 @@ class IgnoreRules:
 
 
 async def ignore_rules(folder: Path) -> IgnoreRules:
-    """Ask git where the rules for `folder` are; without git or a repository, in the folder alone."""
+    """The rules for `folder`, located by git; without a repository, only those in the folder."""
     repositories = {path: _repository_stamp(path) for path in _places(folder)}
     try:
         top = _line(await git(folder, "rev-parse", "--show-toplevel"))
@@ -134,7 +134,7 @@ async def ignore_rules(folder: Path) -> IgnoreRules:
         named = _line(await git(folder, "config", "--path", "core.excludesFile", missing_ok=True))
         fold = await git(folder, "config", "--bool", "core.ignoreCase", missing_ok=True)
     except GitError as error:
-        if any(repositories.values()):  # such as one of another user, which git does not open
+        if any(repositories.values()):  # e.g. of another user, which git refuses to open
             _log.warning("ignore_rules_unknown", path=str(folder), error=str(error))
         return IgnoreRules(folder, repositories=repositories)
     users = Path(top, named) if named else _users_file()
@@ -143,13 +143,13 @@ async def ignore_rules(folder: Path) -> IgnoreRules:
 
 
 def is_silent(name: str) -> bool:
-    """Whether a name is git's, this gateway's or of an editor's passing files."""
+    """Whether a name belongs to git, to this gateway or to an editor's temporary file."""
     return (
         name in SILENT_FOLDERS
         or name.endswith((".swp", ".swo", "~"))
         or name.startswith(".#")
         or (name.startswith("#") and name.endswith("#") and len(name) > 1)
-        or name == "4913"  # vim tries with this one whether it may write
+        or name == "4913"  # vim tests with it whether it can write
     )
 
 
@@ -158,18 +158,18 @@ def _line(output: str) -> str:
 
 
 def _users_file() -> Path:
-    """Where git looks when `core.excludesFile` is not set."""
+    """Git's default for `core.excludesFile`."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "git/ignore")
 
 
 def _bounded(file: Path, flags: int) -> bytes | None:
-    """The content of a regular file; empty if there is none, None if it cannot be read or is large.
+    """The content of a regular file; None if it cannot be read or is too large.
 
-    What is no regular file, such as a FIFO or a device, is none to read.
+    Empty if the file is missing or is not a regular file, such as a FIFO or a device.
     """
     try:
         if not stat.S_ISREG(os.stat(file, follow_symlinks=not flags).st_mode):
-            return b""  # to open a device may do something
+            return b""  # opening a device can have effects
         opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
         with open(opened, "rb") as content:
             if not stat.S_ISREG(os.fstat(opened).st_mode):
@@ -183,13 +183,13 @@ def _bounded(file: Path, flags: int) -> bytes | None:
 
 
 def _places(folder: Path) -> Iterable[Path]:
-    """Where a repository that `folder` belongs to may be."""
+    """The paths of possible repositories that contain `folder`."""
     real = Path(os.path.realpath(folder))
     return [place / ".git" for place in (real, *real.parents)]
 
 
 def _repository_stamp(path: Path) -> Stamp:
-    """Which repository is there, and whether it is complete; None for none. Commits change nothing."""
+    """A value that changes when the repository is replaced; None if there is none."""
     try:
         found = os.lstat(path)
     except OSError:

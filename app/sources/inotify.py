@@ -1,4 +1,4 @@
-"""`Inotify`: what the Linux kernel says of single folders."""
+"""`Inotify`: hints from the Linux kernel about single folders."""
 
 import asyncio
 import errno
@@ -26,24 +26,24 @@ LIMITS = frozenset({errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Inotify:
-    """Watches folders one by one, each by its inode; nothing below a folder is watched with it."""
+    """Watches single folders by inode, without their subfolders."""
 
     def __init__(self) -> None:
-        """Raise `WatchLimitError` if this user has as many instances as the system allows."""
+        """Raise `WatchLimitError` if this user has reached the limit of instances."""
         try:
             self._kernel = INotify(nonblocking=True)
         except OSError as error:
             raise WatchLimitError(error.errno, os.strerror(error.errno or 0)) from error
 
     def add(self, folder: int, path: str) -> int:
-        """Watch the folder that is open as `folder`; the same folder has the same number.
+        """Watch the folder that is open as `folder`; the same folder gets the same number.
 
         Raises:
-            WatchLimitError: the user has as many watches as the system allows.
-            OSError: it cannot be watched.
+            WatchLimitError: this user has reached the limit of watches.
+            OSError: the folder cannot be watched.
         """
         try:
-            try:  # what was opened, even if another folder has come to its path meanwhile
+            try:  # the open folder, even if its path was replaced meanwhile
                 return int(self._kernel.add_watch(f"/proc/self/fd/{folder}", MASK))
             except FileNotFoundError:  # no /proc
                 return int(self._kernel.add_watch(path, MASK | flags.DONT_FOLLOW))
@@ -53,12 +53,12 @@ class Inotify:
             raise
 
     def remove(self, watch: int) -> None:
-        """Watch no more; one that has ended by itself is fine."""
+        """End a watch, which may have ended already."""
         with suppress(OSError):
             self._kernel.rm_watch(watch)
 
     def read(self) -> Iterator[Hint]:
-        """What has happened so far. Never waits."""
+        """The pending hints, without waiting."""
         while True:
             try:
                 data = os.read(self._kernel.fileno(), READ_BYTES)
@@ -71,7 +71,7 @@ class Inotify:
                     yield Hint(event.wd, event.name, bool(event.mask & flags.IGNORED))
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when there is something to read, or when the time is over."""
+        """Wait for hints, at most `timeout_s`."""
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
         loop.add_reader(self._kernel.fileno(), readable.set)

@@ -1,8 +1,8 @@
-"""`Looker`: looks where something may have changed, and says what has. Synchronous: it runs in a thread.
+"""`Looker`: reads folders that may have changed, and returns the changes. For a thread.
 
-What it says is the difference between what it saw before and what it sees now, whatever the hints
-were. Folders are opened without following links, and compared by inode with what the folder above
-said; each is watched before it is read, so what changes meanwhile gives another hint.
+A change is a difference between two looks, whatever the hints were. Folders are opened without
+following links, and their inode is compared with the one seen in the parent folder. Each folder is
+watched before it is read, so a change during the read gives another hint.
 """
 
 import errno
@@ -16,15 +16,15 @@ from .blindness import LIMIT, MOVING, PERMISSION, UNREADABLE, Blindness
 from .hints import Watches, WatchLimitError
 from .tree import Change, Entry, Folder, Found, Rules, Tree, entry_of
 
-SLICE = 2000  # names looked at before the loop hears of what was found
-MOST_NAMES = 1000  # in one folder: with more, the whole folder is looked at
-READ_EVERY = 1000  # names of one folder, before hints are read: the kernel keeps 16,384
+SLICE = 2000  # names in one call of `look`
+MOST_NAMES = 1000  # hinted in one folder: with more, the whole folder is read
+READ_EVERY = 1000  # names, before hints are read: the kernel queues at most 16,384
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
 class Looker:
-    """Keeps a `Tree` true. All methods but `__init__` are for one thread."""
+    """Keeps a `Tree` up to date. Call all methods except `__init__` from one thread."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Looker:
     ) -> None:
         self.stop = threading.Event()
         self.blindness = Blindness(clock)
-        self.missing = False  # whether there is no folder to watch
+        self.missing = False  # whether the top folder is missing
         self._top = top
         self._tree = tree
         self._rules = rules
@@ -56,12 +56,12 @@ class Looker:
         return not self._dirty
 
     def use(self, rules: Rules) -> None:
-        """Compare everything with these rules."""
+        """Use these rules, and compare all names with them."""
         self._rules = rules
-        self._judge_anew(self._tree.top)
+        self._judge_again(self._tree.top)
 
     def read(self) -> int:
-        """Take in the hints so far; return how many."""
+        """Process the pending hints; return their number."""
         count = 0
         for watch, name, ended in self._watches.read():
             count += 1
@@ -78,7 +78,7 @@ class Looker:
         return count
 
     def look(self) -> list[Change]:
-        """Look at a slice of what may have changed."""
+        """Read up to `SLICE` names that may have changed, and return the changes."""
         found = Found()
         self.read()
         self._look_at_top(found)
@@ -88,7 +88,7 @@ class Looker:
         seen = 0
         while self._dirty and seen < SLICE and not self.stop.is_set():
             folder, names = self._dirty.popitem(last=False)
-            if not folder.gone:
+            if not folder.removed:
                 seen += 1 + self._look_at(folder, names, found)
                 self._settle(found)
         if self.idle:
@@ -96,7 +96,7 @@ class Looker:
         return found.changes
 
     def _mark(self, folder: Folder, name: str | None) -> None:
-        """Look at a name, at the folder itself for an empty name, or at all that is in it."""
+        """Schedule a look at a name, the folder itself (empty) or all its names (None)."""
         if name is None:
             self._dirty[folder] = None
             return
@@ -106,13 +106,13 @@ class Looker:
             if len(names) > MOST_NAMES:
                 self._dirty[folder] = None
 
-    def _judge_anew(self, start: Folder) -> None:
+    def _judge_again(self, start: Folder) -> None:
         for folder in self._tree.folders(start):
             folder.judged = False
             self._mark(folder, None)
 
     def _look_at_top(self, found: Found) -> None:
-        """Whether the top is there, and is the folder that it was: here a link is followed."""
+        """Check whether the top folder is missing or replaced. Only here a link is followed."""
         top = self._tree.top
         try:
             entry = entry_of(os.stat(self._top))
@@ -136,9 +136,9 @@ class Looker:
             self._mark(top, None)
 
     def _settle(self, found: Found) -> None:
-        """Watch what was removed no more, and look at what is new."""
+        """End the watches of removed folders, and schedule a look at new ones."""
         if any(folder.rules for folder in found.removed):
-            self._rules.forget()  # another folder of that name may have no ignore file
+            self._rules.forget()  # a new folder of that name may have no ignore file
         for folder in found.removed:
             self._unwatch(folder)
             self.blindness.note(folder, None)
@@ -151,7 +151,7 @@ class Looker:
             done.clear()
 
     def _look_at(self, folder: Folder, names: set[str] | None, found: Found) -> int:
-        """Open a folder, watch it and compare it, or the names, with what is known."""
+        """Open and watch a folder, and update the tree from these names (None: all of them)."""
         is_top = folder is self._tree.top
         path = self._top if is_top else f"{self._top}/{folder.path}"
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if is_top else os.O_NOFOLLOW)
@@ -170,13 +170,13 @@ class Looker:
                 names = None
             self.blindness.note(folder, self._watch(folder, opened, path))
             seen = self._read_folder(folder, opened, names)
-        except PermissionError:  # its names can be read, and nothing else
+        except PermissionError:  # its names can be listed, but not examined
             return self._blind(folder, PERMISSION)
         except OSError:
             return self._blind(folder, UNREADABLE)
         finally:
             os.close(opened)
-        self._heed_rules(folder, seen, changed=names is not None)
+        self._check_rules(folder, seen, changed=names is not None)
         self._tree.update(folder, seen, self._rules.ignored, found)
         folder.judged = folder.judged or names is None
         return len(seen)
@@ -205,16 +205,16 @@ class Looker:
                         raise InterruptedError
         return seen
 
-    def _heed_rules(self, folder: Folder, seen: dict[str, Entry | None], changed: bool) -> None:
-        """Where its ignore file has changed, everything below is compared with the rules again."""
+    def _check_rules(self, folder: Folder, seen: dict[str, Entry | None], changed: bool) -> None:
+        """If the folder's ignore file has changed, compare all names below with the rules again."""
         name = self._rules.file_name
         if name in seen and (changed or seen[name] != folder.rules):
             folder.rules = seen[name]
             self._rules.forget()
-            self._judge_anew(folder)
+            self._judge_again(folder)
 
     def _watch(self, folder: Folder, opened: int, path: str) -> str | None:
-        """Watch an open folder; return why it cannot be."""
+        """Watch an open folder; return the reason if that fails, else None."""
         if folder.watch is not None:
             return None
         try:
@@ -232,12 +232,12 @@ class Looker:
         others = self._watched.get(folder.watch, [])
         if folder in others:
             others.remove(folder)
-        if not others:  # one that was moved is the same to the kernel, at its new path
+        if not others:  # a moved folder shares its watch with its new path
             self._watched.pop(folder.watch, None)
             self._watches.remove(folder.watch)
         folder.watch = None
 
     def _blind(self, folder: Folder, why: str) -> int:
-        """Nothing was looked at: what is known of it stays."""
+        """Record why a folder could not be read; its known entries stay."""
         self.blindness.note(folder, why)
         return 0

@@ -13,7 +13,7 @@ GATHER_MS, STEP_MS = 50, 25
 
 
 class Recursive:
-    """One watch on the top and all below it; the single folders only give their paths."""
+    """One recursive watch on the top folder; `add` only registers paths."""
 
     def __init__(self, top: str) -> None:
         self._top = top
@@ -24,7 +24,7 @@ class Recursive:
         self._notify: RustNotify | None = None
 
     def add(self, folder: int, path: str) -> int:
-        """Remember the path. With that of the top, the watch begins anew: it may be another one."""
+        """Register the path; for the top folder, which may be a new one, restart the watch."""
         if path == self._top or self._notify is None:
             self._begin()
         self._count += 1
@@ -32,22 +32,22 @@ class Recursive:
         return self._count
 
     def remove(self, watch: int) -> None:
-        """Nothing is to be ended: a number that nobody knows any more says nothing."""
+        """Do nothing: the caller ignores hints with an unknown number."""
 
     def read(self) -> Iterator[Hint]:
-        """The hints that the last `wait` brought."""
+        """The hints that the last `wait` received."""
         hints, self._hints = self._hints, []
         return iter(hints)
 
     async def wait(self, timeout_s: float) -> None:
-        """Until there are hints, or the time is over. After an error the watch begins anew."""
+        """Wait for hints, at most `timeout_s`. After an error the watch is restarted."""
         if self._notify is None:
             await asyncio.sleep(timeout_s)
             return
         arguments = (GATHER_MS, STEP_MS, int(timeout_s * 1000), self._stop)
         try:
             found = await asyncio.to_thread(self._notify.watch, *arguments)
-        except Exception:  # it says no more than that; for one, of a name that is not UTF-8
+        except Exception:  # it has no class of its own; one cause is a name that is not UTF-8
             await asyncio.to_thread(self._begin)
             self._hints.append(Hint(None))
             return

@@ -1,4 +1,4 @@
-"""`Tree`: what is known of a folder, and what differs when a part of it is looked at again. Pure."""
+"""`Tree`: the known files and folders, and the changes when a part is read again. Pure."""
 
 import os
 import stat
@@ -13,25 +13,25 @@ Ignored = Callable[[str, bool], bool]
 
 
 class Rules(Protocol):
-    """Which paths are left out."""
+    """Which paths are ignored."""
 
-    file_name: str  # of the ignore files inside of the folder
-    left_out: set[str]  # ignore files that do not count
+    file_name: str  # of the ignore files
+    left_out: set[str]  # ignore files that are too large or unreadable
 
     def ignored(self, path: str, is_directory: bool) -> bool:
-        """Whether a path is left out; those of folders come before what is in them."""
+        """Whether a path is ignored."""
 
     def forget(self) -> None:
-        """An ignore file has changed."""
+        """Read the ignore files again, because one has changed."""
 
     def stale(self) -> bool:
-        """Whether the rules themselves must be made anew."""
+        """Whether the rules must be made again."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One name in a folder. Of a folder only the identity counts: its files speak for themselves.
+    """The file or folder behind a name. A folder's size and time are 0: its files are compared.
 
-    There are many, and the garbage collector holds the loop up where it has to look at them.
+    Without `gc=False`, collections of many entries would block the event loop.
     """
 
     is_folder: bool
@@ -42,12 +42,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def identity(self) -> Identity:
-        """The same for the same file or folder, whatever its path."""
+        """Device and inode, which do not change with the path."""
         return self.device, self.inode
 
 
 class Change(NamedTuple):
-    """One difference; `kind` is created, modified or deleted, `path` relative to the top."""
+    """One change; `kind` is created, modified or deleted, `path` is relative to the top."""
 
     kind: str
     path: str
@@ -56,7 +56,7 @@ class Change(NamedTuple):
 
 
 def entry_of(found: os.stat_result) -> Entry:
-    """The entry for an `lstat`: a link is itself, never what it leads to."""
+    """The entry for the result of `lstat`, which does not follow links."""
     if stat.S_ISDIR(found.st_mode):
         return Entry(True, 0, 0, found.st_dev, found.st_ino)
     return Entry(False, found.st_size, found.st_mtime_ns, found.st_dev, found.st_ino)
@@ -68,35 +68,35 @@ class Folder:
     __slots__ = (
         "entries",
         "folders",
-        "gone",
         "hidden",
         "identity",
         "judged",
         "path",
+        "removed",
         "rules",
         "watch",
     )
 
     def __init__(self, path: str, identity: Identity | None) -> None:
         self.path = path
-        self.identity = identity  # of the top: None while there is none
+        self.identity = identity  # None while the top folder is missing
         self.entries: dict[str, Entry] = {}
         self.folders: dict[str, Folder] = {}
-        self.hidden: dict[str, bool] = {}  # names that are ignored, and whether each is a folder
-        self.judged = False  # whether all names were compared with the ignore rules as they are
-        self.gone = False
-        # What the one who looks keeps here:
+        self.hidden: dict[str, bool] = {}  # ignored names, and whether each is a folder
+        self.judged = False  # whether all names were compared with the current rules
+        self.removed = False
+        # Used by `Looker`:
         self.watch: int | None = None
         self.rules: Entry | None = None  # its ignore file
 
     def path_of(self, name: str) -> str:
-        """The path of what has this name in the folder."""
+        """The path of a name in the folder."""
         return f"{self.path}/{name}" if self.path else name
 
 
 @dataclass
 class Found:
-    """What an update found out."""
+    """The results of an update."""
 
     changes: list[Change] = field(default_factory=list)
     to_look: list[Folder] = field(default_factory=list)  # new, or not watched
@@ -105,13 +105,13 @@ class Found:
 
 
 class Tree:
-    """The known files and folders. Applying all changes to what was known gives what is known now."""
+    """The known files and folders. All changes together lead from the old to the new state."""
 
     def __init__(self) -> None:
         self.top = Folder("", None)
 
     def folders(self, start: Folder | None = None) -> Iterator[Folder]:
-        """A folder (or the top) and all below, parents first."""
+        """`start` (or the top) and all folders below it, parents first."""
         pending = [start or self.top]
         while pending:
             folder = pending.pop()
@@ -121,7 +121,7 @@ class Tree:
     def update(
         self, folder: Folder, seen: Mapping[str, Entry | None], ignored: Ignored, into: Found
     ) -> None:
-        """Take in how these names in a folder are now; None for one that is not there."""
+        """Update these names of a folder (None: missing), and add the results to `into`."""
         for name, entry in seen.items():
             known = folder.entries.get(name)
             if entry is None:
@@ -135,7 +135,7 @@ class Tree:
                 self._keep(folder, name, entry, known, into)
 
     def clear(self, into: Found) -> None:
-        """The top is gone, and all with it."""
+        """Remove everything, because the top folder is missing."""
         for name, known in list(self.top.entries.items()):
             self._remove(self.top, name, known, into)
         self.top.identity = None
@@ -182,18 +182,18 @@ class Tree:
             into.to_look.append(inside)
 
     def _remove(self, folder: Folder, name: str, known: Entry, into: Found) -> None:
-        """Forget a name and all below, in time linear to what that is; contents go first."""
+        """Remove a name and everything below it, contents first, in linear time."""
         del folder.entries[name]
         if not known.is_folder:
             into.changes.append(Change("deleted", folder.path_of(name), False))
             return
-        gone = list(self.folders(folder.folders.pop(name)))
-        for inside in reversed(gone):
-            inside.gone = True
+        removed = list(self.folders(folder.folders.pop(name)))
+        for inside in reversed(removed):
+            inside.removed = True
             into.changes += (
                 Change("deleted", inside.path_of(file), False)
                 for file, entry in inside.entries.items()
                 if not entry.is_folder
             )
             into.changes.append(Change("deleted", inside.path, True))
-        into.removed += gone
+        into.removed += removed

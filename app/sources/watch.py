@@ -1,4 +1,4 @@
-"""`TreeWatch`: the changes in a folder, found in a thread of its own; `FolderWatch`: where they were."""
+"""`TreeWatch`: the changes in a folder, found in a thread; `FolderWatch`: only their paths."""
 
 import asyncio
 import os
@@ -19,16 +19,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 MakeRules = Callable[[Path], Awaitable[Rules]]
 
-LOOK_S = 2.0  # how often to look whether the folder is still the same one
-GATHER_TURNS, GATHER_S = 8, 0.025  # hints that come this close together are looked at together
+LOOK_S = 2.0  # between two checks whether the folder was replaced
+GATHER_TURNS, GATHER_S = 8, 0.025  # wait for further hints, to process them together
 log = structlog.get_logger("sightline.watch")
 
 
 class TreeWatch:
-    """Keeps a tree true from one thread of its own; leaving or cancelling ends the thread.
+    """Keeps a tree up to date from its own thread, which ends on exit and on cancellation.
 
-    On entering, what is there is taken in; it never ends by itself. A folder that is not there is an
-    empty one until it is made.
+    Entering reads the whole folder. A missing folder counts as empty until it is made.
     """
 
     def __init__(
@@ -41,7 +40,7 @@ class TreeWatch:
         open_watches: Callable[[str], Watches] = open_watches,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """With a `tree` that is not new, what has changed since another watch kept it is told too."""
+        """With `is_new=False`, `changes` also reports changes since `tree` was last kept."""
         self._top = top
         self._make_rules = make_rules
         self._is_new = is_new
@@ -78,7 +77,7 @@ class TreeWatch:
         self._close()
 
     async def changes(self) -> list[Change]:
-        """The next changes; empty where only what can be seen has changed, or nothing."""
+        """Wait for the next changes; may be empty."""
         if self.looker.idle:
             await self._gather()
         if await self.call(self.rules.stale):
@@ -87,12 +86,12 @@ class TreeWatch:
         return await self.call(self.looker.look)
 
     def sight(self) -> dict[str, int]:
-        """How many folders, and ignore files, cannot be seen, by reason."""
+        """The number of unwatched folders and unread ignore files, by reason."""
         left_out = {"ignore_files": len(self.rules.left_out)} if self.rules.left_out else {}
         return self.looker.blindness.counts() | left_out
 
     def first_blind(self, reason: str) -> str:
-        """One of those that cannot be seen for this reason."""
+        """The first unwatched path with this reason."""
         if reason == "ignore_files":
             return min(self.rules.left_out)
         return os.fsencode(self.looker.blindness.first(reason) or os.curdir).decode(
@@ -100,7 +99,7 @@ class TreeWatch:
         )
 
     def known(self) -> int:
-        """How many files and folders are known."""
+        """The number of known files and folders."""
         return sum(len(folder.entries) for folder in self._tree.folders())
 
     async def _gather(self) -> None:
@@ -111,7 +110,7 @@ class TreeWatch:
                 break
 
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run in the thread; on cancellation ask it to stop and wait until it has."""
+        """Run a function in the thread; on cancellation stop the thread's look and wait for it."""
         future = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
         try:
             return await asyncio.shield(future)
@@ -128,8 +127,8 @@ class TreeWatch:
         self._watches.close()
 
 
-class _Named:
-    """Leaves out what lies below these names at the top."""
+class _Quiet:
+    """Ignores the folders with these names at the top."""
 
     file_name = ""
 
@@ -148,10 +147,10 @@ class _Named:
 
 
 class FolderWatch:
-    """Where something has changed below a folder, as absolute paths."""
+    """The absolute paths of changes below a folder."""
 
     def __init__(self, folder: Path, quiet: frozenset[str] = frozenset()) -> None:
-        """Of the folders in `quiet`, at the top, nothing is told."""
+        """Changes in the folders named in `quiet`, at the top, are not reported."""
         self._folder = folder
         self._quiet = quiet
         self._sight: dict[str, int] = {}
@@ -169,7 +168,7 @@ class FolderWatch:
         await self._watch.__aexit__(kind, error, tb)
 
     async def _rules(self, folder: Path) -> Rules:
-        return _Named(self._quiet)
+        return _Quiet(self._quiet)
 
     async def changes(self) -> set[str]:
         """The paths of the next changes; empty after two quiet seconds."""

@@ -1,16 +1,16 @@
-"""`Patterns`: what one ignore file says, matched as git's `wildmatch` does, without backtracking.
+"""`Patterns`: the patterns of one ignore file, matched as by git, without backtracking.
 
-Git matches bytes. A star followed by some text takes the first place where that text fits, and never
-tries another: what follows begins with a star too, so a later place could not help. So the time is
-bounded by the length of the pattern times that of the path, whatever the pattern is.
+Git matches bytes. A star and the text after it match at the first possible place only: the rest
+begins with a star again, so no later place could match more. So the time is bounded by the length of
+the pattern times the length of the path.
 """
 
 import re
 import string
 from collections.abc import Iterable, Iterator
 
-MOST_GLOB_BYTES = 64 * 1024  # the patterns with wildcards of one file; others are looked up
-MOST_PATTERN_BYTES = 1024  # one pattern with wildcards: a single match cannot be interrupted
+MOST_GLOB_BYTES = 64 * 1024  # of all patterns with wildcards in one file
+MOST_PATTERN_BYTES = 1024  # of one pattern with wildcards: a match cannot be interrupted
 
 _SPECIAL = b"*?[\\"
 _NEVER = b"(?!)"
@@ -36,13 +36,13 @@ class Glob:
     __slots__ = ("by_name", "folders_only", "include", "matches", "number")
 
     def __init__(self, number: int, text: bytes, flags: tuple[bool, bool, bool], fold: bool):
-        self.number = number  # its line: the last line that matches counts
+        self.number = number  # of its line: the last matching line wins
         self.include, self.by_name, self.folders_only = flags
         self.matches = compile_glob(text, not self.by_name, fold).match
 
 
 class Patterns:
-    """The patterns of one file; `left_out` counts the lines that are too costly to match."""
+    """The patterns of one file; `left_out` counts the lines that exceed the bounds."""
 
     def __init__(self, text: bytes = b"", fold: bool = False) -> None:
         """`fold` is git's `core.ignoreCase`."""
@@ -60,7 +60,7 @@ class Patterns:
         return bool(self._names or self._paths or self._globs)
 
     def _add(self, number: int, line: bytes, room: int) -> int:
-        """Take in a line; return what it costs."""
+        """Add a line; return its number of bytes with wildcards."""
         if line.startswith(b"#"):
             return 0
         line = _without_trailing_spaces(line.partition(b"\0")[0])
@@ -86,7 +86,7 @@ class Patterns:
         return text.lower() if self._fold else text
 
     def verdict(self, path: bytes, name: bytes, is_folder: bool) -> bool | None:
-        """What the last line that matches says: ignored, not ignored, or None for no match.
+        """Whether the last matching line ignores the path; None if no line matches.
 
         `path` is relative to the folder of the file, `name` is its last part.
         """
@@ -105,7 +105,7 @@ class Patterns:
 
 
 def _without_trailing_spaces(line: bytes) -> bytes:
-    """A space behind a backslash stays."""
+    """The line without trailing spaces, except one after a backslash."""
     at, end = 0, 0
     while at < len(line):
         letter = line[at : at + 1]
@@ -116,15 +116,15 @@ def _without_trailing_spaces(line: bytes) -> bytes:
 
 
 def compile_glob(text: bytes, is_path: bool, fold: bool = False) -> re.Pattern[bytes]:
-    """Compile a glob; in that of a path, no wildcard but `**` matches a slash.
+    """Compile a glob. In a glob for paths, only `**` matches a slash.
 
-    With `fold`, it is for paths in lower case.
+    With `fold`, it matches paths in lower case.
 
-    Each star with the text up to the next one is an atomic group, and so is each `**` with all up to
-    the next `**`.
+    Each star with the text up to the next star is an atomic group, and so is each `**` with the text
+    up to the next `**`.
     """
-    # Git compares what stands before the first wildcard of a path by itself. A `**` behind it counts
-    # then as one at the beginning.
+    # Git compares the text before the first wildcard separately, so a `**` right after it counts
+    # as one at the beginning.
     wildcards = (at for at, letter in enumerate(text) if letter in _SPECIAL)
     prefix = next(wildcards, len(text)) if is_path else 0
     regex = re.escape(text[:prefix].lower() if fold else text[:prefix])
@@ -144,7 +144,7 @@ def compile_glob(text: bytes, is_path: bool, fold: bool = False) -> re.Pattern[b
 
 
 def _tokens(text: bytes, is_path: bool, fold: bool) -> Iterator[bytes]:
-    """Regular expressions for single letters; `*`, `**` and `**/` stand for themselves."""
+    """Regular expressions for single characters; `*`, `**` and `**/` are returned unchanged."""
     at = 0
     while at < len(text):
         letter = text[at : at + 1]
@@ -168,7 +168,7 @@ def _tokens(text: bytes, is_path: bool, fold: bool) -> Iterator[bytes]:
             at += 1
         elif letter == b"[":
             found = _bracket(text, at + 1, fold)
-            if found is None:  # malformed: nothing that gets this far matches
+            if found is None:  # malformed: it matches nothing
                 yield _NEVER
                 return
             letters, at = found
@@ -191,11 +191,11 @@ def _with_lower(letters: Iterable[int], fold: bool) -> set[int]:
 
 
 def _bracket(text: bytes, at: int, fold: bool) -> tuple[set[int], int] | None:
-    """The letters of a `[…]` whose content begins at `at`, and where it ends; None if malformed."""
+    """The bytes that the `[…]` with content at `at` matches, and its end; None if malformed."""
     negated = text[at : at + 1] in (b"!", b"^") and bool(text[at : at + 1])
     at += negated
     letters: set[int] = set()
-    before = None  # the letter that a range may begin with
+    before = None  # the possible start of a range
     first = True
     while first or text[at : at + 1] != b"]":
         first = False

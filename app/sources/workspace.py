@@ -1,4 +1,4 @@
-"""Reports file changes in a workspace folder."""
+"""`WorkspaceSource`: reports file changes in the workspace."""
 
 import asyncio
 import os
@@ -12,27 +12,27 @@ from .ignore import ignore_rules
 from .tree import Change, Tree
 from .watch import TreeWatch
 
-CHUNK = 200  # events emitted before the loop gets a turn
+CHUNK = 200  # events emitted in one turn of the loop
 REMEDIES = {
     "limit": "raise fs.inotify.max_user_watches (and max_user_instances), or ignore large folders",
     "permission": "let the gateway's user read and enter these folders, or ignore them",
-    "unreadable": "see whether these folders can be read",
-    "ignore_files": "an ignore file counts up to 1 MiB, 64 KiB of it wildcards; make it smaller",
+    "unreadable": "check whether these folders can be read",
+    "ignore_files": "shorten the file: at most 1 MiB, with at most 64 KiB of wildcard patterns",
 }
 Sight = Mapping[str, int]
 log = structlog.get_logger("sightline.workspace")
 
 
 class WorkspaceSource:
-    """Emits file.created, file.modified and file.deleted; `ready` is set once watching.
+    """Emits `file.created`, `file.modified` and `file.deleted`; `ready` is set once it watches.
 
-    All events together, applied to what was there first, give what is there now.
+    The events, applied to the files at the start, give the files of now.
     """
 
     def __init__(
         self, emit: Emit, workspace: Path, on_sight: Callable[[Sight], None] = lambda sight: None
     ) -> None:
-        """`on_sight` hears, when that changes, how many folders are blind for which reason."""
+        """`on_sight` is called with the number of blind folders by reason, when it changes."""
         self.ready = asyncio.Event()
         self.sight: Sight = {}
         self._emit = emit
@@ -42,29 +42,29 @@ class WorkspaceSource:
         self._missing: bool | None = None
 
     async def run(self) -> None:
-        """Watch until cancelled, which ends the thread too."""
+        """Watch until cancelled, which also ends the thread."""
         tree = self._tree or Tree()
         async with TreeWatch(self._root, ignore_rules, tree, is_new=self._tree is None) as watch:
             self._tree = tree
-            self._tell_sight(watch)
+            self._report_sight(watch)
             self.ready.set()
             while True:
                 changes = await watch.changes()
                 for number, change in enumerate(changes, 1):
-                    self._tell(change)
+                    self._emit_change(change)
                     if number % CHUNK == 0:
                         await asyncio.sleep(0)
-                self._tell_sight(watch)
+                self._report_sight(watch)
 
-    def _tell(self, change: Change) -> None:
+    def _emit_change(self, change: Change) -> None:
         shown = os.fsencode(change.path).decode("utf-8", "replace")
         data: dict[str, object] = {"path": shown, "is_directory": change.is_folder}
         if change.kind != "deleted":
             data["size"] = change.size
         self._emit(f"file.{change.kind}", data, {"source": "workspace"})
 
-    def _tell_sight(self, watch: TreeWatch) -> None:
-        """Say what cannot be seen, when that has changed."""
+    def _report_sight(self, watch: TreeWatch) -> None:
+        """Report changes in what cannot be watched."""
         if watch.looker.missing != self._missing:
             self._missing = watch.looker.missing
             if self._missing:

@@ -1,4 +1,4 @@
-"""The state folder: what the gateway leaves there for its own clients, for its user's eyes only."""
+"""The state folder: files of the gateway for its own clients, readable only by its user."""
 
 import errno
 import hashlib
@@ -18,7 +18,7 @@ BROWSERS_FILE = "browser.sessions"
 _MOST_BYTES = 64 * 1024
 _GIT_S = 10
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-# A repository's own settings must start no program and fetch nothing while git answers one question.
+# The repository's configuration must not start a program or fetch anything.
 _GIT = (
     *("git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"),
     *("-c", "protocol.allow=never", "ls-files", "-z", "--", ":(icase)"),
@@ -26,24 +26,24 @@ _GIT = (
 
 
 class NotOursError(OSError):
-    """Somebody else may have written a file of the state folder; `strerror` says why."""
+    """Another user may have written a file of the state folder; `strerror` says why."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(errno.EPERM, f"{str(path)!r} does not count: {why}")
 
 
 def make_folder(folder: Path) -> None:
-    """Make the state folder; only a fresh or empty one is hidden from git: others may hold work."""
+    """Make the state folder. An empty one is hidden from git; others may hold the user's work."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.is_symlink():  # a clone can bring a link along that leads anywhere
-        raise OSError(errno.ELOOP, "it is a link: name the folder that it leads to")
+    if folder.is_symlink():  # a clone can contain a link to any place
+        raise OSError(errno.ELOOP, "it is a link: name the folder that it points to")
     if not any(folder.iterdir()):
         folder.chmod(0o700)
         (folder / ".gitignore").write_text("*\n")
 
 
 def read_private(path: Path) -> str | None:
-    """The text of a file, or None where there is none or another user may have written it."""
+    """The text of a file; None if it is missing or another user may have written it."""
     try:
         return _read(path)
     except NotOursError:
@@ -51,13 +51,13 @@ def read_private(path: Path) -> str | None:
 
 
 def read_kept(path: Path) -> str | None:
-    """The text of a file that a gateway of this user left; None where there is none.
+    """The text of a file that this user's gateway wrote; None if there is no file.
 
-    A clone or an archive can bring files of these names along. They must not name the gateway that
-    the user's secrets go to. `sightline_client.state` has the same function.
+    A clone or an archive can contain files of these names, which could direct the user's secrets to
+    a foreign gateway. `sightline_client.state` has the same function.
 
     Raises:
-        NotOursError: the file came from somebody else, or may have.
+        NotOursError: another user wrote the file, or git tracks it.
     """
     text = _read(path)
     if text is not None and (why := _why_tracked(path)):
@@ -78,20 +78,20 @@ def _read(path: Path) -> str | None:
 
 
 def _why_not_ours(folder: os.stat_result, file: os.stat_result) -> str:
-    """Empty where only this user can have written the file."""
+    """Why another user may have written the file; empty if only this user can have."""
     if stat.S_ISLNK(folder.st_mode):
         return "its folder is a link: name the real folder in SIGHTLINE_STATE_DIR"
     if not stat.S_ISREG(file.st_mode):
-        return "it is no regular file"
+        return "it is not a regular file"
     if file.st_uid != os.geteuid():
         return "it belongs to another user"
     if file.st_mode & _OTHERS:
-        return "a gateway makes it with mode 0600 and it has another: delete it, start again"
+        return "its mode is not 0600, as a gateway makes it: delete it and start again"
     return ""
 
 
 def _why_tracked(path: Path) -> str:
-    """Empty where no git repository around the file tracks it."""
+    """Why the file may come from a git repository; empty if no repository tracks it."""
     folder = path.parent.absolute()
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return ""
@@ -113,7 +113,7 @@ def _why_tracked(path: Path) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace the file in one step; at no moment may others read it."""
+    """Replace the file atomically; other users can never read it."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -126,15 +126,16 @@ def write_private(path: Path, text: str) -> None:
 
 
 def redirect_file(folder: Path, ticket: str) -> Path:
-    """The file that takes a browser to the login page, removed once its ticket is spent.
+    """The file that redirects a browser to the login page; it is removed with its ticket.
 
-    The path stands in the browser's command line, where every user of the machine can read it.
+    Every user of the machine can read the path in the browser's command line, so it must not contain
+    the ticket.
     """
     return folder / f"login-{hashlib.sha256(ticket.encode()).hexdigest()[:32]}.html"
 
 
 def unusable(path: Path, error: OSError) -> SettingsError:
-    """The error for a file of the state folder that this user cannot use, with the remedy."""
+    """The error for a file of the state folder that this user cannot use."""
     folder = path.parent.absolute()
     remedy = "give a folder this user may write"
     for place in (path, folder):
@@ -144,7 +145,7 @@ def unusable(path: Path, error: OSError) -> SettingsError:
             continue
         if owner != os.geteuid():
             remedy = (
-                f"{str(place)!r} belongs to {_user(owner)}, who ran a gateway here before: give it"
+                f"{str(place)!r} belongs to {_user(owner)}, who ran a gateway here before: take it"
                 f" back with `sudo chown -R {_user(os.geteuid())} {shlex.quote(str(folder))}`, or {remedy}"
             )
             break

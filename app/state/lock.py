@@ -1,4 +1,4 @@
-"""One gateway in one state folder: a lock there refuses every other, whoever started it."""
+"""`FolderLock`: allows one gateway process per state folder."""
 
 import errno
 import fcntl
@@ -17,7 +17,7 @@ LOCK_FILE = "gateway.lock"
 _MOST_BYTES = 4096
 _log = structlog.get_logger("sightline.state")
 
-# A forked child would share the lock, and hold it after this process has died.
+# A forked child shares the lock, and would keep it after this process ends.
 _held: set[int] = set()
 
 
@@ -31,7 +31,7 @@ os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 class FolderLock:
-    """The right to be the gateway of a state folder. The kernel frees it when the process ends."""
+    """The exclusive lock of a state folder. The kernel releases it when the process ends."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
@@ -41,10 +41,10 @@ class FolderLock:
         self._troubled = False
 
     def take(self) -> None:
-        """Lock the folder, and make it where there is none.
+        """Lock the folder; make it if it is missing.
 
         Raises:
-            SettingsError: another gateway has the folder, or this user may not write there.
+            SettingsError: another gateway uses the folder, or this user cannot write there.
         """
         try:
             make_folder(self._state_dir)
@@ -55,21 +55,21 @@ class FolderLock:
         self._write_down()
 
     def check(self) -> None:
-        """Raise what `take` would raise; for a start that would meet other trouble first."""
+        """Raise what `take` would raise, without keeping the lock."""
         if self._path.exists():
             self.take()
             self.release()
 
     def announce(self, url: str) -> None:
-        """Write the gateway's address down, for its clients and for the next one that is refused."""
+        """Write the gateway's URL to its file, for clients and for the error of a second gateway."""
         self._url = url
         self._write_down()
         write_private(self._state_dir / URL_FILE, url)
 
     def keep(self) -> bool:
-        """Put lock and address back where somebody removed them; True where all may be gone.
+        """Restore the files of lock and URL if they were removed, as by `git clean`.
 
-        `git clean` removes the whole folder.
+        Returns True if the whole folder may have been removed.
         """
         if self._url is None:
             return False
@@ -89,13 +89,13 @@ class FolderLock:
         return emptied
 
     def withdraw(self) -> None:
-        """Take the address back: the gateway answers no more."""
+        """Remove the file of the URL."""
         if self._url is not None and self._descriptor in _held:
             self._url = None
             (self._state_dir / URL_FILE).unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Free the folder. The file stays: who waits for a removed one would lock nothing."""
+        """Release the lock. The file stays: another process may have opened it already."""
         if self._descriptor in _held:  # not in a forked child
             _held.discard(self._descriptor)
             os.ftruncate(self._descriptor, 0)
@@ -119,17 +119,17 @@ class FolderLock:
                 raise
             if _is_at(descriptor, self._path):
                 return descriptor
-            os.close(descriptor)  # it was removed between the two steps
+            os.close(descriptor)  # removed between opening and locking
 
     def _write_down(self) -> None:
-        with suppress(OSError):  # a full disk: the lock holds without a word
+        with suppress(OSError):  # a full disk: the lock works without this text
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()} {self._url or ''}\n".encode(), 0)
 
 
 @contextmanager
 def only_gateway(lock: FolderLock) -> Iterator[None]:
-    """Hold the folder; raises as `FolderLock.take`."""
+    """Hold the lock while entered; raises as `FolderLock.take`."""
     lock.take()
     try:
         yield
@@ -139,7 +139,7 @@ def only_gateway(lock: FolderLock) -> Iterator[None]:
 
 
 def _check_plain(descriptor: int) -> None:
-    """Refuse what somebody may have put there to have another file written."""
+    """Refuse a link or special file, through which another file could be overwritten."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         raise OSError(errno.EINVAL, "not a plain file: remove it")
@@ -154,11 +154,11 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _taken(state_dir: Path, holder: list[str]) -> str:
-    who = f"process {holder[0]}" if holder else "another process"
+    process = f"process {holder[0]}" if holder else "another process"
     stop = f"stop it (kill {holder[0]})" if holder else "stop it"
     where = f" at {holder[1]}" if len(holder) > 1 else ""
     return (
-        f"a gateway already runs with the state folder {str(state_dir.absolute())!r}: {who}{where};"
+        f"a gateway already runs with the state folder {str(state_dir.absolute())!r}: {process}{where};"
         f" {stop}, or give this one a folder of its own with SIGHTLINE_STATE_DIR."
         " Worker processes of one server count, too: start exactly one"
         " (no --workers, WEB_CONCURRENCY=1)"

@@ -1,4 +1,4 @@
-/** The state of the connection in words: never "Live" unless the stream says so. */
+/** The connection's state in words. */
 
 import { setText } from "./dom.js";
 import { logOut } from "./login-key.js";
@@ -10,7 +10,7 @@ const WHY = {
   restarting: "the gateway is restarting",
 };
 
-/** What the page says about a stream's state; `leftS` are the seconds until the next try. */
+/** A stream's state as a sentence; `leftS` are the seconds until the next try. */
 export function describe({ name, reason, message }, leftS = 0) {
   const why = WHY[reason] ?? message ?? reason;
   switch (name) {
@@ -29,7 +29,7 @@ export function describe({ name, reason, message }, leftS = 0) {
   }
 }
 
-/** Shows the state, counts down to the next try, and tells screen readers of each change once. */
+/** Shows the state, counts down to the next try, and announces each change to screen readers once. */
 export class Connection {
   constructor({ pill, text, button, announcer, logOutButton }, reconnect) {
     Object.assign(this, { pill, text, button, announcer });
@@ -51,7 +51,7 @@ export class Connection {
     this.tick();
   }
 
-  /** Once a second. */
+  /** Call once a second. */
   tick() {
     setText(this.text, describe(this._state, (this._retryAt - performance.now()) / 1000));
   }

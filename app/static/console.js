@@ -1,8 +1,8 @@
 /**
  * The console's wiring: start reading here.
  *
- * An event's way: `EventStream` hands over what came within one animation frame; `Overview` counts
- * it; `Feed` keeps it; `View` filters it and folds it into rows; `VirtualList` draws those in sight.
+ * The path of an event: `EventStream` delivers the events of one animation frame; `Overview` counts
+ * them; `Feed` stores them; `View` filters them and folds them into rows; `VirtualList` draws the visible rows.
  */
 
 import { EventStream } from "../client/sightline.js";
@@ -72,7 +72,7 @@ const connection = new Connection(
   () => stream.reconnect(),
 );
 
-let held = []; // what is live, until what was retained before it is on show
+let held = []; // live events, until the retained events are shown
 let opened = false;
 
 const stream = new EventStream({
@@ -80,7 +80,7 @@ const stream = new EventStream({
   batch: true,
   parse, // JSON.parse would round large numbers
   onEvents: take,
-  onState: heed,
+  onState: showState,
   onNotice: (notice) => notices.show(notice),
 });
 
@@ -94,15 +94,15 @@ function show(items) {
   panel.take(items);
 }
 
-function heed(state) {
-  if (state.name === "connecting") notices.clear(); // what still holds comes again with the connection
+function showState(state) {
+  if (state.name === "connecting") notices.clear(); // the gateway sends notices that still apply again
   connection.show(state);
   if (state.name !== "live" || opened) return;
   opened = true;
   queueMicrotask(begin); // the stream knows its position once this handler has returned
 }
 
-/** Show what the gateway still retains, then go on with what is live. */
+/** Show the retained events, then the live ones. */
 async function begin() {
   try {
     show(await retained(stream.position));

@@ -1,4 +1,4 @@
-/** The filter bar: what it shows, the page's address and the filter in force are always the same. */
+/** The filter bar, which keeps its controls, the page's address and the filter in step. */
 
 import { element, setText } from "./dom.js";
 import { formatFilter, isEmpty, NO_FILTER, parseFilter } from "./filters.js";
@@ -32,7 +32,7 @@ export class Controls {
     this._set(NO_FILTER);
   }
 
-  /** Offer what an event brings as a choice. */
+  /** Add an event's type and author to the choices. */
   learn({ namespace, who, event }) {
     if (!this._namespaces.has(namespace)) this._chip(namespace);
     this._choose("who", who);

@@ -1,4 +1,4 @@
-/** Elements without HTML: whatever an event brings arrives in the page as text. */
+/** Elements made without HTML, so that event data always becomes text. */
 
 import { split } from "./filters.js";
 
@@ -23,17 +23,17 @@ export function drawing(tag, attributes = {}, ...children) {
   return made;
 }
 
-/** `text` as nodes, with what was searched for marked. */
+/** `text` as nodes, with the search hits marked. */
 export function marked(text, search) {
   return split(text, search).map((part, i) => (i % 2 ? element("mark", {}, part) : part));
 }
 
-/** Put text where it differs: an unchanged node costs no layout. */
+/** Set the text of a node if it differs, because setting it costs a layout. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** A `Date` or timestamp as the reader's own clock says it: `14:02:11.123`. */
+/** A `Date` or timestamp in local time: `14:02:11.123`. */
 export function clock(time) {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return "--:--:--.---";

@@ -1,4 +1,4 @@
-/** What stands in place of an empty feed: how to get the first event, or why nothing is shown. */
+/** Replaces an empty feed: how to get the first event, or why no event is shown. */
 
 import { element } from "./dom.js";
 
@@ -14,7 +14,7 @@ export function firstEvent(base) {
   ].join("\n");
 }
 
-/** Fill `place` for a feed with `kept` events, none of them on show. */
+/** Fill `place` for a feed with `kept` events, none of which is shown. */
 export function drawEmpty(place, kept, onClear) {
   const kind = kept ? "filtered" : "first";
   if (place.dataset.kind === kind) return;

@@ -1,4 +1,4 @@
-/** What is shown, as a file: JSON as it came, or CSV that a spreadsheet opens without running it. */
+/** Exports the shown events: as received JSON, or as CSV that is safe in a spreadsheet. */
 
 import { stringify } from "./json.js";
 import { Problems } from "./problems.js";
@@ -6,7 +6,7 @@ import { unisolated } from "./visible.js";
 
 const COLUMNS = ["sequence_number", "timestamp", "type", "who", "what", "data", "metadata"];
 
-/** An array of the events and gaps as they came over the wire; `problems` counts what cannot be written. */
+/** A JSON array of the received events and gaps; `problems` counts those that cannot be written. */
 export function toJson(entries, problems = new Problems()) {
   const written = entries.map((entry) =>
     problems.guard(
@@ -18,7 +18,7 @@ export function toJson(entries, problems = new Problems()) {
   return `[${written.map((one) => `\n ${one}`).join(",")}\n]\n`;
 }
 
-/** One line an event (RFC 4180, with a header); a gap has no number and type `gap`. */
+/** One line per event (RFC 4180, with a header); a gap has no number and the type `gap`. */
 export function toCsv(entries, problems = new Problems()) {
   const lines = entries.map((entry) =>
     problems.guard(
@@ -36,19 +36,19 @@ function lineOf(entry) {
   return [number, timestamp, type, entry.who, unisolated(entry.what), json(data), json(metadata)];
 }
 
-/** JSON that holds no character at which any spreadsheet splits cells, but for the comma. */
+/** JSON in which the comma is the only character at which a spreadsheet splits cells. */
 function json(value) {
   return stringify(value).replace(/[;|\u0085\u2028\u2029]/g, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /*
- * What a spreadsheet takes for a formula, also in full width, after anything that it may skip: spaces, quotes,
- * characters that do not show. A cell may begin not only at its quote: where the separator is `;` or a tab,
- * as in most of Europe, the quotes of a line that is separated by commas protect nothing.
+ * The start of a formula, also in full-width characters, after characters that a spreadsheet may skip: spaces,
+ * quotes, invisible ones. Quotes do not protect a cell: with `;` or a tab as separator, as in most of Europe, a
+ * spreadsheet ignores the quotes of a line that is separated by commas.
  */
 const FORMULA = /(^|[;|\t\r\n\v\f\u0085\u2028\u2029])(?=[\s"'\u201c\u201d\p{C}]*[=+\-@\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b])/gu;
 
-/** A quoted cell, with an apostrophe in front of everything that could be a formula. */
+/** A quoted cell, with an apostrophe before each possible formula. */
 function cell(value) {
   const text = String(value ?? "");
   const safe = text.replace(FORMULA, "$1'").replace(/^(?=[\t\r\n])/, "'");

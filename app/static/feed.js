@@ -1,5 +1,5 @@
 /**
- * What the console remembers: the newest events and gaps as plain objects, in order.
+ * The newest events and gaps as plain objects, in order.
  *
  * An entry is `{kind: "event", index, event, namespace, who, what, failure, time, haystack, size,
  * message}` or `{kind: "gap", index, gap, what, haystack, size}`; an item that cannot be read is `{kind:
@@ -16,13 +16,13 @@ import { unisolated, visible } from "./visible.js";
 export const MOST_ENTRIES = 20_000;
 export const MOST_CHARACTERS = 32_000_000; // about 64 MB: events may be 256 KiB each
 const MOST_MESSAGE_CHARACTERS = 200_000;
-const SILENCE_MS = 10_000; // without a chunk: nobody is writing any more
+const SILENCE_MS = 10_000; // without a chunk: the message is no longer being written
 const MOST_NAMES = 1000;
 const LONGEST_NAME = 600;
 const UNKNOWN_SIZE = 1000;
 
 export class Feed {
-  /** `now` is the clock that silence is measured by, in milliseconds. */
+  /** `now` is the clock for silences, in milliseconds. */
   constructor({
     mostEntries = MOST_ENTRIES,
     mostCharacters = MOST_CHARACTERS,
@@ -52,12 +52,12 @@ export class Feed {
     return this._next;
   }
 
-  /** All entries from the oldest kept, a copy. */
+  /** A copy of all entries, oldest first. */
   entries() {
     return this._entries.slice(this._start);
   }
 
-  /** Take in one event or gap, whatever is in it; returns its entry. Call `trim` after a batch. */
+  /** Add an event or gap, which is untrusted; returns its entry. Call `trim` after a batch. */
   add(item) {
     const index = this._next++;
     const entry = this._problems.guard(
@@ -70,7 +70,7 @@ export class Feed {
     return entry;
   }
 
-  /** Fold away what is over the bounds; returns those entries, oldest first. */
+  /** Remove the oldest entries over the bounds; returns them, oldest first. */
   trim() {
     const gone = [];
     while (
@@ -92,7 +92,7 @@ export class Feed {
     return gone;
   }
 
-  /** The messages that fell silent: of these nobody is writing any more, whether or not an end came. */
+  /** The messages that have become silent, and so are no longer being written. */
   settle() {
     const now = this._now();
     const silent = [...this._writing].filter((message) => now - message.heard > SILENCE_MS);
@@ -136,10 +136,10 @@ export class Feed {
   }
 
   _learn({ workflow_id: id, workflow_name: name }) {
-    if (typeof name === "string") remember(this._workflows, keyOf(id), name.slice(0, LONGEST_NAME));
+    if (typeof name === "string") setNewest(this._workflows, keyOf(id), name.slice(0, LONGEST_NAME));
   }
 
-  /** Chunks of one chat message share a `Message`; the complete answer that ends it joins them. */
+  /** Add the entry to its chat message; chunks and the complete answer share one `Message`. */
   _grow(entry) {
     const { type, data } = entry.event;
     const named = data.message_id != null;
@@ -148,7 +148,7 @@ export class Feed {
     if (type === "chat.streaming_chunk") {
       if (!message || (!named && (message.silent || entry.time - message.time > SILENCE_MS))) {
         message = new Message(key, entry.who);
-        remember(this._messages, key, message);
+        setNewest(this._messages, key, message);
       }
       message.grow(entry, this._now());
       this._writing.add(message);
@@ -162,8 +162,8 @@ export class Feed {
   }
 
   /**
-   * The open message that an answer ends although it does not name it: one that says the same, of the same
-   * agent or of none, or else what that agent was writing without an id.
+   * The open message that a complete answer without an id ends: one with the same text by the same agent or an
+   * unknown one, or else the agent's open message without an id.
    */
   _endedBy({ who, event: { data } }) {
     const whole = typeof data.content === "string" ? data.content.trim() : "";
@@ -218,7 +218,7 @@ class Message {
   end(entry) {
     const { content } = entry.event.data;
     if (typeof content === "string") this.text = content;
-    this.haystack += `\n${visible(this.text).toLowerCase()}`; // what was found stays found
+    this.haystack += `\n${visible(this.text).toLowerCase()}`; // keep earlier search hits
     this.done = true;
     this._join(entry);
   }
@@ -230,8 +230,8 @@ class Message {
   }
 }
 
-function remember(map, key, value) {
-  map.delete(key); // what was used last goes last
+function setNewest(map, key, value) {
+  map.delete(key); // a `Map` keeps the order of insertion
   map.set(key, value);
   if (map.size > MOST_NAMES) map.delete(map.keys().next().value);
 }

@@ -1,9 +1,9 @@
-/** Fields of events, which are untrusted: any of them may be missing or of any type. Nothing here throws. */
+/** Reads fields of events. They are untrusted: each may be missing or of any type. Nothing here throws. */
 
 import { ExactNumber, stringify } from "./json.js";
 import { isolated, visible } from "./visible.js";
 
-const LONGEST = 300; // characters of one field; an opened row shows all of it
+const LONGEST = 300; // characters of one field; an open row shows the whole field
 const LONGEST_KEY = 256;
 
 /** A field as one line of text; empty unless it is text, a number or a boolean. */

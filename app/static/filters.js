@@ -1,4 +1,4 @@
-/** Which events are shown: parsed from the page's address, written back to it, and matched. */
+/** The filter of the shown events: parsed from and written to the page's address, and matched. */
 
 import { stringify } from "./json.js";
 import { visible } from "./visible.js";
@@ -27,17 +27,17 @@ export function formatFilter({ namespaces, type, who, text }) {
   return fields.toString().replaceAll("%2C", ",");
 }
 
-/** Whether a filter lets everything through. */
+/** Whether a filter matches everything. */
 export function isEmpty(filter) {
   return formatFilter(filter) === "";
 }
 
-/** What to look for in a haystack: the search text as entries are searched, in lower case and visible. */
+/** The search text as it occurs in haystacks: in lower case, with visible characters. */
 export function needleOf(search) {
   return visible(search.trim()).toLowerCase();
 }
 
-/** The filter as a predicate over feed entries; a gap always passes, and so does what cannot be shown. */
+/** The filter as a predicate over entries; gaps and broken entries always match. */
 export function matcher({ namespaces, type, who, text }) {
   const wanted = new Set(namespaces);
   const needle = needleOf(text);
@@ -46,11 +46,11 @@ export function matcher({ namespaces, type, who, text }) {
     ((wanted.size === 0 || wanted.has(entry.namespace)) &&
       (!type || entry.event.type === type) &&
       (!who || entry.who === who) &&
-      // A streamed message is searched as a whole: words are cut anywhere by its chunks.
+      // A streamed message is searched as a whole, because its chunks may split words.
       (!needle || entry.haystack.includes(needle) || entry.message?.haystack.includes(needle) === true));
 }
 
-/** Where the search text stands that the row of `entry` does not show: "data", "metadata", "type", or "". */
+/** Where the search text was found outside the row's own text: "data", "metadata", "type", or "". */
 export function hiddenPlace(entry, search) {
   const needle = needleOf(search);
   const shown = (text) => text.toLowerCase().includes(needle);
@@ -60,11 +60,11 @@ export function hiddenPlace(entry, search) {
   return shown(visible(stringify(entry.event.metadata))) ? "metadata" : "data";
 }
 
-/** Where `text` contains the search text: `[plain, hit, plain, hit, …, plain]`. */
+/** `text` split at the search hits: `[plain, hit, plain, hit, …, plain]`. */
 export function split(text, search) {
   const needle = visible(search.trim());
   if (!needle) return [text];
-  // Not by lower-casing both: that changes the length of some letters, and so the positions after them.
+  // Not by lower-casing both texts: that changes the length of some letters, and so later positions.
   const hit = new RegExp(`(${needle.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")})`, "giu");
   return text.split(hit);
 }

@@ -1,4 +1,4 @@
-/** The head of the page: draws what `Overview` knows. */
+/** Draws the data of `Overview` at the top of the page. */
 
 import { clock, drawing, element, setText } from "./dom.js";
 import { text } from "./fields.js";
@@ -10,7 +10,7 @@ const HEIGHT = 56;
 const GAP = 3;
 const LONGEST_TITLE = 2000;
 
-/** Events a minute, a bar a minute, by namespace. */
+/** Draw the chart of events a minute: one bar per minute, divided by namespace. */
 export function drawChart(chart, caption, overview, now) {
   const minutes = overview.minutes(now);
   const order = [...overview.totals.keys()].sort();
@@ -44,7 +44,7 @@ function described(total, counts) {
   return `${count(total, "event")}${parts.length ? ` (${parts.join(", ")})` : ""}`;
 }
 
-/** The newest commit. */
+/** Draw the newest commit. */
 export function drawCommit(place, commit, now) {
   if (!commit) {
     place.replaceChildren(element("p", { class: "none" }, "None seen yet"));
@@ -68,7 +68,7 @@ export function drawCommit(place, commit, now) {
 
 const SHOWN_WORKFLOWS = 3;
 
-/** The running workflows, the one that moved last first. */
+/** Draw the running workflows, the last active one first. */
 export function drawWorkflows(place, title, workflows) {
   const running = [...workflows.values()].reverse();
   setText(title, running.length ? `Running workflows (${running.length})` : "Running workflows");

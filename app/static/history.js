@@ -1,4 +1,4 @@
-/** What happened shortly before the page opened: the gateway retains it for half a minute. */
+/** Loads the events from shortly before the page opened, which the gateway retains for half a minute. */
 
 import { parse } from "./json.js";
 import { keyHeaders } from "./login-key.js";
@@ -6,8 +6,8 @@ import { keyHeaders } from "./login-key.js";
 const PAGE = 1000;
 
 /**
- * The retained events up to `position`, oldest first; none where they belong to another epoch.
- * Throws where the gateway does not answer; the console then begins with what is live.
+ * The retained events up to `position`, oldest first; none if they belong to another epoch.
+ * Throws if the gateway does not answer; the console then starts with live events.
  */
 export async function retained({ epoch, sequence_number: upTo }) {
   const events = [];

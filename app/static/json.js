@@ -1,9 +1,8 @@
 /**
- * JSON without loss: numbers that JavaScript would round keep their source text, and nesting has no
- * limit of its own.
+ * Lossless JSON: numbers that JavaScript would round keep their source text, and nesting is not limited.
  */
 
-/** A number that JavaScript cannot hold: 9007199254740993, 1e400. It reads and is written as it came. */
+/** A number that JavaScript cannot represent, such as 9007199254740993 or 1e400, as its source text. */
 export class ExactNumber {
   constructor(source) {
     this.source = source;
@@ -23,7 +22,7 @@ export class ExactNumber {
   }
 }
 
-let met = false; // whether `JSON.stringify` came across an `ExactNumber`, which it would round
+let met = false; // whether `JSON.stringify` met an `ExactNumber`
 
 const MAY_BE_INEXACT = /[\d.]{16}|\d[eE]|-0/;
 const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}]|-?\d[\d.eE+-]*|true|false|null/g;
@@ -67,7 +66,7 @@ function read(text) {
   return result;
 }
 
-/** As `JSON.parse` does: "__proto__" is a key like any other. */
+/** Set a property as `JSON.parse` does, even "__proto__". */
 function set(object, key, value) {
   if (key === "__proto__") {
     Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
@@ -82,7 +81,7 @@ function number(source) {
   return isExact ? value : new ExactNumber(source);
 }
 
-/** Sign, significant digits and exponent in one form for all ways to write a number: `-12e3`. */
+/** The canonical form of a number's text, from sign, significant digits and exponent: `-12e3`. */
 function digits(source) {
   const [, sign, whole, part = "", exponent = "0"] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(source);
   const all = (whole + part).replace(/^0+/, "");
@@ -90,7 +89,7 @@ function digits(source) {
   return significant && `${sign}${significant}e${Number(exponent) - part.length + all.length - significant.length}`;
 }
 
-/** The JSON text of a value; `indent` spaces a level, as far as 20 levels: deeper ones stand there too. */
+/** The JSON text of a value; `indent` spaces a level, up to 20 levels. */
 export function stringify(value, indent = 0) {
   if (indent === 0) {
     try {
@@ -108,7 +107,7 @@ const DEEPEST_INDENT = 20;
 
 function write(value, indent) {
   const parts = [];
-  const todo = [{ value, depth: 0 }]; // a stack of values and of ready texts
+  const todo = [{ value, depth: 0 }]; // a stack of values and of finished texts
   const line = (depth) => (indent ? `\n${" ".repeat(indent * Math.min(depth, DEEPEST_INDENT))}` : "");
   while (todo.length) {
     const { text, value: next, depth } = todo.pop();

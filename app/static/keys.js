@@ -1,4 +1,4 @@
-/** The keyboard: one key, one action; none is taken from a field that is being typed into. */
+/** Keyboard shortcuts; inactive while the user types into a field. */
 
 /** Call the action named by each key: `{j, k, Enter, …}`; Escape also counts inside fields. */
 export function listenToKeys(actions) {

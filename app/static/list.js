@@ -1,11 +1,11 @@
 /**
- * A scrolled list of which only the rows in sight are in the page, however many there are.
+ * A scrolling list that keeps only the visible rows in the page.
  *
  * Closed rows have one height, given by the style sheet as `--row-height`; open rows are measured.
- * `lead` is a note at the old end, such as how much was folded away.
+ * `lead` is a note at the oldest end, such as the number of events folded away.
  */
 
-const SPARE_PX = 240; // drawn beyond the edges, so that a quick scroll shows no holes
+const SPARE_PX = 240; // drawn beyond the edges, for fast scrolling
 
 export class VirtualList {
   /** `make(row)` returns an element; `refresh(element, row)` brings it up to date. */
@@ -20,18 +20,18 @@ export class VirtualList {
     this.measureRows();
   }
 
-  /** Read the height of a closed row again, as after a change of the window's width. */
+  /** Read the height of a closed row again, e.g. after the window was resized. */
   measureRows() {
     this.rowHeight = parseFloat(getComputedStyle(this.canvas).getPropertyValue("--row-height"));
   }
 
-  /** Throw the drawn rows away: another filter or search is shown from now on. */
+  /** Discard the drawn rows, because the filter or search has changed. */
   reset() {
     for (const { element } of this._elements.values()) this._drop(element);
     this._elements.clear();
   }
 
-  /** Show `rows`, oldest first; `follow` keeps the newest in sight. */
+  /** Show `rows`, oldest first; `follow` keeps the newest one visible. */
   draw(rows = this.rows, follow = false) {
     this.rows = rows;
     const { top, total } = this._layout();
@@ -54,7 +54,7 @@ export class VirtualList {
     for (const { place, y } of wanted.values()) before = this._put(place, y, before);
   }
 
-  /** The row at a place, counted from the top of the page. */
+  /** The row at an index, counted from the top of the page. */
   rowAt(place) {
     return this.rows[this.newestFirst ? this.rows.length - 1 - place : place];
   }
@@ -64,7 +64,7 @@ export class VirtualList {
     return this.newestFirst && index !== -1 ? this.rows.length - 1 - index : index;
   }
 
-  /** The place of the topmost row in sight. */
+  /** The index of the topmost visible row. */
   firstInSight() {
     return Math.min(this._placeAt(this.scroller.scrollTop, this._layout().top), this.rows.length - 1);
   }
@@ -79,7 +79,7 @@ export class VirtualList {
     return this._elements.get(row.key)?.element;
   }
 
-  /** Scroll as little as shows the row at `place` whole, at either end with what stands beyond it. */
+  /** Scroll as little as needed to show the whole row at index `place`. */
   reveal(place) {
     const { top, total } = this._layout();
     const { scroller } = this;
@@ -92,7 +92,7 @@ export class VirtualList {
     this.draw();
   }
 
-  /** Whether the newest row is in sight. */
+  /** Whether the newest row is visible. */
   atNewest() {
     const { scrollTop, scrollHeight, clientHeight } = this.scroller;
     const away = this.newestFirst ? scrollTop : scrollHeight - clientHeight - scrollTop;
@@ -149,7 +149,7 @@ export class VirtualList {
     return element;
   }
 
-  /** An open row that was folded away or filtered out; should it come again, it is closed. */
+  /** Close open rows that were removed or filtered out. */
   _forget(key) {
     this.open.delete(key);
     this._heights.delete(key);

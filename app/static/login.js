@@ -1,11 +1,11 @@
 import { keepKey, keyHeaders } from "./login-key.js";
 
-// The ticket stands in the fragment, which browsers never send: only this page reads it.
+// The ticket is in the fragment, which browsers never send.
 const state = document.getElementById("state");
 const ticket = location.hash.slice(1);
 
 async function logIn() {
-  history.replaceState(null, "", "login"); // out of the address and the history
+  history.replaceState(null, "", "login"); // remove the ticket from the address and the history
   state.textContent = "Logging in…";
   const answer = await fetch("api/login", {
     method: "POST",
@@ -16,8 +16,8 @@ async function logIn() {
   else state.textContent = `Not logged in: ${(await answer.json()).message}`;
 }
 
-// Also without a ticket or with a spent one: the cookie and its key may be good. It did not count on the way
-// here from another site's link, but it does for this page.
+// Called without a valid ticket too: the browser may be logged in already. It did not send the cookie when it
+// followed a link of another site, but it sends it for this page.
 async function enterIfLoggedIn() {
   const session = await fetch("api/session", { headers: keyHeaders() });
   if (session.ok) location.replace("./");

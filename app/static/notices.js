@@ -1,4 +1,4 @@
-/** What the gateway says of itself, such as that NATS is away: banners above the feed. */
+/** Banners above the feed for the gateway's notices, e.g. that NATS is unreachable. */
 
 import { element } from "./dom.js";
 import { text } from "./fields.js";
@@ -6,7 +6,7 @@ import { unisolated } from "./visible.js";
 
 const MOST_SHOWN = 3;
 
-/** `backend_back` ends `backend_away`: they are about the same. */
+/** The subject of a notice: `backend` for both `backend_away` and `backend_back`. */
 const subjectOf = (code) => code.replace(/_(away|back|failing|blind)$/, "");
 
 export class Notices {
@@ -15,7 +15,7 @@ export class Notices {
     this._shown = new Map(); // the banner of each subject, the newest last
   }
 
-  /** Show a notice in place of an earlier one about the same; good news may be dismissed like any other. */
+  /** Show a notice, which replaces an earlier one with the same subject. */
   show({ code, message }) {
     const said = unisolated(text(message)) || text(code);
     const subject = subjectOf(text(code));

@@ -1,4 +1,4 @@
-/** What the head of the page tells at a glance: the pace by namespace, the last commit, the workflows. */
+/** The data at the top of the page: events a minute by namespace, the last commit, the workflows. */
 
 import { keyOf, numberOf, text } from "./fields.js";
 import { unisolated } from "./visible.js";
@@ -11,18 +11,18 @@ const MOVES = new Set(["workflow.started", "workflow.step_completed", ...ENDS]);
 
 export class Overview {
   constructor(now) {
-    this.since = now; // earlier minutes were not seen: the chart says so
+    this.since = now; // the chart marks earlier minutes as not seen
     this.commit = null; // the newest git.commit_created
-    this.workflows = new Map(); // running ones by id, the one that moved last at the end
-    this.totals = new Map(); // events of the quarter hour by namespace, in order of appearance
+    this.workflows = new Map(); // running ones by id, the last active one at the end
+    this.totals = new Map(); // events of the last 15 minutes by namespace, in order of appearance
     this._minutes = new Map(); // by minute: a Map of namespace to count
     this._newest = 0;
   }
 
-  /** Take in an event or a gap. A time that cannot be, far ahead of `now`, counts as now. */
+  /** Add an event or a gap. A timestamp far ahead of `now` counts as now. */
   observe(item, now = Date.now()) {
     if (item.type === "gap") {
-      // What finished in the gap went unseen: say so rather than show it running for ever.
+      // A workflow may have finished in the gap: mark it as uncertain.
       for (const workflow of this.workflows.values()) workflow.uncertain = true;
       return;
     }
@@ -36,7 +36,7 @@ export class Overview {
 
   /**
    * The last 15 minutes, oldest first: `{start, seen, total, counts}`, `counts` a Map by namespace.
-   * The gateway's clock may be ahead of this one: the newest event ends the span too.
+   * The newest event may extend the span, because the gateway's clock may be ahead.
    */
   minutes(now) {
     const last = Math.max(Math.floor(now / MINUTE_MS), this._newest);

@@ -1,8 +1,8 @@
 /**
- * The feed as one reads it: it follows the newest event, or stands still while somebody reads.
+ * The feed on the page: it follows the newest event, or pauses while the user reads.
  *
- * A paused panel keeps its rows as they are and only counts what comes; the feed goes on without it,
- * and following again builds the rows afresh from what the feed still has.
+ * A paused panel keeps its rows and only counts new events, while the feed still stores them. Following
+ * again rebuilds the rows from the feed.
  */
 
 import { setText } from "./dom.js";
@@ -13,7 +13,7 @@ import { Problems } from "./problems.js";
 import { count } from "./sentences.js";
 import { View } from "./view.js";
 
-const WORK_MS = 8; // of a frame; what is left waits for the next one, so that none takes long
+const WORK_MS = 8; // per frame; remaining work waits for the next frame
 const MOST_UNDRAWN = 1000;
 const WORK_STEP = 50; // entries between two looks at the clock
 
@@ -21,10 +21,10 @@ export class Panel {
   constructor(feed, elements, { filter, newestFirst, onEntry, onClear, problems = new Problems() }) {
     Object.assign(this, elements, { feed, onEntry, onClear, problems });
     this.view = new View(filter);
-    this.paused = null; // or why: "user", "scroll" (away from the newest), "reading" (a row)
-    this.waiting = 0; // events that came meanwhile and fit the filter
+    this.paused = null; // or the reason: "user", "scroll" (away from the newest), "reading" (a row)
+    this.waiting = 0; // new events that match the filter
     this.selected = null; // key of a row
-    this._pausedAt = 0; // the index of the first entry that is not in the paused view
+    this._pausedAt = 0; // the index of the first entry after the paused view
     this._left = []; // items that wait for a frame
     this._frame = 0;
     this.list = new VirtualList(this.scroller, this.canvas, this.lead, {
@@ -43,10 +43,10 @@ export class Panel {
     }).observe(this.scroller);
   }
 
-  /** Take in events and gaps; called once per animation frame. */
+  /** Add events and gaps; called once per animation frame. */
   take(items) {
     this._left = this._left.length ? this._left.concat(items) : items;
-    const most = this.feed.mostEntries; // more would be folded away unseen: a tab that was hidden
+    const most = this.feed.mostEntries; // after a hidden tab, more would be removed unseen
     if (this._left.length > most) {
       this.feed.foldedAway += this._left.length - most;
       this._left = this._left.slice(-most);
@@ -92,7 +92,7 @@ export class Panel {
     this.resume();
   }
 
-  /** Select the row `by` places further down; the feed stands still while one is selected. */
+  /** Select the row `by` rows further down; the feed pauses while a row is selected. */
   move(by) {
     const { rows } = this.view;
     if (!rows.length) return;
@@ -106,7 +106,7 @@ export class Panel {
     this.move(direction * Math.max(1, Math.floor(this.scroller.clientHeight / this.list.rowHeight) - 1));
   }
 
-  /** Open or close a row, the selected one unless named. */
+  /** Open or close a row, by default the selected one. */
   toggle(row = this._row(this.selected)) {
     if (!row) return;
     this.pause("reading");
@@ -115,7 +115,7 @@ export class Panel {
     this._select(this.list.placeOf(row));
   }
 
-  /** Step back: close the open row, let go of the selection, follow again. */
+  /** Undo one step: close the open row, clear the selection, or follow again. */
   escape() {
     const { open } = this.list;
     if (open.size) {
@@ -132,7 +132,7 @@ export class Panel {
     }
   }
 
-  /** Once a second: say of messages that fell silent that nobody is writing them any more. */
+  /** Call once a second: mark silent messages as no longer being written. */
   tick() {
     const silent = this.feed.settle();
     if (!silent.length) return;

@@ -1,4 +1,4 @@
-/** What this page failed to show: counted, and the first ones written to the browser's console. */
+/** Counts display errors, and writes the first ones to the browser's console. */
 
 const MOST_LOGGED = 20; // an event that breaks something may come a thousand times a second
 
@@ -8,7 +8,7 @@ export class Problems {
     this._onChange = onChange;
   }
 
-  /** Run `action`; if it throws, count that and return what `otherwise` makes of the error. */
+  /** The result of `action`; if it throws, count the error and return `otherwise(error)`. */
   guard(what, action, otherwise = () => undefined) {
     try {
       return action();

@@ -1,4 +1,4 @@
-/** One row of the feed as elements: its line, and when open all that it stands for. */
+/** The elements of one row of the feed: its line and, when open, all its events. */
 
 import { clock, element, marked } from "./dom.js";
 import { cut, text as textOf } from "./fields.js";
@@ -10,9 +10,9 @@ import { unisolated, visible } from "./visible.js";
 const MOST_LISTED = 200; // of a folded row's events; the export has them all
 const LONGEST_TAIL = 140; // characters of a message that is still being written
 const LONGEST_COLOURED = 20_000; // characters of JSON
-const LONGEST_SHOWN = 500_000; // of JSON that is mostly indentation; copies and exports are whole
+const LONGEST_SHOWN = 500_000; // of JSON; copies and exports are complete
 
-/** What the row says: `{who, what}`. */
+/** The text of a row: `{who, what}`. */
 export function sentenceOf(row) {
   const { entry, entries, kind } = row;
   if (kind === "burst" && entries.length > 1) {
@@ -41,7 +41,7 @@ export function makeRow(row) {
   });
 }
 
-/** Bring a row's element up to date. */
+/** Update a row's element. */
 export function refreshRow(article, row, { open, selected, search }) {
   const { entry } = row;
   article.dataset.kind = row.kind;
@@ -71,7 +71,7 @@ export function refreshRow(article, row, { open, selected, search }) {
     article.append(line);
   }
   const [time, , whoCell, whatCell, badge, seq] = line.children;
-  // A message stands where its newest part is, anything else where it began.
+  // A message has the time of its newest part, any other row that of its first event.
   const { timestamp } = (row.kind === "message" ? row.entries.at(-1) : entry).event;
   const [seconds, ms] = clock(timestamp).split(".");
   time.setAttribute("datetime", textOf(timestamp));
@@ -87,7 +87,7 @@ export function refreshRow(article, row, { open, selected, search }) {
   else if (!line.nextElementSibling) article.append(detail(row, search));
 }
 
-/** What stands in place of a row that cannot be drawn. */
+/** Replaces a row that cannot be drawn. */
 export function refreshBroken(article, row, error) {
   const number = textOf(row.entry.event?.sequence_number);
   const what = `Event${number && ` #${number}`} could not be drawn: ${textOf(error?.message)}`;
@@ -95,7 +95,7 @@ export function refreshBroken(article, row, error) {
   article.replaceChildren(element("div", { class: "line broken", "data-testid": "broken" }, what));
 }
 
-/** A row that has been found says so: by a mark in what it shows, or else by where the words stand. */
+/** Mark the search hits in a row, or name the place of hits outside its text. */
 function hintOf(row, shown, search) {
   const needle = needleOf(search);
   if (!needle || shown.toLowerCase().includes(needle)) return "";
@@ -121,7 +121,7 @@ function detail(row, search) {
   return element("div", { class: "detail", "data-testid": "detail" }, ...parts);
 }
 
-/** All of one event. */
+/** All details of one event. */
 function whole(event, search) {
   const facts = element(
     "p",
@@ -149,7 +149,7 @@ async function copy(event, button) {
   }
 }
 
-/** The events that a row folds; each opens in its turn. */
+/** The events folded into a row; each can be opened. */
 function memberList(entries, search) {
   const items = element("div", { class: "members", "data-testid": "members" });
   const show = (from) => {

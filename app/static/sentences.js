@@ -1,8 +1,7 @@
 /**
- * What an event says to a person: `whoOf(event)` and `whatOf(event)` together read as one sentence.
+ * Events as sentences: `whoOf(event)` is the subject, `whatOf(event)` the rest.
  *
- * Everything here treats an event as untrusted: fields may be missing or of any type, and what comes
- * out is plain text.
+ * Events are untrusted: fields may be missing or of any type. The results are plain text.
  */
 
 import { text } from "./fields.js";
@@ -22,7 +21,7 @@ export function count(number, noun) {
   return `${thousands.format(number)} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-/** Milliseconds as a person says them: `830 ms`, `5.1 s`, `3 min 20 s`, `2 h 5 min`. */
+/** Milliseconds in readable units: `830 ms`, `5.1 s`, `3 min 20 s`, `2 h 5 min`. */
 export function duration(ms) {
   if (typeof ms !== "number" || !Number.isFinite(ms)) return "";
   if (ms < 1000) return `${Math.round(ms)} ms`;
@@ -50,9 +49,9 @@ const file = (verb) => (d) =>
 const tool = (d) => first(d.tool_name, d.tool, d.name) || "a tool";
 const asked = (d) =>
   first(d.summary, d.description, d.command, d.path, d.file_path, d.pattern, d.url, d.input, d.prompt, d.task);
-const detail = (d) => asked(d) || asked(Object(d.tool_input)); // what a coding agent's hook was told
+const detail = (d) => asked(d) || asked(Object(d.tool_input)); // the input that a coding agent's hook received
 
-/** By type: what was done, given its data and a look-up of a workflow's name by its id. */
+/** The sentence by type, from the data and a function that returns a workflow's name. */
 const SENTENCES = {
   "workflow.started": (d, name) => `started ${name(d)}${when(d.project, ` in ${text(d.project)}`)}`,
   "workflow.step_completed": (d, name) =>
@@ -126,7 +125,7 @@ const SENTENCES = {
     when(first(d.summary, d.status, d.reason), `: ${first(d.summary, d.status, d.reason)}`),
 };
 
-/** A type that is not in the catalog: its name in words, and the most telling fields. */
+/** The sentence of a type outside the catalog: its name in words, and its most important fields. */
 function generic(type, d) {
   const telling = first(d.title, d.name, d.message, d.summary, d.content, d.status, d.path);
   const fields = Object.keys(d)
@@ -137,19 +136,19 @@ function generic(type, d) {
   return `${words(type.slice(type.indexOf(".") + 1))}${said && `: ${said}`}`;
 }
 
-/** Who did it: the agent, the author or the source that the event names. */
+/** The subject: the agent, author or source of the event. */
 export function whoOf({ type, data, metadata }) {
   const name = (...values) => unisolated(values.map((value) => text(value, 60)).find(Boolean) ?? "");
   const agent = name(metadata?.agent);
   if (agent) return agent;
   if (type === "chat.message_sent") {
-    const role = name(data.role); // its agent_name is whom the message is for
+    const role = name(data.role); // its `agent_name` is the recipient
     return role ? role[0].toUpperCase() + role.slice(1) : SOMEONE;
   }
   return name(data.author, data.agent_name, data.agent, metadata?.source, data.component) || SOMEONE;
 }
 
-/** What was done; `workflowName(id)` knows names that the event itself leaves out. */
+/** The sentence without its subject; `workflowName(id)` returns names that the event omits. */
 export function whatOf({ type, data }, workflowName = () => undefined) {
   const sentence = Object.hasOwn(SENTENCES, type) ? SENTENCES[type] : undefined;
   const name = (d) => first(d.workflow_name, workflowName(d.workflow_id), d.workflow_id);
@@ -160,7 +159,7 @@ function failed(data) {
   return data.success === false || data.ok === false || data.is_error === true || Boolean(text(data.error));
 }
 
-/** Whether a person should notice: something failed. */
+/** Whether the event reports a failure. */
 export function isFailure({ type, data }) {
   if (type === "agent.tool_finished") return failed(data);
   if (type === "workflow.finished") return /^(fail|error|abort|cancel)/i.test(text(data.status));
@@ -199,7 +198,7 @@ const REASONS = {
   undecodable: "this page could not read what the gateway sent",
 };
 
-/** What a gap means: how much was lost, where, and why. */
+/** A gap as a sentence: how many events were lost, which and why. */
 export function gapOf(gap) {
   const why = Object.hasOwn(REASONS, text(gap.reason)) ? REASONS[gap.reason] : text(gap.reason);
   const [from, to] = [text(gap.from_sequence_number), text(gap.to_sequence_number)];

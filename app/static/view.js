@@ -1,20 +1,20 @@
 /**
- * The rows on show: the entries that pass the filter, with what belongs together folded into one.
+ * The shown rows: the entries that match the filter, with related entries folded into one row.
  *
  * A row is `{key, kind, entry, entries, version, at}`: `kind` is "event", "gap", "broken" (an item that
  * cannot be shown), "burst" (file events in quick succession), "commit" (with the file events around it)
- * or "message" (chunks of one chat message); `entry` is the one that the row speaks for; `version` goes up
- * when it changes. Rows stand in the order of `at`, the index of the event that they stand at: a message's
- * last one, of others the first one. Messages that are being written come behind all of these.
+ * or "message" (chunks of one chat message); `entry` is the main entry; `version` increases with each change.
+ * Rows are in the order of `at`: the index of a message's last event, or of any other row's first event.
+ * Messages that are being written come after all other rows.
  */
 
 import { keyOf, text } from "./fields.js";
 import { matcher, NO_FILTER } from "./filters.js";
 
 const BURST_PAUSE_MS = 1000; // a longer pause between two file events ends a burst
-const BURST_MS = 10_000; // and so does a longer burst,
-const MOST_IN_BURST = 1000; // or a bigger one
-const COMMIT_MS = 3000; // file events this shortly before a commit are taken to be its own
+const BURST_MS = 10_000; // so does a longer duration,
+const MOST_IN_BURST = 1000; // or a larger number of events
+const COMMIT_MS = 3000; // file events at most this long before a commit belong to it
 const MOST_LOOKED_AT = 50; // rows before a commit
 const SHOWN_AS_BROKEN = "An event could not be placed";
 const MOST_PINNED = 3; // messages that are being written, at the newest end
@@ -27,10 +27,10 @@ export class View {
     this._matches = matcher(filter);
     this._messages = new Map(); // the row of each message
     this._pinned = []; // the last of the rows: messages that are being written
-    this._burst = null; // {row, time}: what the next file event may join
+    this._burst = null; // {row, time}: the burst that the next file event may join
   }
 
-  /** A view of `entries` afresh. */
+  /** Rebuild the view from `entries`. */
   static of(entries, filter) {
     const view = new View(filter);
     for (const entry of entries) view.push(entry);
@@ -41,7 +41,7 @@ export class View {
     return this._matches(entry);
   }
 
-  /** Take in a newer entry; returns whether it is shown. */
+  /** Add a newer entry; returns whether it is shown. */
   push(entry) {
     entry.row = undefined;
     if (!this._matches(entry)) return false;
@@ -53,14 +53,14 @@ export class View {
     return true;
   }
 
-  /** Take in an entry that broke something on its way here. */
+  /** Add an entry that could not be processed. */
   pushBroken(entry, error) {
     const what = `${SHOWN_AS_BROKEN}: ${text(error?.message)}`;
     Object.assign(entry, { kind: "broken", item: entry.event ?? entry.gap, what });
     if (!entry.row) this._append("broken", entry);
   }
 
-  /** Take out the oldest entries, as the feed folded them away. */
+  /** Remove the oldest entries, which the feed has removed. */
   evict(entries) {
     for (const entry of entries) {
       const { row } = entry;
@@ -72,13 +72,13 @@ export class View {
       if (row.entries.length > 0) {
         if (row.entry === entry) [row.entry] = row.entries;
       } else {
-        this._remove(row); // among the first: the search is short
+        this._remove(row); // one of the first rows, so the search is short
         this._messages.delete(entry.message);
       }
     }
   }
 
-  /** Messages fell silent: their rows go to where their last chunk was. */
+  /** Move the rows of silent messages to the position of their last chunk. */
   settle(messages) {
     for (const message of messages) {
       const row = this._messages.get(message);
@@ -88,7 +88,7 @@ export class View {
     }
   }
 
-  /** Every entry on show, in the order of the stream. */
+  /** Every shown entry, in the order of the stream. */
   entries() {
     return this.rows.flatMap((row) => row.entries).sort((a, b) => a.index - b.index);
   }
@@ -96,7 +96,7 @@ export class View {
   _append(kind, entry) {
     const row = { key: `${kind[0]}${entry.index}`, kind, entry, entries: [], version: 0, at: entry.index };
     if (this._pinned.length) this.rows.splice(this.rows.length - this._pinned.length, 0, row);
-    else this.rows.push(row); // the common case, and several times as fast
+    else this.rows.push(row); // the common case, several times as fast
     this._join(row, entry);
     return row;
   }
@@ -119,7 +119,7 @@ export class View {
     if (row) {
       this._join(row, entry);
     } else {
-      // A message may begin to match as it grows: then all that came of it before is shown too.
+      // A growing message may begin to match: then its earlier chunks are shown too.
       const known = message.entries.filter((e) => e.index <= entry.index && this._matches(e));
       row = this._append("message", known[0]);
       for (const other of known.slice(1)) this._join(row, other);
@@ -131,8 +131,8 @@ export class View {
   }
 
   /**
-   * Keep the row of a message that grows at the newest end, where one sees it grow. Pinned rows keep their
-   * order, or those of two agents would change places at each chunk; of many only the last few are pinned.
+   * Keep the row of a growing message at the newest end, where it is visible. Pinned rows keep their order:
+   * otherwise two growing rows would swap at each chunk. At most `MOST_PINNED` rows are pinned.
    */
   _pin(row) {
     if (this._pinned.includes(row)) return;
@@ -143,7 +143,7 @@ export class View {
     this._unpin(this._pinned.reduce((oldest, other) => (other.at < oldest.at ? other : oldest)));
   }
 
-  /** Put a message's row where its last event was: the other rows stand in the order of `at`. */
+  /** Move a message's row to the position of its last event, by `at`. */
   _unpin(row) {
     this.rows.splice(this.rows.lastIndexOf(row), 1);
     this._pinned = this._pinned.filter((other) => other !== row);
@@ -190,7 +190,7 @@ export class View {
     this._burst = { row, time: entry.time };
   }
 
-  /** The newest rows before a commit whose last file event was shortly before it. */
+  /** The newest rows whose last file event was shortly before the commit. */
   _recentFileRows(commit) {
     const found = [];
     const newest = this.rows.length - this._pinned.length - 2; // the last one is the commit's own row
@@ -203,7 +203,7 @@ export class View {
     return found;
   }
 
-  /** Files between two commits belong to the later one, whoever had them for the moment. */
+  /** Move the files between two commits to the later commit. */
   _move(files, row) {
     const sources = new Set(files.map((file) => file.row));
     const moved = new Set(files);
@@ -219,8 +219,8 @@ export class View {
   }
 
   /**
-   * Whether all of `files` are of the commit, with those that its row has. A commit that only counts its files
-   * cannot say which they are: more than it counted are not its own alone, and stay where they are.
+   * Whether all of `files`, with those already in the commit's row, belong to the commit. If the commit only
+   * has a number of files, more files than that do not belong to it alone and are not moved.
    */
   _owns(row, files) {
     if (!files.every((file) => isOwn(row.entry, file))) return false;
@@ -234,7 +234,7 @@ export class View {
 
 const isFile = ({ event }) => event.data.is_directory !== true;
 
-/** Whether a commit can be about a file event: not if another agent did it, nor if its path is not listed. */
+/** Whether a file event can belong to a commit: same agent, and a listed path if paths are listed. */
 function isOwn(commit, file) {
   const { data, metadata } = commit.event;
   const agent = text(file.event.metadata?.agent);

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import msgspec
 import structlog
 
-from ..channels.bus import NO_REPLAY, EventBus
+from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
-from ..channels.replay import ReplayStore
+from ..channels.replay import NO_REPLAY, ReplayStore
 from ..channels.subscription import DirectWriter, QueueBounds, Subscription
 from ..errors import UnavailableError
 from ..events import Event, Gap, Position

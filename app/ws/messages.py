@@ -1,4 +1,4 @@
-"""Control messages as tagged structs: what a client may say, and what the gateway says beside events."""
+"""Control messages as tagged structs: what a client sends, and what the gateway sends it."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -20,20 +20,20 @@ class Subscribe(msgspec.Struct, tag="subscribe"):
 
 
 class Unsubscribe(msgspec.Struct, tag="unsubscribe"):
-    """Take exactly these patterns out of the filter."""
+    """Remove exactly these patterns from the filter."""
 
     types: list[Pattern]
     id: Id = msgspec.UNSET
 
 
 class Ping(msgspec.Struct, tag="ping"):
-    """Ask for a `pong`."""
+    """Request a `pong`."""
 
     id: Id = msgspec.UNSET
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What a client may rely on; sizes in bytes, the window in seconds."""
+    """The limits of this gateway; sizes in bytes, the window in seconds."""
 
     max_clients: int
     queue_size: int
@@ -44,7 +44,7 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class HistoryStart(msgspec.Struct, frozen=True):
-    """Where the history begins: a position, `epoch:number`, and the time of that event."""
+    """The first event of the history: its position, `epoch:number`, and its time."""
 
     from_: str = msgspec.field(name="from")
     since: str
@@ -66,14 +66,14 @@ class Connected(msgspec.Struct, tag="connected"):
 
 
 class Heartbeat(msgspec.Struct, tag="heartbeat"):
-    """`sequence_number` is the last one handed to this connection or filtered out for it."""
+    """`sequence_number` is the last one sent to this connection or excluded by its filter."""
 
     timestamp: str
     sequence_number: int
 
 
 class Notice(msgspec.Struct, tag="notice"):
-    """The gateway's own condition, for people to see. It has no number: it is not in the stream."""
+    """A change in the gateway's condition, for display. It is no event and has no number."""
 
     timestamp: str
     code: str
@@ -81,33 +81,33 @@ class Notice(msgspec.Struct, tag="notice"):
 
     @classmethod
     def backend_away(cls, timestamp: str) -> "Notice":
-        """NATS does not answer."""
+        """NATS is unreachable."""
         return cls(
             timestamp,
             "backend_away",
-            "NATS is away: nothing can be published, and nothing new arrives, until it is back",
+            "NATS is unreachable: no event can be published or received until it is back",
         )
 
     @classmethod
     def backend_back(cls, timestamp: str) -> "Notice":
-        """NATS answers again, and what was missed has been read."""
-        return cls(timestamp, "backend_back", "NATS is back: what was missed has been read")
+        """NATS is reachable again, and the missed events have been read."""
+        return cls(timestamp, "backend_back", "NATS is back: the missed events have been read")
 
     @classmethod
     def of_journal(cls, timestamp: str, failing: str | None) -> "Notice":
-        """The journal cannot be written, for the reason in `failing`; or, with None, can again."""
+        """The journal fails for the reason in `failing`, or works again (None)."""
         if failing is None:
             return cls(timestamp, "journal_back", "The journal can be written again")
         return cls(
             timestamp,
             "journal_failing",
-            f"The journal cannot be written ({failing}): events go on live, and may be missing from"
-            " the history",
+            f"The journal cannot be written ({failing}): events are still sent live, but may be"
+            " missing from the history",
         )
 
     @classmethod
     def of_workspace(cls, timestamp: str, blind: Mapping[str, int]) -> "Notice":
-        """Changes in parts of the workspace may be told late or not at all; with none, all are seen."""
+        """The number of unwatched folders or files by reason; empty: all are watched again."""
         if not blind:
             return cls(timestamp, "workspace_back", "All of the workspace can be watched again")
         reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(blind.items()))
@@ -115,12 +115,12 @@ class Notice(msgspec.Struct, tag="notice"):
             timestamp,
             "workspace_blind",
             f"Parts of the workspace cannot be watched ({reasons}): their changes may come late or be"
-            " missing; the gateway's log says where and what helps",
+            " missing; the gateway's log says where and what to do",
         )
 
 
 class Subscribed(msgspec.Struct, tag="subscribed"):
-    """The whole filter now; events above `sequence_number` use it."""
+    """The complete filter, which applies to events after `sequence_number`."""
 
     types: tuple[Pattern, ...]
     sequence_number: int
@@ -128,7 +128,7 @@ class Subscribed(msgspec.Struct, tag="subscribed"):
 
 
 class Pong(msgspec.Struct, tag="pong"):
-    """The answer to `ping`; may overtake events."""
+    """The answer to `ping`; it may arrive before earlier events."""
 
     timestamp: str
     id: Id = msgspec.UNSET
@@ -139,7 +139,7 @@ class _Identified(msgspec.Struct):
 
 
 def id_of(text: bytes) -> Id:
-    """The `id` of a message that may be wrong in all else, so that its error can name it."""
+    """The `id` of a message that may be invalid otherwise, for the error that answers it."""
     try:
         return _decode_id(text).id
     except (msgspec.MsgspecError, RecursionError, UnicodeError):

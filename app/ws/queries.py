@@ -1,4 +1,4 @@
-"""Parse what a client asks for in query and headers: filter, position, name, limit. Pure."""
+"""Parse the parameters of a request from its query and headers: filter, position, name. Pure."""
 
 import re
 import secrets
@@ -9,13 +9,13 @@ from ..channels.filters import EventFilter
 from ..errors import BadRequestError
 from ..events import Position
 
-MAX_SEQUENCE_NUMBER = 2**53 - 1  # what a browser's number can hold exactly
+MAX_SEQUENCE_NUMBER = 2**53 - 1  # the largest exact integer in JavaScript
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,16}")
 
 
 class Query:
-    """The parameters of one request; a header may stand for a parameter, never contradict it."""
+    """The parameters of one request; some may come as a header instead."""
 
     def __init__(self, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self._parameters = parse_qsl(
@@ -24,10 +24,10 @@ class Query:
         self._headers = [(name.lower(), value.decode("latin-1")) for name, value in headers]
 
     def get(self, name: str, header: bytes | None = None) -> str | None:
-        """Return the one value of `name`, or None.
+        """Return the value of `name`, or None.
 
         Raises:
-            BadRequestError: it was given twice, or both ways, with different values.
+            BadRequestError: there are different values, in the query or the header.
         """
         values = {value for key, value in self._parameters if key == name}
         values |= {value for key, value in self._headers if key == header}
@@ -36,14 +36,14 @@ class Query:
         return values.pop() if values else None
 
     def event_filter(self) -> EventFilter:
-        """The filter in `types`: absent is everything, empty is nothing."""
+        """The filter in `types`: without `types` it matches all events, with an empty one none."""
         types = self.get("types")
         if types is None:
             return EventFilter()
         return EventFilter(types.split(",") if types else ())
 
     def client_id(self) -> str:
-        """The client's name for itself, or one made here."""
+        """The client's name for itself, or a new one."""
         value = self.get("client_id", b"x-client-id")
         return new_client_id() if value is None else _name("client_id", value)
 
@@ -56,15 +56,17 @@ class Query:
         if epoch is not None:
             _name("epoch", epoch)
             if number is None:
-                raise BadRequestError(f"epoch without {name}: send both, a position is the pair")
+                raise BadRequestError(
+                    f"epoch without {name}: send both, a position consists of both"
+                )
         return None if number is None else Position(number, epoch)
 
     def any_position(self, name: str) -> Position | None:
-        """A position as one value, `epoch:number`, or as a number with `epoch` beside it."""
+        """A position as `epoch:number`, or as a number with the parameter `epoch`; or None."""
         value = self.get(name)
         if value is None:
             if name == "after" and self.get("epoch") is not None and self.get("before") is None:
-                raise BadRequestError("epoch without after: send both, a position is the pair")
+                raise BadRequestError("epoch without after: send both, a position consists of both")
             return None
         if ":" in value:
             return parse_position(name, value)
@@ -73,7 +75,7 @@ class Query:
         return Position(number, None if epoch is None else _name("epoch", epoch))
 
     def last_event_id(self) -> Position | None:
-        """The position that `EventSource` sends by itself: `Last-Event-ID: epoch:sequence_number`."""
+        """The position in `Last-Event-ID`, which `EventSource` sends; or None."""
         values = {value for key, value in self._headers if key == b"last-event-id"}
         if not values:
             return None
@@ -81,8 +83,8 @@ class Query:
         epoch, _, number = value.rpartition(":")
         if not NAME.fullmatch(epoch) or not _is_number(number):
             raise BadRequestError(
-                f"Last-Event-ID {value[:100]!r} is not the id of an event here,"
-                " epoch:sequence_number: leave it out to begin live"
+                f"Last-Event-ID {value[:100]!r} is not the id of an event,"
+                " epoch:sequence_number: omit it to begin live"
             )
         return Position(int(number), epoch)
 
@@ -114,7 +116,7 @@ def parse_position(name: str, value: str) -> Position:
 
 
 def new_client_id() -> str:
-    """A name for a client that has none."""
+    """A random name for a client that sends none."""
     return secrets.token_urlsafe(12)
 
 

@@ -1,4 +1,4 @@
-"""`ConnectionRegistry`: who is here. Places are reserved and released synchronously, by object."""
+"""`ConnectionRegistry`: the connected clients, whose places are reserved synchronously, by object."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from ..errors import CLOSE_REPLACED, CLOSE_UNAUTHORIZED, UnauthorizedError, Unav
 
 
 class Place:
-    """One of the `max_clients`. Released exactly once, by the connection that holds it."""
+    """One of the `max_clients` places. Released exactly once, by the connection that holds it."""
 
     __slots__ = (
         *("client_id", "closed_with", "credential", "held", "on_close", "on_drain", "on_message"),
@@ -20,19 +20,21 @@ class Place:
         self.credential = credential
         self.held = True
         self.closed_with: tuple[int, str] | None = None
-        # What the connection does when it must end, and with a control message for its client.
+        # Set by the connection: how it closes, and how it sends a control message.
         self.on_close: Callable[[int, str], object] = lambda code, reason: None
         self.on_message: Callable[[bytes], object] = lambda message: None
-        self.on_drain: Callable[[], object] = lambda: None  # from signal handlers, maybe twice
+        self.on_drain: Callable[[], object] = (
+            lambda: None
+        )  # may be called in a signal handler, and twice
 
     def close(self, code: int, reason: str) -> None:
-        """Close the connection; one that is still being made reads `closed_with` when it is ready."""
+        """Close the connection; one that is not ready yet checks `closed_with` later."""
         self.closed_with = self.closed_with or (code, reason)
         self.on_close(code, reason)
 
 
 class ConnectionRegistry:
-    """The places and the clients in them."""
+    """The places and their clients."""
 
     def __init__(self, max_clients: int) -> None:
         self.max_clients = max_clients
@@ -47,15 +49,15 @@ class ConnectionRegistry:
         return len(self._places)
 
     def reserve(self, client_id: str, credential: Credential | None = None) -> Place:
-        """Take a place, or take over the one of the same client, whose connection is told to close.
+        """Take a place. A connection of the same client is closed, and its place is reused.
 
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down.
-            UnauthorizedError: what let the client in has ended since.
+            UnauthorizedError: the credential has ended meanwhile.
         """
         if credential is not None and credential.ended:
             raise UnauthorizedError(
-                "what let you in has ended: log in again, or read the new token"
+                "your credential has ended: log in again, or read the new token"
             )
         self.check(client_id)
         previous = self._by_client.get(client_id)
@@ -78,7 +80,7 @@ class ConnectionRegistry:
             )
 
     def release(self, place: Place) -> None:
-        """Free the place; one that was taken over is already free. Twice is fine."""
+        """Free the place. Idempotent; a place that was taken over is already free."""
         place.held = False
         self._places.discard(place)
         if not self._places and self._empty is not None:
@@ -86,34 +88,34 @@ class ConnectionRegistry:
         if self._by_client.get(place.client_id) is place:
             del self._by_client[place.client_id]
 
-    def tell_all(self, message: bytes) -> None:
+    def send_all(self, message: bytes) -> None:
         """Send a control message to every client."""
         for place in tuple(self._places):
             place.on_message(message)
 
     def close_all(self, code: int, reason: str) -> None:
-        """Close every connection; new ones may come."""
+        """Close every connection; new ones are still accepted."""
         for place in tuple(self._places):
             place.close(code, reason)
 
     def end(self, credential: Credential) -> None:
-        """Close every connection that an ended credential let in."""
+        """Close the connections of a credential that has ended."""
         for place in tuple(self._places):
             if place.credential is credential:
-                place.close(CLOSE_UNAUTHORIZED, "what let you in has ended: log in again")
+                place.close(CLOSE_UNAUTHORIZED, "your credential has ended: log in again")
 
     def opened_by(self, credential: Credential) -> int:
-        """How many connections the credential let in."""
+        """The number of connections that use the credential."""
         return sum(place.credential is credential for place in self._places)
 
     def close(self) -> None:
-        """Let nobody in any more, and tell those who are in."""
+        """Refuse new clients, and start to drain all connections."""
         self._closed = True
         for place in tuple(self._places):
             place.on_drain()
 
     async def emptied(self, timeout_s: float) -> None:
-        """Return once everybody has left, or after the time that they have for it."""
+        """Wait until all places are free, at most `timeout_s`."""
         if self._places:
             self._empty = asyncio.Event()
             with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""`Session`: what one connection may do. Pure: no socket, no task, `now` from the injected clock."""
+"""`Session`: answers the control messages of one connection. No I/O; the clock is injected."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ class TooManyMessagesError(SightlineError):
 
 
 class Allowance:
-    """How much a client may say: so many at once, and then so many a second."""
+    """A rate limit: `CONTROL_BURST` messages at once, then `CONTROL_RATE` a second."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -40,7 +40,7 @@ class Allowance:
         self._refilled_at = monotonic()
 
     def spend(self) -> bool:
-        """Take one; False when none is left."""
+        """Use one message of the allowance; False if none is left."""
         now = self._monotonic()
         refill = (now - self._refilled_at) * CONTROL_RATE
         self._left = min(CONTROL_BURST, self._left + refill)
@@ -62,14 +62,14 @@ class Session:
         subscription: Subscription,
         on_mistake: Callable[[str], None] = lambda code: None,
     ) -> None:
-        """`on_mistake` is told the code of each error that the client is answered with."""
+        """`on_mistake` is called with the code of each error answer."""
         self._on_mistake = on_mistake
         self._bus = bus
         self._subscription = subscription
         self._allowance = Allowance(bus.clock.monotonic)
 
     def handle(self, text: str) -> Answer:
-        """Carry out one control message; an empty one is what a binary frame arrives as.
+        """Carry out one control message and return the answer. A binary frame comes as empty text.
 
         Raises:
             TooManyMessagesError: over 100 a second after a burst of 200.

@@ -1,4 +1,4 @@
-"""The gateway and the baselines: each a server process of its own, all told the same orders."""
+"""The gateway and the baselines: each a server process of its own, all under the same orders."""
 
 import importlib.util
 import shutil

@@ -1,4 +1,4 @@
-"""The complete gateway, as `litestar run` serves it; what is published comes from inside."""
+"""The complete gateway, as `litestar run` serves it; events are published from inside."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""The complete gateway on NATS JetStream; the variable SIGHTLINE_NATS_URL says where that is."""
+"""The complete gateway on NATS JetStream; SIGHTLINE_NATS_URL is its address."""
 
 import asyncio
 import os

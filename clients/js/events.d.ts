@@ -2,6 +2,239 @@
 
 /** The `data` of every event type. Fields beyond those named here pass through unchanged. */
 export interface EventData {
+  /** An agent began to work; every later event of this run carries the same `session_id`. */
+  "agent.session_started": {
+    session_id: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    task?: string;
+    reason?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent began to work on a prompt, or a sub-agent on its task; `reason` where nobody asked. */
+  "agent.turn_started": {
+    session_id: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    prompt?: string;
+    reason?: string;
+    background_id?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent ended its turn; `background` lists what it leaves running. */
+  "agent.turn_finished": {
+    session_id: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    outcome?: string;
+    summary?: string;
+    reason?: string;
+    background?: Array<Record<string, unknown>>;
+    [field: string]: unknown;
+  };
+
+  /** An agent called a tool; `summary` is what a person reads, such as the command or the path. */
+  "agent.tool_called": {
+    session_id?: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    tool_name: string;
+    tool_use_id?: string;
+    call_id?: string;
+    summary?: string;
+    tool_input?: Record<string, unknown>;
+    spawns_agent?: boolean;
+    [field: string]: unknown;
+  };
+
+  /** A tool call ended: `outcome` is ok, failed, interrupted or denied; `child_id` the sub-agent it began. */
+  "agent.tool_finished": {
+    session_id?: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    tool_name: string;
+    tool_use_id?: string;
+    call_id?: string;
+    summary?: string;
+    tool_input?: Record<string, unknown>;
+    outcome?: string;
+    success?: boolean;
+    error?: string;
+    reason?: string;
+    duration_ms?: number;
+    spawns_agent?: boolean;
+    child_id?: string;
+    background_id?: string;
+    [field: string]: unknown;
+  };
+
+  /** All these calls ended; a call whose `agent.tool_finished` is missing was denied or refused. */
+  "agent.batch_finished": {
+    session_id: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    calls: Array<Record<string, unknown>>;
+    [field: string]: unknown;
+  };
+
+  /** An agent said something on its way: a thought, a question, a report. */
+  "agent.message": {
+    session_id?: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    content: string;
+    role?: string;
+    message_id?: string;
+    [field: string]: unknown;
+  };
+
+  /** An agent ended its work. */
+  "agent.session_finished": {
+    session_id: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    status?: string;
+    reason?: string;
+    summary?: string;
+    duration_ms?: number;
+    [field: string]: unknown;
+  };
+
+  /** An agent waits for a person; `reason` is permission, question, plan, or idle: for a prompt. */
+  "agent.attention_needed": {
+    session_id: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    reason?: string;
+    message?: string;
+    tool_name?: string;
+    tool_use_id?: string;
+    summary?: string;
+    tool_input?: Record<string, unknown>;
+    [field: string]: unknown;
+  };
+
+  /** What one request to a model used; `request_id` is counted once for each `usage_source`. */
+  "agent.usage_reported": {
+    session_id: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    request_id?: string;
+    usage_source?: string;
+    input_tokens?: number;
+    output_tokens?: number;
+    cache_read_tokens?: number;
+    cache_creation_tokens?: number;
+    cost_usd?: number;
+    duration_ms?: number;
+    [field: string]: unknown;
+  };
+
+  /** An agent could not go on with its turn. */
+  "agent.error": {
+    session_id: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    error?: string;
+    message?: string;
+    [field: string]: unknown;
+  };
+
+  /** Something else that an agent reported, which changes no state; `kind` is its own name for it. */
+  "agent.reported": {
+    session_id?: string;
+    agent_name?: string;
+    agent_id?: string;
+    agent_type?: string;
+    parent_id?: string;
+    turn_id?: string;
+    folder?: string;
+    model?: string;
+    details?: Record<string, unknown>;
+    truncated?: Record<string, number>;
+    kind: string;
+    [field: string]: unknown;
+  };
+
   /** A person sent a message to an agent. */
   "chat.message_sent": {
     role: string;
@@ -37,58 +270,6 @@ export interface EventData {
   "chat.thinking_finished": {
     agent_name?: string;
     message_id?: string;
-    duration_ms?: number;
-    [field: string]: unknown;
-  };
-
-  /** An agent began to work; every later event of this run carries the same `session_id`. */
-  "agent.session_started": {
-    session_id: string;
-    agent_name?: string;
-    task?: string;
-    model?: string;
-    folder?: string;
-    [field: string]: unknown;
-  };
-
-  /** An agent called a tool; `summary` is what a person reads, such as the command or the path. */
-  "agent.tool_called": {
-    tool_name: string;
-    session_id?: string;
-    call_id?: string;
-    agent_name?: string;
-    summary?: string;
-    [field: string]: unknown;
-  };
-
-  /** A tool that an agent called is done; `error` says why where `success` is false. */
-  "agent.tool_finished": {
-    tool_name: string;
-    session_id?: string;
-    call_id?: string;
-    agent_name?: string;
-    summary?: string;
-    success?: boolean;
-    error?: string;
-    duration_ms?: number;
-    [field: string]: unknown;
-  };
-
-  /** An agent said something on its way: a thought, a question, a report. */
-  "agent.message": {
-    content: string;
-    session_id?: string;
-    agent_name?: string;
-    role?: string;
-    [field: string]: unknown;
-  };
-
-  /** An agent ended its work. */
-  "agent.session_finished": {
-    session_id: string;
-    agent_name?: string;
-    status?: string;
-    summary?: string;
     duration_ms?: number;
     [field: string]: unknown;
   };
@@ -218,7 +399,7 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** A commit was created; `files_changed` is the list of paths, their number, or absent if unknown. */
+  /** A commit was created; `files_changed` is the list of paths, or their number. */
   "git.commit_created": {
     commit_hash: string;
     message: string;

@@ -15,7 +15,7 @@ export type StreamEvent<T extends EventType = EventType> = {
   };
 }[T];
 
-/** Free, but for these names. */
+/** Any keys besides these names. */
 export interface Metadata {
   source?: string;
   agent?: string;
@@ -64,7 +64,7 @@ export type State =
   | { readonly name: "behind"; readonly reason: "slow_consumer" }
   | {
       readonly name: "reconnecting";
-      /** Seconds from when the state was told to the next attempt. */
+      /** Seconds from the report of this state to the next attempt. */
       readonly retryInS: number;
       readonly reason: "connection lost" | "restarting" | "full" | "down" | "too many messages";
       readonly message?: string;
@@ -85,10 +85,10 @@ export interface EventStreamOptions {
   url?: string;
   /** The session token, for pages without the login cookie. */
   token?: string;
-  /** What to hear; absent is everything, an empty array nothing. */
+  /** The event types to receive; absent is everything, an empty array nothing. */
   types?: readonly Pattern[];
   onEvent?: (event: StreamEvent) => void;
-  /** With `batch`: what came since the last animation frame, in order, gaps among it. */
+  /** With `batch`: the items since the last animation frame, in order, gaps included. */
   onEvents?: (items: Array<StreamEvent | Gap>) => void;
   onGap?: (gap: Gap) => void;
   onState?: (state: State) => void;
@@ -126,7 +126,7 @@ export declare class EventStream extends EventTarget {
   readonly state: State;
   /** The last event processed; null before the first connection. */
   readonly position: Position | null;
-  /** What the gateway told on connecting; null before. */
+  /** The gateway's limits, from `connected`; null before. */
   readonly limits: Limits | null;
   readonly clientId: string;
   /** Add patterns; resolves with the whole filter once it is in force. */

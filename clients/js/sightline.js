@@ -1,5 +1,5 @@
 /**
- * The browser client of the Sightline gateway: connects, resumes, and says what was lost.
+ * The browser client of the Sightline gateway: connects, resumes, and reports what was lost.
  *
  * `Protocol` decides and `EventStream` acts: the first is pure, without socket, timer or clock; the
  * second is the shell that pages use. The wire contract is docs/protocol.md of the gateway.
@@ -7,14 +7,14 @@
 
 const BACKOFF_MIN_S = 0.5;
 const BACKOFF_MAX_S = 30;
-const MINUTE_S = 60; // of refused messages before the next attempt; of a good connection before failures are forgotten
+const MINUTE_S = 60; // pause after refused messages; time that a connection must last to reset the failures
 const MAX_RETRY_AFTER_S = 600; // an answer that asks for a longer pause is not believed
 const CONNECT_TIMEOUT_S = 10; // from the first attempt to `connected`, and for /api/session
 const SILENCE_GRACE_S = 5; // beyond the heartbeat's interval, before a sign of life is asked for
 const HEARTBEAT_S = 30; // where the gateway does not say how often it beats
-const PROBE_S = 5; // a pong comes well under 5 s even while events flood
+const PROBE_S = 5; // a pong arrives well within 5 s even during a flood of events
 const BEHIND_S = 5; // without a further loss, before `behind` is `live` again
-const BATCH_TIMER_S = 0.25; // where no animation frame comes: a hidden tab, no page at all
+const BATCH_TIMER_S = 0.25; // without animation frames: in a hidden tab, or outside a page
 const BATCH_LIMIT = 1000; // a fuller batch is handed over at once: nothing is dropped or piled up
 const MAX_PATTERNS = 256;
 const MAX_PATTERN_LENGTH = 64;
@@ -81,19 +81,19 @@ function checked(types) {
   return patterns;
 }
 
-/** The filter as the gateway told it, and the changes that it has not answered yet. */
+/** The filter as the gateway confirmed it, and the changes that it has not answered yet. */
 class Filter {
-  #told; // null: never told, and none asked for, which is everything
+  #confirmed; // null: not confirmed yet and not requested, which means everything
   #changes = [];
   #lastId = 0;
 
   constructor(types) {
-    this.#told = types == null ? null : checked(types);
+    this.#confirmed = types == null ? null : checked(types);
   }
 
   /** What the next upgrade asks for; null leaves it out. */
   get wanted() {
-    return this.#changes.reduce((types, change) => applied(types ?? ["*"], change), this.#told);
+    return this.#changes.reduce((types, change) => applied(types ?? ["*"], change), this.#confirmed);
   }
 
   /** Add a change and return its message, to be sent unless an upgrade carries it. */
@@ -121,7 +121,7 @@ class Filter {
 
   /** The upgrade was accepted: settle what it carried, return the messages still to be sent. */
   connected(types) {
-    this.#told = types;
+    this.#confirmed = types;
     const carried = this.#changes.filter((change) => change.carried);
     this.#changes = this.#changes.filter((change) => !change.carried);
     for (const change of carried) change.resolve(types);
@@ -129,7 +129,7 @@ class Filter {
   }
 
   answered(id, types) {
-    this.#told = types;
+    this.#confirmed = types;
     this.#taken(id)?.resolve(types);
   }
 
@@ -156,7 +156,7 @@ function applied(types, { message }) {
     : types.filter((pattern) => !message.types.includes(pattern));
 }
 
-/** What one client knows of the stream, and what follows from what it hears. Pure. */
+/** What one client knows of the stream, and what follows from each message. Pure. */
 export class Protocol {
   position = null; // the last one processed; what a reconnect resumes from
   limits = null;
@@ -218,7 +218,7 @@ export class Protocol {
         if (message.reason === "epoch_changed") this.#received = this.#at(0);
         else if (message.to_sequence_number != null) this.#advance(message.to_sequence_number);
         return { gap: message };
-      case "heartbeat": // of the new epoch, before the gap that says so: the position waits for the gap
+      case "heartbeat": // of the new epoch, before its gap: the position waits for the gap
         if (this.#received.epoch === this.#epoch) this.#advance(message.sequence_number);
         return {};
       case "notice":
@@ -268,7 +268,7 @@ export class Protocol {
     return least + random * Math.max(ceiling, least);
   }
 
-  /** The connection is gone after `seconds`. Only a good minute shows that the failures are over. */
+  /** The connection ended after `seconds`. Only a minute without failure resets their count. */
   lasted(seconds) {
     if (this.connected && seconds >= MINUTE_S) this.forgetFailures();
   }
@@ -426,15 +426,15 @@ export class EventStream extends EventTarget {
   #token;
   #protocol;
   #state = CONNECTING;
-  #socket = null; // the current one: what an older one still says is not heard
+  #socket = null; // the current one: messages of an older one are ignored
   #asking = null; // the abort controller of the question to /api/session
   #timer = null; // of the current phase: opening, live, asking or waiting
   #behindTimer = null;
   #batch = []; // received and not yet handed over, at most BATCH_LIMIT
   #batchTimer = null;
   #frame = null;
-  #heardAt = null; // when the last frame came; null while a sign of life is asked for
-  #connectedAt = 0; // when the last `connected` came
+  #receivedAt = null; // when the last frame arrived; null while a sign of life is requested
+  #connectedAt = 0; // when the last `connected` arrived
   #patient = false; // whether waiting is not to be cut short by the page coming back
 
   constructor({
@@ -492,7 +492,7 @@ export class EventStream extends EventTarget {
   /** Connect now, resuming: the way back from "refused" and "closed". */
   reconnect() {
     this.#drop();
-    this.#state = CONNECTING; // told by #open: whoever constructs the stream has no name for it yet
+    this.#state = CONNECTING; // #open reports it, as the caller has no name for the stream yet
     this.#protocol.forgetFailures();
     this.#io.window?.addEventListener("online", this.#wake);
     this.#io.window?.addEventListener("offline", this.#wake);
@@ -518,7 +518,7 @@ export class EventStream extends EventTarget {
   }
 
   #open() {
-    this.#handOver(); // or what waits for a frame would be replayed, or told as lost
+    this.#handOver(); // or events that wait for a frame would be replayed, or reported as lost
     if (this.#state.name !== "closed") this.#enter(CONNECTING);
     if (this.#state.name === "closed") return; // by a handler
     const address = new URL(this.#url);
@@ -540,7 +540,7 @@ export class EventStream extends EventTarget {
     this.#after(CONNECT_TIMEOUT_S, () => this.#lost(1006));
   }
 
-  /** Only for the page's own origin: nobody else is to see it. */
+  /** Only for the page's own origin: no other origin may see it. */
   #browserKey() {
     const address = new URL(this.#url);
     address.protocol = address.protocol.replace(/^ws/, "http");
@@ -549,10 +549,10 @@ export class EventStream extends EventTarget {
   }
 
   #receive(data) {
-    this.#heardAt = this.#io.now();
+    this.#receivedAt = this.#io.now();
     const { connected, event, gap, notice, error, answered } = this.#protocol.receive(data);
     if (connected) {
-      this.#connectedAt = this.#heardAt;
+      this.#connectedAt = this.#receivedAt;
       for (const message of connected) this.#socket.send(JSON.stringify(message));
       this.#watch();
       this.#enter({ name: "live" });
@@ -565,7 +565,7 @@ export class EventStream extends EventTarget {
     if (gap?.reason === "slow_consumer" && this.#isConnected) this.#fallBehind();
   }
 
-  /** The connection is gone: decide what follows. */
+  /** The connection ended: decide what follows. */
   #lost(code) {
     this.#drop();
     this.#protocol.lasted((this.#io.now() - this.#connectedAt) / 1000);
@@ -574,7 +574,7 @@ export class EventStream extends EventTarget {
     else this.#follow(verdict);
   }
 
-  /** A browser tells 1006 for every refused upgrade: /api/session says which it was. */
+  /** A browser reports 1006 for every refused upgrade: /api/session has the reason. */
   async #ask() {
     const asking = (this.#asking = new AbortController());
     this.#after(CONNECT_TIMEOUT_S, () => asking.abort());
@@ -637,9 +637,9 @@ export class EventStream extends EventTarget {
     this.#timer = this.#io.setTimeout(action, Math.min(seconds * 1000, MAX_TIMER_MS));
   }
 
-  /** Ask for a sign of life once a heartbeat is overdue. No timer per frame: thousands may come. */
+  /** Ask for a sign of life once a heartbeat is overdue. No timer per frame: there may be thousands. */
   #watch() {
-    const silentS = (this.#io.now() - this.#heardAt) / 1000;
+    const silentS = (this.#io.now() - this.#receivedAt) / 1000;
     const leftS = this.#protocol.heartbeatIntervalS + SILENCE_GRACE_S - silentS;
     if (leftS > 0) this.#after(leftS, () => this.#watch());
     else this.#probe();
@@ -647,9 +647,9 @@ export class EventStream extends EventTarget {
 
   /** A ping, which any frame may answer; silence means that the connection is dead. */
   #probe() {
-    this.#heardAt = null;
+    this.#receivedAt = null;
     this.#socket.send('{"type":"ping"}');
-    this.#after(PROBE_S, () => (this.#heardAt === null ? this.#lost(1006) : this.#watch()));
+    this.#after(PROBE_S, () => (this.#receivedAt === null ? this.#lost(1006) : this.#watch()));
   }
 
   #wake = ({ type }) => {
@@ -700,7 +700,7 @@ export class EventStream extends EventTarget {
   #change(type, types) {
     const promise = new Promise((resolve, reject) => {
       const abandon = (error) => {
-        promise.catch(() => {}); // who closes the stream need not await its changes first
+        promise.catch(() => {}); // closing the stream need not wait for its pending changes
         reject(error);
       };
       if (this.#state.name === "refused" || this.#state.name === "closed") {
@@ -720,7 +720,7 @@ export class EventStream extends EventTarget {
     this.#tell("state", this.#state);
   }
 
-  /** Call handler and listeners. A handler that throws has had its event: it is not told again. */
+  /** Call handler and listeners. A handler that throws does not get its event again. */
   #tell(name, detail) {
     try {
       this.#on[name]?.(detail);

@@ -1,4 +1,4 @@
-"""The stream of server-sent events: its ids, and what a client hears that joins amid publishing."""
+"""The stream of server-sent events: its ids, and what a client receives that joins meanwhile."""
 
 import asyncio
 import json
@@ -22,8 +22,8 @@ from app.ws.flow import Parts
 from app.ws.messages import Notice, encode
 from app.ws.registry import ConnectionRegistry
 from app.ws.sending import block, first_position
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.support import EPOCH, FakeClock, make_bus, publish
-from tests.waiting import WATCHDOG_S, until
 
 
 def test_a_block_is_an_id_and_one_line_of_data() -> None:
@@ -157,7 +157,7 @@ async def test_notices_of_the_gateway_come_as_over_a_websocket_where_the_stream_
     publish(bus, "a.x")
     client = Client(bus, Position(0, EPOCH), Away(bus))
     await until(lambda: len(client.blocks) == 3)
-    client.registry.tell_all(encode(Notice.backend_back("2026-11-22T21:00:00.123Z")))
+    client.registry.send_all(encode(Notice.backend_back("2026-11-22T21:00:00.123Z")))
     await until(lambda: len(client.blocks) == 4)
     told = [(id_, message.get("code", message["type"])) for id_, message in client.blocks]
     assert told == [

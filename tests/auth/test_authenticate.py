@@ -1,4 +1,4 @@
-"""Who is let in: every combination of what a request can show, against a small model of the rule."""
+"""Authentication: every combination of credentials in a request, against a small model of the rule."""
 
 import itertools
 from pathlib import Path

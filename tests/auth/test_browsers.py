@@ -5,8 +5,7 @@ import pytest
 from app.auth.browsers import LIFETIME_S, MOST, BrowserSessions, LogIn
 from app.auth.credentials import Credential
 from app.auth.tokens import SessionToken
-from tests.auth.test_tokens import mode
-from tests.support import FakeClock
+from tests.support import FakeClock, mode
 
 
 def browsers(clock: FakeClock, token: str = "given-token", ended: list[str] | None = None):
@@ -99,7 +98,7 @@ def test_sessions_outlive_a_restart_but_no_reboot_no_other_token_and_no_expiry(
     assert after("boot1")
     assert not after("boot2")
     assert not after("boot1", token="another")
-    clock.advance(-500)  # as after a reboot that nothing told of
+    clock.advance(-500)  # as after a reboot
     assert not after("boot1")
     clock.advance(500 + LIFETIME_S)
     assert not after("boot1")

@@ -1,5 +1,4 @@
 import shutil
-import stat
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,15 +8,11 @@ import pytest
 from app.auth.browsers import LIFETIME_S
 from app.auth.credentials import Credential
 from app.auth.proof import address_of, run_token
-from app.auth.tokens import Keyring, Passes, SessionToken, session_token
+from app.auth.tokens import Keyring, SessionToken, Tickets, session_token
 from app.errors import SettingsError
 from app.events import Clock
 from app.settings import Settings
-from tests.support import FakeClock
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
+from tests.support import FakeClock, mode
 
 
 def test_matches_only_itself_and_takes_any_bytes() -> None:
@@ -87,8 +82,8 @@ def test_a_file_of_another_user_or_behind_a_link_is_not_believed(tmp_path: Path)
         session_token(Settings(state_dir=tmp_path))
 
 
-def passes(clock: Clock, *, lifetime_s: float = 300, most: int = 3) -> Passes:
-    return Passes(SessionToken("given-token").digest, clock, lifetime_s, most)
+def passes(clock: Clock, *, lifetime_s: float = 300, most: int = 3) -> Tickets:
+    return Tickets(SessionToken("given-token").digest, clock, lifetime_s, most)
 
 
 def test_a_pass_admits_its_holder_and_nobody_else() -> None:
@@ -100,7 +95,7 @@ def test_a_pass_admits_its_holder_and_nobody_else() -> None:
     assert tickets.spend(value.encode())
 
 
-def test_of_many_who_race_with_one_ticket_exactly_one_gets_in() -> None:
+def test_of_many_logins_with_one_ticket_exactly_one_succeeds() -> None:
     tickets = passes(Clock())
     for _ in range(50):
         value = tickets.issue().encode()
@@ -133,7 +128,7 @@ def test_too_many_passes_push_the_oldest_out() -> None:
     assert [tickets.spend(value) for value in values] == [False, False, True, True, True]
 
 
-def test_a_log_in_trades_a_ticket_once_and_a_full_disk_keeps_nobody_out(tmp_path: Path) -> None:
+def test_a_login_uses_a_ticket_once_and_succeeds_on_a_full_disk(tmp_path: Path) -> None:
     keyring = Keyring(Settings(state_dir=tmp_path / "state"), FakeClock())
     ticket = keyring.tickets.issue().encode()
     secret = keyring.log_in(ticket)

@@ -63,7 +63,7 @@ class Gateway:
         assert self._process.poll() is None, "\n".join(self._lines)
 
     def kill(self) -> None:
-        """As `kill -9`: nobody is told anything."""
+        """As `kill -9`: clients get no close frame."""
         self._process.kill()
         self._process.wait()
 

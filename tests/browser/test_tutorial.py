@@ -18,7 +18,7 @@ FUNCTION = TELL[: TELL.index("}\n") + 2]
 
 
 class Tutorial:
-    """One who follows it, at ports that are free."""
+    """A reader who follows the tutorial, on free ports."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

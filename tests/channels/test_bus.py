@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from app.catalog.types import WorkflowStarted
-from app.channels.bus import MAX_ROUTES, frame_header, new_epoch
+from app.channels.bus import new_epoch
 from app.channels.filters import EventFilter
+from app.channels.frames import frame_header
+from app.channels.groups import MAX_ROUTES
 from app.errors import InvalidPatternError, UnknownEventTypeError
 from app.events import Gap, Position
-from tests.channels.test_subscription import drain
-from tests.support import EPOCH, FakeClock, brief, contents, make_bus, publish
+from tests.support import EPOCH, FakeClock, brief, contents, drain, make_bus, publish
 
 
 def test_an_epoch_is_new_each_time_and_well_formed() -> None:
@@ -140,12 +141,12 @@ def test_what_the_clock_has_expired_is_told_at_the_join() -> None:
     )
 
 
-def test_types_nobody_registered_are_routed_without_growing() -> None:
+def test_unregistered_types_are_routed_without_growth() -> None:
     bus = make_bus(FakeClock(), queue_size=10_000, queue_max_bytes=10_000_000)
     subscription = bus.subscribe("*.x")
     for i in range(MAX_ROUTES + 10):
         publish(bus, f"a{i}.x", "a.y")
-    assert len(bus._routes) <= MAX_ROUTES
+    assert len(bus.groups.routes) <= MAX_ROUTES
     assert len(subscription) == MAX_ROUTES + 10
 
 
@@ -163,7 +164,7 @@ def test_a_frame_header_is_as_rfc_6455_section_5_2_says(size: int, header: str) 
     assert frame_header(size) == bytes.fromhex(header)
 
 
-def test_going_on_elsewhere_in_the_epoch_is_an_expired_gap_for_who_is_behind() -> None:
+def test_a_jump_within_the_epoch_is_an_expired_gap_for_subscriptions_behind() -> None:
     bus = make_bus(FakeClock())
     idle, behind = bus.subscribe(), bus.subscribe("a.*")
     publish(bus, "a.x", "a.x")
@@ -203,7 +204,7 @@ def test_going_on_in_another_epoch_forgets_the_old_one() -> None:
     assert items == [(None, None, None, "epoch_changed"), 1, None]
 
 
-def test_going_back_in_the_epoch_is_told_as_another_one() -> None:
+def test_going_back_in_the_epoch_is_reported_like_a_new_epoch() -> None:
     bus = make_bus(FakeClock())
     subscription = bus.subscribe()
     publish(bus, "a.x", "a.x", "a.x")

@@ -21,8 +21,8 @@ from app.errors import (
 )
 from app.plugin import SightlinePlugin
 from app.settings import Settings
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.support import FakeClock
-from tests.waiting import WATCHDOG_S, until
 
 STARTED = {"workflow_id": "w1", "workflow_name": "nightly"}
 COMMIT = {"commit_hash": "9f1c2ab", "message": "m", "author": "Ada", "files_changed": 1}
@@ -237,7 +237,7 @@ async def test_a_burst_reaches_a_subscriber_whole(tmp_path: Path) -> None:
         assert numbers == list(range(1, 2001))
 
 
-async def test_what_overruns_the_bounded_queue_is_said_in_a_gap(tmp_path: Path) -> None:
+async def test_events_that_overrun_the_bounded_queue_are_a_gap(tmp_path: Path) -> None:
     async with running(tmp_path, queue_size=10) as host:
         async with host.channels.start_subscription("workflow.*") as subscriber:
             for _ in range(30):  # in one turn of the loop

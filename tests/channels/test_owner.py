@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.catalog.registry import Catalog
-from app.channels import owner, publisher as module
+from app.channels import loop_calls, owner, publisher as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import EventBus
 from app.channels.filters import EventFilter
@@ -17,9 +17,8 @@ from app.channels.publisher import EventPublisher
 from app.errors import UnavailableError, UnknownEventTypeError, WrongLoopError
 from app.events import Event
 from app.ws.outlet import DirectOutlet
-from tests.channels.test_subscription import drain
-from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
-from tests.waiting import until
+from tests.kit.waiting import until
+from tests.support import FakeClock, FakeTransport, brief, drain, make_bus, publish
 
 UP: tuple[str, Any, Any] = ("plugin.up", {}, {})
 
@@ -82,7 +81,7 @@ async def test_what_several_threads_emit_comes_whole_and_in_the_order_of_each_th
 async def test_emit_in_a_thread_gives_up_when_the_loop_takes_nothing_and_counts_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_FROM_THREADS", 2)
+    monkeypatch.setattr(loop_calls, "MAX_FROM_THREADS", 2)
     monkeypatch.setattr(module, "EMIT_WAIT_S", 0.001)
     started = Started()
     thread = threading.Thread(target=lambda: [started.publisher.emit(*UP) for _ in range(5)])
@@ -200,7 +199,7 @@ async def test_a_publish_on_another_loop_may_be_cancelled_there(all_at_once: boo
     await began.wait()
     never.cancel()
     await asyncio.sleep(0)
-    await until(lambda: started.publisher._from_threads._value == module.MAX_FROM_THREADS)
+    await until(lambda: started.publisher._loop_calls._places._value == loop_calls.MAX_FROM_THREADS)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +363,7 @@ def test_before_the_start_only_the_thread_that_made_it_publishes() -> None:
     assert (bus.head, publisher.emit_failures) == (1, 1)
 
 
-def test_after_the_end_of_the_loop_a_thread_is_told_that_the_gateway_has_ended() -> None:
+def test_after_the_end_of_the_loop_a_thread_gets_an_error_that_the_gateway_has_ended() -> None:
     async def start() -> Started:
         return Started()
 
@@ -373,7 +372,7 @@ def test_after_the_end_of_the_loop_a_thread_is_told_that_the_gateway_has_ended()
         publisher.publish_from_thread(*UP)
     with pytest.raises(UnavailableError, match="the gateway has ended"):
         asyncio.run(publisher.publish_all([UP]))
-    assert publisher._from_threads._value == module.MAX_FROM_THREADS
+    assert publisher._loop_calls._places._value == loop_calls.MAX_FROM_THREADS
 
 
 async def test_a_turn_whose_end_could_not_be_asked_for_does_not_stop_those_that_follow() -> None:

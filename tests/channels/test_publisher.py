@@ -1,4 +1,4 @@
-"""The publisher: encode and check first, number second, and never stop the work it reports."""
+"""The publisher: encode and check first, number second, never stop the work that it reports."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ import pytest
 
 from app.catalog.registry import Catalog
 from app.catalog.types import WorkflowStarted
-from app.channels import publisher as module
+from app.channels import loop_calls as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import Contents, EventBus
 from app.channels.encoding import encode
@@ -27,8 +27,8 @@ from app.errors import (
     UnknownEventTypeError,
 )
 from app.events import Event
+from tests.kit.waiting import WATCHDOG_S
 from tests.support import FakeClock, brief, make_bus
-from tests.waiting import WATCHDOG_S
 
 STARTED = WorkflowStarted(workflow_id="w", workflow_name="n")
 

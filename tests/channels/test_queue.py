@@ -10,8 +10,8 @@ from app.channels.filters import EventFilter
 from app.channels.queue import EventQueue
 from app.errors import SubscriptionClosedError
 from app.events import Event, Gap, Position
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.support import EPOCH, FakeClock, brief, make_bus, make_event, publish
-from tests.waiting import WATCHDOG_S, until
 
 
 def full_queue(size: int = 3) -> tuple[EventQueue, list[Event]]:

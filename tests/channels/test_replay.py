@@ -1,4 +1,4 @@
-"""The replay store: what it keeps, and what a client that comes back is owed."""
+"""The replay store: what it keeps, and what a client that resumes gets."""
 
 import pytest
 
@@ -108,7 +108,7 @@ def test_another_epoch_over_the_limit_has_two_gaps() -> None:
     assert numbers(replay) == [4, 5]
 
 
-def test_another_epoch_is_told_also_to_a_filter_of_nothing() -> None:
+def test_a_change_of_epoch_is_reported_even_to_an_empty_filter() -> None:
     replay = resume(store_of("a.x"), 9, "other", EventFilter(()))
     assert [gap.reason for gap in replay.gaps] == ["epoch_changed"]
     assert replay.events == ()

@@ -11,22 +11,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from app.channels.filters import EventFilter
 from app.channels.subscription import Subscription
 from app.events import Event, Gap, Position
+from tests.kit.filters import FILTERS, TYPES, allows
 from tests.support import EPOCH, FakeClock, make_bus, publish
 
 QUEUE_SIZE, QUEUE_BYTES, REPLAY_LIMIT = 4, 700, 3
 WINDOW_S, STORE_EVENTS, STORE_BYTES = 10.0, 12, 1800
 MAX_CLIENTS = 4
 
-TYPES = st.sampled_from(["a.x", "a.y", "b.x", "b.y"])
-FILTERS = st.sets(st.sampled_from(["*", "a.*", "*.x", "b.y", "c.z"]), max_size=3).map(
-    lambda patterns: tuple(sorted(patterns))
-)
 PICK = st.integers(0, MAX_CLIENTS - 1)
-
-
-def allows(patterns: tuple[str, ...], type_: str) -> bool:
-    namespace, name = type_.split(".")
-    return bool({"*", type_, f"{namespace}.*", f"*.{name}"} & set(patterns))
 
 
 class Client:

@@ -1,4 +1,4 @@
-"""A subscription: bounded, drop-oldest, and every loss a gap where it is."""
+"""A subscription: bounded, drop-oldest, and every loss is a gap at its place."""
 
 import asyncio
 
@@ -7,8 +7,8 @@ import pytest
 from app.channels.filters import EventFilter
 from app.channels.subscription import Subscription
 from app.events import Event, Gap, Position
-from tests.support import EPOCH, FakeClock, brief, make_bus, make_event, publish
-from tests.waiting import WATCHDOG_S
+from tests.kit.waiting import WATCHDOG_S
+from tests.support import EPOCH, FakeClock, brief, drain, make_bus, make_event, publish
 
 SIZE = len(make_event(1).encoded)
 
@@ -31,13 +31,6 @@ def resumed(*, retained: int, limit: int, size: int = 9) -> Subscription:
 
 def offer(subscription: Subscription, *types: str) -> None:
     publish(subscription._bus, *types)
-
-
-def drain(subscription: Subscription) -> list[object]:
-    items: list[object] = []
-    while (item := subscription.take()) is not None:
-        items.append(brief(item))
-    return items
 
 
 def test_what_matches_comes_in_order_and_nothing_else() -> None:
@@ -130,7 +123,7 @@ def test_what_waits_is_counted_over_all_queues_and_a_closed_subscription_leaves_
     assert bus.queued == 4
     for subscription in subscriptions:
         subscription.close()
-    assert (bus.queued, bus.subscriptions, bus._groups) == (0, 0, {})
+    assert (bus.queued, bus.subscriptions, bus.groups.by_filter) == (0, 0, {})
 
 
 def test_an_event_bigger_than_the_whole_bound_still_goes_through() -> None:

@@ -53,7 +53,9 @@ def test_a_token_of_the_environment_goes_to_no_url_that_a_file_names(tmp_path: P
     environ = {"SIGHTLINE_SESSION_TOKEN": "set"}
     assert find(folder=tmp_path, environ=environ) == Address(URL, "kept", "kept")
     given = find(token="given", folder=tmp_path, environ=environ)
-    assert given == Address(URL, "given", "kept")  # sent to whoever proves to have the kept one
+    assert given == Address(
+        URL, "given", "kept"
+    )  # sent to a gateway that proves it has the stored one
     (tmp_path / ".sightline" / "session.token").unlink()
     with pytest.raises(AddressError, match="no gateway"):
         find(folder=tmp_path, environ=environ)
@@ -151,7 +153,7 @@ def test_a_kept_token_goes_to_its_own_gateway_or_this_machine_alone(tmp_path: Pa
         find("https://other.example.org", folder=tmp_path, environ={})
 
 
-def test_what_is_missing_is_said_with_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_address_or_token_is_reported_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(AddressError, match=r"no gateway: .*start the gateway here.*SIGHTLINE_URL"):
         find(folder=tmp_path, environ={})
     with pytest.raises(AddressError, match=r"no token for .*SIGHTLINE_SESSION_TOKEN"):

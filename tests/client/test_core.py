@@ -119,7 +119,7 @@ def test_an_item_counts_as_processed_only_when_the_next_is_asked_for() -> None:
     assert core.position == Position(1, "e")
 
 
-def test_another_epoch_is_heard_from_its_first_number_and_entered_by_its_gap_alone() -> None:
+def test_a_new_epoch_is_received_from_its_first_number_and_entered_only_by_its_gap() -> None:
     core = Core("c", position=Position(9, "old"))
     core.begin(connected("new", 12))
     core.receive('{"type":"heartbeat","timestamp":"t","sequence_number":12}')
@@ -170,7 +170,7 @@ def test_patience_ends_when_it_was_in_vain_for_too_long() -> None:
         core.wait_s(lost, 120, 0)
 
 
-def test_a_replaced_client_is_told_so() -> None:
+def test_a_replaced_client_gets_an_error_that_says_so() -> None:
     with pytest.raises(ReplacedError, match="4409"):
         Core("c").wait_s(closed(4409, "replaced"), 0, 0)
 
@@ -231,7 +231,7 @@ def test_a_connection_resumes_behind_what_was_received_and_a_process_behind_what
     assert core.position == Position(0, "e")
 
 
-def test_what_is_no_gateway_is_said_at_once() -> None:
+def test_a_server_that_is_no_gateway_is_reported_at_once() -> None:
     with pytest.raises(ProtocolError, match="is it a gateway"):
         Core("c").begin('{"type":"hello"}')
 

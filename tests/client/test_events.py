@@ -1,4 +1,4 @@
-"""The event classes of the Python client, and what a type checker says to their user."""
+"""The event classes of the Python client, and what a type checker reports to their user."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What waits for the consumer: bounded, and every loss counted where it is."""
+"""The inbox of the consumer: bounded, and every loss counted at its place."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -91,7 +91,9 @@ def test_a_size_below_one_is_refused() -> None:
 
 
 @given(st.integers(1, 5), st.lists(st.sampled_from(["put", "put", "take", "gap", "mark"])))
-def test_every_number_is_heard_or_counted_once_and_in_order(size: int, actions: list[str]) -> None:
+def test_every_number_is_received_or_counted_once_and_in_order(
+    size: int, actions: list[str]
+) -> None:
     inbox, number, heard = Inbox(size), 0, list[tuple[int, int]]()
     position = 0
 

@@ -84,7 +84,7 @@ def test_a_refusal_has_a_class_and_the_gateways_words(
     assert (caught.value.status, caught.value.code) == (status, code)
 
 
-def test_an_answer_of_something_else_is_said_so() -> None:
+def test_an_answer_of_another_server_is_reported_as_such() -> None:
     with pytest.raises(RefusedError, match="HTTP 404"):
         published(httpx.Response(404, text="<html>"))
     with pytest.raises(ProtocolError):

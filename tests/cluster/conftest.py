@@ -17,7 +17,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from tests.nats_server import NatsServer, free_ports
+from tests.kit.processes import free_ports
+from tests.nats_server import NatsServer
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "cluster-test-token-0123456789"

@@ -19,7 +19,8 @@ from websockets.exceptions import InvalidStatus
 
 from app.settings import PREFIX, Settings
 from tests.cluster.conftest import ROOT, TOKEN, Address, Fleet, settle
-from tests.nats_server import BINARY, NatsServer, free_ports
+from tests.kit.processes import free_ports
+from tests.nats_server import BINARY, NatsServer
 
 DEPLOY = ROOT / "deploy"
 HOST = "events.example.org"
@@ -88,7 +89,7 @@ class Proxy(Address):
         for name, value in filled.items():
             text = text.replace(f"${{{name}}}", value)
         (folder / "site.conf").write_text(text)
-        # What surrounds the site in any nginx, for a user who is not root.
+        # What surrounds the site in any nginx, for a user other than root.
         (folder / "nginx.conf").write_text(
             string.Template(
                 "$user pid $here/nginx.pid; daemon off; error_log $here/error.log;"

@@ -27,7 +27,7 @@ const CATALOG = [...readFileSync(new URL("../../docs/events.md", import.meta.url
 );
 const OTHERS = ["message_id", "workflow_name", "files_changed", "is_directory", "role", "tool_input", "error", "title", "agent", "project"];
 
-/** The whole console but for its connection. */
+/** The whole console except its connection. */
 function console_() {
   const problems = new Problems();
   const controls = new Controls(

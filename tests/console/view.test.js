@@ -31,7 +31,7 @@ test("a burst ends after ten seconds, at a thousand events, and at somebody else
   assert.deepEqual(rowsOf([file("a", 0), file("b", 0, { agent: "Ada" })]).kinds, ["event 1", "event 1"]);
 });
 
-test("a commit takes in the files before it, and those that are told just after it", () => {
+test("a commit takes in the file events before it and just after it", () => {
   const items = [file("a", 0), file("b", 0.1), said("x"), commit(2, 3), file("c", 2.5), file("d", 9)];
   const { view, kinds } = rowsOf(items);
   assert.deepEqual(kinds, ["event 1", "commit 4", "event 1"]);

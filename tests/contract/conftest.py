@@ -9,7 +9,7 @@ import pytest
 
 from app.catalog.registry import Catalog
 from app.channels.backend import ChannelBackend, MemoryBackend
-from app.channels.nats import domains, follower, stream
+from app.channels.nats import consumer, domains, stream
 from app.channels.nats.backend import JetStreamBackend
 from app.channels.publisher import EventPublisher
 from app.events import Clock
@@ -51,8 +51,8 @@ class Rig:
 
 @pytest.fixture(autouse=True)
 def _notice_silence_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower, "HEARTBEAT_S", 0.1)
-    monkeypatch.setattr(follower, "QUIET_S", 0.6)
+    monkeypatch.setattr(consumer, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(consumer, "QUIET_S", 0.6)
     monkeypatch.setattr(stream, "REQUEST_TIMEOUT_S", 0.6)
     monkeypatch.setattr(domains, "PROBE_S", 0.03)
 

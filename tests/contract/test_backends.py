@@ -64,7 +64,7 @@ async def test_the_epoch_is_a_word_of_the_protocol(rig: Rig) -> None:
     assert re.fullmatch(r"[A-Za-z0-9._-]{1,64}", rig.bus.epoch)
 
 
-async def test_cancelling_a_publish_takes_nothing_back_and_harms_nobody(rig: Rig) -> None:
+async def test_cancelling_a_publish_withdraws_nothing_and_disturbs_no_other(rig: Rig) -> None:
     subscription = rig.bus.subscribe()
     first = asyncio.create_task(rig.publisher.publish("plugin.up", {"n": 1}))
     await asyncio.sleep(0)

@@ -11,8 +11,9 @@ from nats.errors import NoRespondersError
 from app.channels.nats import backend as module, domains
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig
-from tests.nats_server import NatsServer, free_ports
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S, until
+from tests.nats_server import NatsServer
 
 SUBJECTS = ["sightline.events.*.*"]
 
@@ -121,7 +122,7 @@ async def test_an_account_in_which_two_streams_take_the_events_is_refused(
     await client.close()
 
 
-async def test_the_answer_of_a_stream_that_came_later_is_nobodys_number(
+async def test_the_answer_of_a_stream_created_later_is_never_used_as_a_number(
     servers: Servers, make_rig: MakeRig
 ) -> None:
     rig = await make_rig(servers.leaf.url, nats_domain="hub")

@@ -19,8 +19,9 @@ from app.channels.nats import (
 from app.channels.nats.stream import ApiError, RefusedError
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig
-from tests.nats_server import NatsServer, free_ports
-from tests.waiting import until
+from tests.kit.processes import free_ports
+from tests.kit.waiting import until
+from tests.nats_server import NatsServer
 
 BODY = b'{"timestamp":"2026-11-22T21:00:00.123Z","data":{},"metadata":{}}'
 
@@ -85,7 +86,7 @@ async def test_a_message_larger_than_events_may_be_is_no_event(
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
-async def test_a_certificate_that_is_not_trusted_is_said_with_what_mends_it(
+async def test_an_untrusted_certificate_is_reported_with_the_remedy(
     tmp_path: Path, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "START_WAIT_S", 0.6)

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from app.channels.filters import EventFilter
-from app.channels.nats import backend as module, follower, stream
+from app.channels.nats import backend as module, consumer, stream
 from app.channels.nats.backend import JetStreamBackend
 from app.channels.nats.follower import Follower
 from app.channels.nats.outbox import Outbox
@@ -20,9 +20,9 @@ from app.channels.nats.sender import Sender
 from app.errors import PublishError, SettingsError, UnavailableError
 from app.events import Clock, Gap, Position
 from tests.contract.conftest import MakeRig, Rig
+from tests.kit.waiting import until
 from tests.nats_server import NatsServer
 from tests.support import brief, contents, make_bus
-from tests.waiting import until
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ async def test_the_same_key_is_one_event_on_any_gateway(nats_url: str, make_rig:
     assert one.restarts == []
 
 
-async def test_a_key_that_cannot_be_sent_takes_the_connection_from_nobody(
+async def test_a_key_that_cannot_be_sent_leaves_the_connection_open(
     nats_url: str, make_rig: MakeRig
 ) -> None:
     rig = await make_rig(nats_url)
@@ -180,7 +180,7 @@ async def test_a_start_that_does_not_read_all_in_time_says_how_much_is_left_and_
     monkeypatch.setattr(Follower, "_on_message", only_two)
     monkeypatch.setattr(module, "START_WAIT_S", 0.5)
     with pytest.raises(
-        SettingsError, match=r"after 0\.5 s, 3 events to go: lower SIGHTLINE_REPLAY"
+        SettingsError, match=r"after 0\.5 s, 3 events are missing: lower SIGHTLINE_REPLAY"
     ):
         await make_rig(nats_url)
 
@@ -299,7 +299,7 @@ async def test_a_stream_made_again_is_a_new_epoch_and_closes_everything(
     await until(lambda: all(rig.bus.epoch != old for rig in rigs))
     assert rigs[0].bus.epoch == rigs[1].bus.epoch
     assert [rig.restarts for rig in rigs] == [[old], [old]]
-    begun = rigs[0].bus.head  # 0, but for a server that is still deleting files
+    begun = rigs[0].bus.head  # 0, unless the server is still deleting files
     assert await rigs[0].publish(2) == [begun + 1, begun + 2]
     items = [subscription.take() for _ in range(begun + 3)]
     assert items[0] == Gap(None, None, None, "epoch_changed")
@@ -393,14 +393,14 @@ async def test_a_client_of_a_newer_epoch_is_waited_for_and_not_sent_back_to_the_
     stream_name: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(follower, "QUIET_S", 60)  # by itself it would notice in a minute
+    monkeypatch.setattr(consumer, "QUIET_S", 60)  # by itself it would notice in a minute
     behind = await make_rig(nats_url)
     await behind.publish(3)
     config = (await jetstream.stream_info(stream_name)).config
     await jetstream.delete_stream(stream_name)
     await jetstream.add_stream(config)
     client = await nats.connect(nats_url)
-    newer = (await stream.look(client, backend_of(behind)._wanted)).epoch
+    newer = (await stream.find_or_create(client, backend_of(behind)._wanted)).epoch
     await client.close()
     await behind.backend.catch_up(Position(0, newer))
     assert behind.bus.epoch == newer
@@ -490,7 +490,7 @@ async def test_publishes_wait_for_nats_and_then_say_how_far_they_came(
     assert rig.backend.status.outages == 1
 
 
-async def test_a_state_that_cannot_be_told_does_not_end_the_following(
+async def test_a_state_that_cannot_be_read_does_not_end_the_follower(
     own_server: NatsServer, make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = await make_rig(own_server.url)

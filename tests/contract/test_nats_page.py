@@ -8,8 +8,8 @@ import sys
 from nats.aio.client import Client
 
 from tests.contract.conftest import MakeRig
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.snippets import ROOT, snippets
-from tests.waiting import WATCHDOG_S, until
 
 BODY, READ = snippets("docs/nats.md", "json python")
 CHAT = {"role": "user", "content": "Hello"}

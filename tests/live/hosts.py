@@ -1,4 +1,4 @@
-"""Applications of somebody else with the gateway in them, served on a real socket."""
+"""Applications with the gateway in them, served on a real socket."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,8 +15,8 @@ from app.plugin import plugin_of
 from app.server.serve import uvicorn_config
 from app.server.sockets import bind
 from app.settings import Settings
-from tests.live.conftest import TOKEN
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S, until
 
 
 def settings_in(folder: Path, **settings: Any) -> Settings:
@@ -60,4 +60,19 @@ async def served(app: Litestar, *, stock: bool = False) -> AsyncIterator[Served]
         plugin_of(app).gateway.begin_drain()
         server.should_exit = True
         await asyncio.wait_for(serving, WATCHDOG_S)
+        socket.close()
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
+    """The address at which a server that knows nothing of the gateway serves `app`."""
+    (socket,) = bind("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, **options))
+    task = asyncio.create_task(server.serve([socket]))
+    try:
+        await until(lambda: server.started or task.done())
+        yield f"127.0.0.1:{socket.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await asyncio.wait_for(task, WATCHDOG_S)
         socket.close()

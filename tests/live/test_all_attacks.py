@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.live.test_process import ROOT
+from tests.kit.processes import ROOT
 
 PART = re.compile(r"^\d+ of 10: (\d+) MiB, (\d+) descriptors, (\d+) events", re.M)
 

@@ -13,7 +13,7 @@ from kosoku import FailureError, run_fuzzingclient
 from app.metrics import Counters
 from app.server.http import http_protocol
 from app.server.websocket import SightlineWebSocketProtocol
-from tests.live.conftest import until
+from tests.kit.waiting import until
 
 # Frames, control frames, reserved bits and opcodes, fragments, UTF-8, closing; then what takes
 # longer: big messages and thousands of them. Without 12 and 13: compression is switched off.

@@ -1,10 +1,9 @@
-"""The rules of the door as a table: every way to ask, on every route, against what must happen."""
+"""The access rules as a table: every way to ask, on every route, against what must happen."""
 
-import asyncio
 import itertools
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -12,14 +11,15 @@ from litestar.routes import HTTPRoute
 
 from app.auth.credentials import KEY_HEADER
 from app.plugin import plugin_of
-from tests.live.conftest import TOKEN, UPGRADE, Gateway, Start, until
-from tests.waiting import WATCHDOG_S
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN, UPGRADE, Connection, dial
+from tests.kit.waiting import until
 
 Header = tuple[bytes, bytes]
 CONFIGURED = "https://console.example"
 EVIL = "http://evil.example"
 
-# What each route answers to whoever is let in, with the body below where there is one.
+# The status of each route for an accepted request, with the body below where there is one.
 LET_IN = {
     ("POST", "/api/events"): 415,
     ("GET", "/api/events"): 400,
@@ -117,13 +117,12 @@ def is_let_in(origin: str, site: str | None, credential: str, route: tuple[str, 
 
 @dataclass
 class Client:
-    """HTTP by hand over one connection: what libraries would not send."""
+    """A client that sends, on one connection, what libraries would not send."""
 
     gateway: Gateway
     cookie: str
     key: str
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    connection: Connection
 
     @property
     def host(self) -> str:
@@ -151,14 +150,11 @@ class Client:
         if method == "POST":
             given += [("Content-Length", str(len(FORM)))]
             given += [("Content-Type", "application/x-www-form-urlencoded")]
-        lines = [f"{method} {target} HTTP/1.1", *(f"{key}: {value}" for key, value in given)]
         body = FORM if method == "POST" else b""
-        self.writer.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
-        async with asyncio.timeout(WATCHDOG_S):
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-            length = re.search(r"content-length: (\d+)", head)
-            body = await self.reader.readexactly(int(length[1])) if length else b""
-        return int(head.split()[1]), head, body
+        lines = [f"{method} {target} HTTP/1.1", *(f"{key}: {value}" for key, value in given)]
+        sent = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+        answer = await self.connection.ask(sent)
+        return answer.status, answer.head, answer.body
 
     async def upgrade(self, headers: Iterator[tuple[str, str]]) -> tuple[int, str, bytes]:
         raw, answer = await self.gateway.open_raw(
@@ -169,7 +165,7 @@ class Client:
 
 
 @pytest.fixture
-async def client(start: Start) -> AsyncIterator[Client]:
+async def client(start: Start) -> Client:
     gateway = await start(
         allowed_origins=(CONFIGURED,),
         allowed_hosts=("gateway.example", "named.example:9000"),
@@ -179,9 +175,8 @@ async def client(start: Start) -> AsyncIterator[Client]:
         ticket = (await http.post("/api/tickets")).json()["ticket"]
         answer = await http.post("/api/login", json={"ticket": ticket})
     cookie = answer.headers["set-cookie"].partition(";")[0]
-    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
-    yield Client(gateway, cookie, answer.headers[KEY_HEADER], reader, writer)
-    writer.close()
+    connection = Connection(await dial(gateway))
+    return Client(gateway, cookie, answer.headers[KEY_HEADER], connection)
 
 
 def is_refusal(body: bytes, code: str) -> bool:
@@ -242,6 +237,15 @@ async def test_open_routes_ask_for_an_allowed_host_and_origin_alone(client: Clie
         assert got[0] == (status if origin in GOOD_ORIGINS else 403), (route, origin, credential)
 
 
+async def test_an_upgrade_from_a_foreign_origin_is_a_403_that_names_the_setting(
+    client: Client,
+) -> None:
+    for origin in ORIGINS:
+        status, _, body = await client.upgrade(client.headers(origin, None, "token"))
+        assert status == (101 if origin in GOOD_ORIGINS else 403), origin
+        assert status == 101 or b"SIGHTLINE_ALLOWED_ORIGINS" in body
+
+
 @pytest.mark.parametrize(
     ("host", "allowed"),
     [
@@ -281,9 +285,12 @@ async def test_a_host_is_judged_before_anything_else(
         status, _, body = await client.ask(method, path, forwarded, host=host)
         assert (status != 403) == allowed, (method, path)
         assert allowed or is_refusal(body, "forbidden")
+        assert allowed or b"SIGHTLINE_ALLOWED_HOSTS" in body
     assert (await client.ask("GET", "/api/health", host=host))[0] == 200
     answer = await client.gateway.refusal(host=host.encode())
     assert answer.status == (401 if allowed else 403)
+    raw = (TOKEN_HEADER.encode(), TOKEN.encode())
+    assert allowed or (await client.gateway.refusal(raw, host=host.encode())).status == 403
 
 
 async def test_the_own_origin_is_http_and_the_host_as_it_was_sent(client: Client) -> None:
@@ -367,12 +374,11 @@ async def test_a_malformed_handshake_is_refused_in_our_shape_and_order(
     token = (TOKEN_HEADER, TOKEN)
     statuses = []
     for path, headers in (("/nowhere", ()), ("/ws", ()), ("/ws", (token,))):
-        reader, writer = await asyncio.open_connection("127.0.0.1", client.gateway.port)
-        one = Client(client.gateway, client.cookie, client.key, reader, writer)
+        connection = Connection(await dial(client.gateway))
+        one = Client(client.gateway, client.cookie, client.key, connection)
         status, _, body = await one.ask("GET", path, (*upgrade, *extra, *headers))
         assert set(json.loads(body)) == {"type", "code", "message"}
         statuses.append(status)
-        writer.close()
     last = 426 if unsound == "version" else 400
     assert statuses == ([403] * 3 if unsound == "origins" else [404, 401, last])
 

@@ -2,12 +2,11 @@
 
 import pytest
 
-from tests.live.attack import dial, request, rest
-from tests.live.conftest import GOOD, TOKEN, Answer, Gateway
-from tests.live.test_event_stream import ask
+from tests.kit.event_stream import ask
+from tests.kit.gateway import Gateway
+from tests.kit.http import GOOD, TOKEN, TOKEN_LINE, Answer, dial, request, rest
 
 PUBLIC = ("/", "/login", "/static/", "/client/")  # pages and scripts, without a secret
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 
 
 def paths(gateway: Gateway) -> list[str]:

@@ -1,4 +1,4 @@
-"""Long runs: thousands who come and vanish, and hours of traffic. Nothing may grow."""
+"""Long runs: thousands of connections that vanish, and hours of traffic. Nothing may grow."""
 
 import asyncio
 import gc
@@ -10,8 +10,12 @@ from contextlib import suppress
 import pytest
 
 from app.events import Clock
-from tests.live.attack import dial, frame, hurl, resident_bytes, upgraded
-from tests.live.conftest import GOOD, Gateway, Start, receive, until
+from tests.kit.frames import frame
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, dial, hurl
+from tests.kit.messages import receive
+from tests.kit.waiting import until
+from tests.live.attack import resident_bytes, upgraded
 
 MIB = 1024 * 1024
 AT_ONCE = 20

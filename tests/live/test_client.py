@@ -36,30 +36,11 @@ from sightline_client.errors import (
 )
 from sightline_client.events import ChatMessageSent, WorkflowStarted
 
-from app.state import write_private
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import WATCHDOG_S, ticks, until
+from tests.kit.gateway import Gateway, Start, name, url
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S, in_thread, ticks, until
 
 CHAT = {"role": "user", "content": "x"}
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder in which the client finds what `name` puts there."""
-    monkeypatch.chdir(tmp_path)
-    for variable in ("SIGHTLINE_URL", "SIGHTLINE_SESSION_TOKEN", "SIGHTLINE_STATE_DIR"):
-        monkeypatch.delenv(variable, raising=False)
-    (tmp_path / ".sightline").mkdir()
-    write_private(tmp_path / ".sightline" / "session.token", TOKEN)
-    return tmp_path
-
-
-def name(folder: Path, gateway: Gateway) -> None:
-    write_private(folder / ".sightline" / "gateway.url", url(gateway))
-
-
-def url(gateway: Gateway) -> str:
-    return f"http://127.0.0.1:{gateway.port}"
 
 
 async def next_item(stream: Stream) -> Event | Gap:
@@ -73,7 +54,7 @@ async def numbers(stream: Stream, count: int) -> AsyncIterator[int]:
         yield item.sequence_number
 
 
-async def test_what_is_published_after_entering_is_heard(folder: Path, gateway: Gateway) -> None:
+async def test_events_published_after_entering_are_received(folder: Path, gateway: Gateway) -> None:
     name(folder, gateway)
     async with connect(types=[ChatMessageSent]) as stream:
         assert stream.connected is not None
@@ -143,7 +124,7 @@ async def test_a_position_resumes_in_another_process(folder: Path, gateway: Gate
         assert [number async for number in numbers(stream, 1)] == [4]
 
 
-async def test_a_slow_consumer_hears_of_what_it_lost(folder: Path, start: Start) -> None:
+async def test_a_slow_consumer_gets_a_gap_for_its_loss(folder: Path, start: Start) -> None:
     gateway: Gateway = await start(queue_size=10, replay_limit=5)
     name(folder, gateway)
     async with connect() as stream:
@@ -197,7 +178,7 @@ async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
             assert go_on.wait(WATCHDOG_S)
             heard.extend(next(stream) for _ in range(11))
 
-    running = asyncio.create_task(asyncio.to_thread(script))
+    running = asyncio.create_task(in_thread(script))
     await asyncio.to_thread(entered.wait, 10)
     await gateway.publish(50)
     await asyncio.to_thread(_until_received, streams[0], 50)
@@ -235,7 +216,7 @@ asyncio.run(listen()) if sys.argv[1] == "asyncio" else listen_synchronously()
 
 
 @pytest.mark.parametrize("flavour", ["asyncio", "sync"])
-async def test_what_lay_in_the_socket_of_a_suspended_process_is_heard(
+async def test_events_in_the_socket_of_a_suspended_process_are_received(
     folder: Path, start: Start, flavour: str
 ) -> None:
     gateway: Gateway = await start(
@@ -295,7 +276,7 @@ async def test_silence_is_a_lost_connection(
         assert isinstance(await waiting, Event)
 
 
-async def test_a_wrong_token_is_said_at_once(gateway: Gateway) -> None:
+async def test_a_wrong_token_is_reported_at_once(gateway: Gateway) -> None:
     with pytest.raises(UnauthorizedError, match="token is wrong"):
         async with connect(url(gateway), token="wrong"):
             pass

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import TOKEN, Gateway
+from tests.kit.gateway import Gateway
+from tests.kit.http import TOKEN
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent.parent / "docs"

@@ -8,14 +8,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.server import http as uvicorn_http, tls as uvicorn_tls
+from app.server import sockets, tls as uvicorn_tls
 from app.server.strict import MAX_PIPELINED
-from tests.live.attack import bystander, dial, request, rest
-from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
-from tests.live.test_event_stream import listen
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.event_stream import listen
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN, TOKEN_LINE, Answer, dial, request, rest
+from tests.kit.messages import receive
+from tests.kit.waiting import WATCHDOG_S, until
+from tests.live.attack import bystander
 
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 JSON = b"Content-Type: application/json"
 WAITING = 40
 CROWDS = {
@@ -38,7 +39,7 @@ CROWDS = {
 
 @pytest.fixture
 async def small(start: Start, monkeypatch: pytest.MonkeyPatch) -> Gateway:
-    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", WAITING)
+    monkeypatch.setattr(sockets, "MAX_WAITING", WAITING)
     return await start()
 
 
@@ -73,7 +74,7 @@ async def test_a_crowd_without_a_credential_keeps_nobody_out_and_ends_nobody_log
 async def test_readers_of_open_pages_who_do_not_read_keep_nobody_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", 5)
+    monkeypatch.setattr(sockets, "MAX_WAITING", 5)
     gateway = await start()
     pages = request(path=b"/client/sightline.js") * MAX_PIPELINED
     for _ in range(15):  # a full house of those to whom an answer is owed
@@ -86,7 +87,7 @@ async def test_readers_of_open_pages_who_do_not_read_keep_nobody_out(
         assert (await receive(client))["type"] == "connected"
 
 
-async def test_who_makes_room_is_told_by_a_503(small: Gateway) -> None:
+async def test_a_connection_closed_to_make_room_gets_a_503(small: Gateway) -> None:
     crowd = [await dial(small, CROWDS["unfinished bodies"]) for _ in range(2 * WAITING)]
     answers = {Answer(await rest(raw)).status for raw in crowd[: WAITING // 2]}
     assert answers == {503}
@@ -112,7 +113,7 @@ async def test_another_address_keeps_its_share(small: Gateway) -> None:
 async def test_tls_handshakes_that_do_not_end_keep_nobody_out(
     start: Start, monkeypatch: pytest.MonkeyPatch, certificate: Path
 ) -> None:
-    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", WAITING)
+    monkeypatch.setattr(sockets, "MAX_WAITING", WAITING)
     gateway = await start(tls=certificate)
     trusting = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
     url = f"https://localhost:{gateway.port}"

@@ -1,14 +1,15 @@
-"""Who gets in, who does not, and what they are told."""
+"""Access over real sockets: which requests are accepted, and how the others are refused."""
 
 import asyncio
 import json
-import resource
 import statistics
 
 import pytest
 
-from tests.live.conftest import GOOD, TOKEN, Gateway, Start, receive
-from tests.waiting import until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN
+from tests.kit.messages import receive
+from tests.kit.waiting import until
 
 
 async def test_connected_comes_first_and_in_under_100_ms(gateway: Gateway) -> None:
@@ -100,34 +101,6 @@ async def test_a_token_as_subprotocol_lets_in_and_the_server_answers_events_v1_a
     assert answer.headers["sec-websocket-protocol"] == "events.v1"
 
 
-@pytest.mark.parametrize("host", [b"evil.example", b"127.0.0.1.evil.example", b"localhost:80x"])
-async def test_a_foreign_host_is_a_403_even_with_the_token(gateway: Gateway, host: bytes) -> None:
-    answer = await gateway.refusal(GOOD, host=host)
-    assert answer.status == 403
-    assert "SIGHTLINE_ALLOWED_HOSTS" in answer.error["message"]
-
-
-@pytest.mark.parametrize(
-    "origin", [b"null", b"http://evil.example", b"http://127.0.0.1:1", b"https://127.0.0.1"]
-)
-async def test_a_foreign_origin_is_a_403_that_names_the_setting(
-    gateway: Gateway, origin: bytes
-) -> None:
-    answer = await gateway.refusal(GOOD, (b"Origin", origin))
-    assert answer.status == 403
-    assert "SIGHTLINE_ALLOWED_ORIGINS" in answer.error["message"]
-
-
-async def test_the_own_and_a_configured_origin_are_let_in(start: Start) -> None:
-    gateway = await start(allowed_origins=("https://console.example",))
-    own = f"http://127.0.0.1:{gateway.port}".encode()
-    for origin in (own, b"https://console.example"):
-        _, answer = await gateway.open_raw(GOOD, (b"Origin", origin))
-        assert answer.status == 101
-    twice = await gateway.refusal(GOOD, (b"Origin", own), (b"Origin", own))
-    assert twice.status in (400, 403)  # the websockets library refuses a second one by itself
-
-
 async def test_refusals_come_in_the_order_403_404_401_400(gateway: Gateway) -> None:
     malformed = "?types=Bad"
     foreign = await gateway.refusal(path=f"/nowhere{malformed}", host=b"evil.example")
@@ -193,19 +166,6 @@ async def test_the_eleventh_is_a_503_with_retry_after_and_gets_the_first_free_pl
         assert (await receive(client))["type"] == "connected"
     for client in clients:
         await client.close()
-
-
-async def test_of_1000_handshakes_at_once_exactly_ten_are_let_in(gateway: Gateway) -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))  # both ends live here
-    opened = await asyncio.gather(*(gateway.open_raw(GOOD) for _ in range(1000)))
-    statuses = [answer.status for _, answer in opened]
-    assert (statuses.count(101), statuses.count(503)) == (10, 990)
-    await until(lambda: gateway.bus.subscriptions == 10)
-    assert gateway.registry.taken == 10
-    for raw, _ in opened:
-        raw.close()
-    await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0)
 
 
 async def test_a_plain_get_of_ws_is_a_426_but_only_with_a_good_credential(
@@ -306,22 +266,6 @@ async def test_every_route_refuses_strangers_and_foreign_hosts_and_origins(
                 assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
             answer = await http.request(method, path, headers={"X-Session-Token": "wrong"})
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
-
-
-async def test_a_configured_origin_gets_cors_with_preflight_and_no_other_does(
-    start: Start,
-) -> None:
-    gateway = await start(allowed_origins=("https://console.example",))
-    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-a"}
-    async with gateway.http() as http:
-        for origin, status in (("https://console.example", 204), ("https://evil.example", 403)):
-            headers = {"Origin": origin, **asked}
-            answer = await http.options("/api/events", headers=headers)
-            assert answer.status_code == status
-            allowed = answer.headers.get("access-control-allow-origin")
-            assert allowed == (origin if status == 204 else None)
-        answer = await http.get("/api/events", headers={"Origin": "https://console.example"})
-        assert answer.headers["access-control-allow-origin"] == "https://console.example"
 
 
 async def test_while_shutting_down_publishing_and_connecting_are_a_503_with_retry_after(

@@ -1,4 +1,4 @@
-"""`emit` of the Python client: a process that only wants to tell is never stopped by its gateway."""
+"""`emit` of the Python client: a missing or slow gateway never stops the process that publishes."""
 
 import asyncio
 import sys
@@ -13,8 +13,9 @@ from sightline_client.emitting import Emitter
 from sightline_client.errors import AddressError
 from sightline_client.events import ChatMessageSent
 
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S, until
 
 CHAT = {"role": "user", "content": "x"}
 
@@ -120,7 +121,7 @@ async def test_the_bytes_that_are_kept_are_bounded(monkeypatch: pytest.MonkeyPat
     assert emitter.lost == 1
 
 
-async def test_a_script_that_ends_at_once_has_told_all_the_same(
+async def test_a_script_that_ends_at_once_has_published_its_events(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     script = (

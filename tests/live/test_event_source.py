@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from tests.live.conftest import Gateway
-from tests.live.test_login_page import ENTER_MS, link, page, pytestmark  # noqa: F401
-from tests.test_integrations import EVENT_SOURCE
-from tests.waiting import until
+from tests.kit.gateway import Gateway
+from tests.kit.login import ENTER_MS, link, needs_browser
+from tests.kit.waiting import until
+from tests.snippets import to_run
 
+pytestmark = needs_browser
+_, EVENT_SOURCE = to_run("docs/integrations.md")[-1]
 LISTEN = f"""() => {{
   window.seen = [];
   {EVENT_SOURCE}
@@ -17,14 +19,14 @@ LISTEN = f"""() => {{
 RECONNECT_MS = 20_000
 
 
-async def seen(page: Any, count: int) -> list[tuple[str, dict[str, Any]]]:  # noqa: F811
+async def seen(page: Any, count: int) -> list[tuple[str, dict[str, Any]]]:
     """All that has come, once it is so much."""
     await page.wait_for_function("count => seen.length >= count", arg=count, timeout=RECONNECT_MS)
     return [(id_, message) for id_, message in await page.evaluate("seen")]
 
 
 async def test_an_event_source_gets_events_and_resumes_by_itself_after_a_cut(
-    gateway: Gateway, page: Any  # noqa: F811
+    gateway: Gateway, page: Any
 ) -> None:
     epoch = gateway.bus.epoch
     await page.goto(link(gateway))

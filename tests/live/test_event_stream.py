@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import shutil
 import signal
 import socket
@@ -15,97 +14,14 @@ import pytest
 from app.api import stream
 from app.server import http as uvicorn_http
 from app.ws import sending
-from tests.live.conftest import GOOD, TOKEN, Answer, Gateway, Start, receive
-from tests.live.test_process import litestar_run
-from tests.waiting import WATCHDOG_S, ticks, until
+from tests.kit.event_stream import BLOCK, Reader, ask, listen
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN
+from tests.kit.messages import receive
+from tests.kit.processes import litestar_run
+from tests.kit.waiting import WATCHDOG_S, ticks, until
 
 BIG = "x" * 200_000
-BLOCK = re.compile(rb"id: ([A-Za-z0-9._-]{1,64}):([0-9]+)\ndata: (\{.*\})")
-Header = tuple[bytes, bytes]
-
-
-class Reader:
-    """A client of the stream: one request on a bare socket, and what came of its answer."""
-
-    def __init__(self, gateway: Gateway, raw: socket.socket) -> None:
-        self.gateway = gateway
-        self.raw = raw
-        self.answer: Answer
-        self._data = b""
-        self._text = b""
-
-    async def head(self) -> Answer:
-        await self._more_until(b"\r\n\r\n")
-        head, _, self._data = self._data.partition(b"\r\n\r\n")
-        self.answer = Answer(head + b"\r\n\r\n")
-        if self.answer.status != 200:
-            length = int(self.answer.headers["content-length"])
-            while len(self._data) < length:
-                await self._more()
-            self.answer.body = self._data
-        return self.answer
-
-    async def block(self) -> tuple[str, dict[str, Any]]:
-        """The id and the message of the next block."""
-        while b"\n\n" not in self._text:
-            if not await self._chunk():
-                raise EOFError
-        block, _, self._text = self._text.partition(b"\n\n")
-        found = BLOCK.fullmatch(block)
-        assert found, block
-        return f"{found[1].decode()}:{found[2].decode()}", json.loads(found[3])
-
-    async def blocks(self, count: int) -> list[tuple[str, dict[str, Any]]]:
-        return [await self.block() for _ in range(count)]
-
-    async def end(self) -> None:
-        """Read to the end that HTTP says, not the one that a lost connection makes."""
-        while await self._chunk():
-            pass
-
-    async def _chunk(self) -> bool:
-        await self._more_until(b"\r\n")
-        size, _, self._data = self._data.partition(b"\r\n")
-        while len(self._data) < int(size, 16) + 2:
-            await self._more()
-        self._text += self._data[: int(size, 16)]
-        self._data = self._data[int(size, 16) + 2 :]
-        return int(size, 16) > 0
-
-    async def _more_until(self, mark: bytes) -> None:
-        while mark not in self._data:
-            await self._more()
-
-    async def _more(self) -> None:
-        async with asyncio.timeout(WATCHDOG_S):
-            data = await asyncio.get_running_loop().sock_recv(self.raw, 65536)
-        assert data, "the connection was lost"
-        self._data += data
-
-
-async def ask(
-    gateway: Gateway, *headers: Header, query: str = "", receive_buffer: int | None = None
-) -> Reader:
-    """Ask for the stream and read nothing."""
-    raw = socket.socket()
-    gateway.raw.append(raw)
-    raw.setblocking(False)
-    if receive_buffer:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    loop = asyncio.get_running_loop()
-    await loop.sock_connect(raw, ("127.0.0.1", gateway.port))
-    lines = [f"GET /api/events/stream{query} HTTP/1.1\r\nHost: localhost".encode()]
-    lines += [name + b": " + value for name, value in headers]
-    await loop.sock_sendall(raw, b"\r\n".join(lines) + b"\r\n\r\n")
-    return Reader(gateway, raw)
-
-
-async def listen(gateway: Gateway, query: str = "", last_event_id: str | None = None) -> Reader:
-    """A client that has been let in."""
-    resume = () if last_event_id is None else ((b"Last-Event-ID", last_event_id.encode()),)
-    reader = await ask(gateway, GOOD, *resume, query=query)
-    assert (await reader.head()).status == 200
-    return reader
 
 
 async def stalled(gateway: Gateway) -> Reader:
@@ -148,7 +64,7 @@ async def test_connected_comes_first_then_the_same_messages_as_over_a_websocket(
             )
 
 
-async def test_the_filter_leaves_holes_and_an_empty_one_hears_nothing(start: Start) -> None:
+async def test_the_filter_leaves_holes_and_an_empty_one_receives_nothing(start: Start) -> None:
     gateway = await start(heartbeat_interval_s=0.2)
     some = await listen(gateway, "?types=system.*,git.*")
     none = await listen(gateway, "?types=")
@@ -245,7 +161,7 @@ async def test_what_is_lost_is_a_gap_whose_id_is_its_end(start: Start) -> None:
     ]
 
 
-async def test_an_epoch_that_changed_is_told_until_the_client_has_heard_it(
+async def test_a_changed_epoch_is_reported_until_the_client_has_received_it(
     gateway: Gateway,
 ) -> None:
     await gateway.publish(2)
@@ -269,7 +185,9 @@ async def test_a_number_that_was_never_given_does_not_come_back(gateway: Gateway
     assert gap["reason"] == "epoch_changed"
 
 
-async def test_a_slow_reader_of_the_event_stream_hears_exactly_what_it_lost(start: Start) -> None:
+async def test_a_slow_reader_of_the_event_stream_gets_exactly_the_gap_of_its_loss(
+    start: Start,
+) -> None:
     gateway = await start(queue_size=5)
     reader = await ask(gateway, GOOD, receive_buffer=4096)
     await until(lambda: gateway.bus.subscriptions == 1)
@@ -289,7 +207,7 @@ async def test_a_slow_reader_of_the_event_stream_hears_exactly_what_it_lost(star
     assert lost > 0
 
 
-# --- who is let in ---
+# --- access ---
 
 
 @pytest.mark.parametrize(
@@ -399,7 +317,7 @@ async def test_a_slow_link_is_no_stalled_reader(
     assert gateway.registry.taken == 1
 
 
-async def test_a_stalled_reader_delays_nobody_and_a_publisher_least(gateway: Gateway) -> None:
+async def test_a_stalled_reader_delays_no_other_client_and_no_publisher(gateway: Gateway) -> None:
     await stalled(gateway)
     reader = await listen(gateway)
     await reader.block()
@@ -431,7 +349,7 @@ async def test_the_gateway_ends_in_time_also_with_a_stalled_reader(
     assert gateway.registry.taken == gateway.bus.subscriptions == 0
 
 
-async def test_an_error_of_its_own_is_told_and_leaves_nothing(
+async def test_an_internal_error_is_logged_and_leaves_nothing(
     start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Clients that are gone, stalled or reset, and the end of the gateway itself."""
+"""Clients that vanish, stall or reset, and the end of the gateway itself."""
 
 import asyncio
 import socket
@@ -7,8 +7,10 @@ import struct
 import pytest
 
 from app.errors import UnavailableError
-from tests.live.conftest import GOOD, Gateway, Start, close_code, receive
-from tests.waiting import WATCHDOG_S, ticks, until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD
+from tests.kit.messages import close_code, receive
+from tests.kit.waiting import WATCHDOG_S, ticks, until
 
 BIG = "x" * 200_000
 TINY = 4096

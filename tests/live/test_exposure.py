@@ -1,4 +1,4 @@
-"""What the start says and does about who can reach the gateway, and how many."""
+"""At the start: which addresses can reach the gateway, and how many connections fit."""
 
 import resource
 import socket
@@ -10,16 +10,16 @@ import pytest
 
 from app.server import serve as cli, sockets
 from app.settings import Settings
-from tests.live.conftest import TOKEN, receive
-from tests.live.test_faults import running
-from tests.live.test_process import litestar_run
+from tests.kit.http import TOKEN
+from tests.kit.messages import receive
+from tests.kit.processes import litestar_run, quiet_run
 
 HEADERS = {"X-Session-Token": TOKEN}
 
 
 async def test_a_unix_socket_is_the_users_alone_and_goes_with_the_gateway(tmp_path: Path) -> None:
     path = tmp_path / "gateway.sock"
-    async with litestar_run(tmp_path, options=("--uds", str(path))) as run:
+    async with litestar_run(tmp_path, words=("--uds", str(path))) as run:
         await run.says("running on")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         transport = httpx.AsyncHTTPTransport(uds=str(path))
@@ -73,7 +73,7 @@ def test_an_address_that_others_reach_in_clear_text_is_warned_of(
     assert ("--ssl-certfile" in said) == warned
 
 
-async def test_few_file_descriptors_are_said_at_the_start_and_ten_clients_still_fit(
+async def test_few_file_descriptors_are_logged_at_the_start_and_ten_clients_still_fit(
     tmp_path: Path,
 ) -> None:
     def few() -> None:
@@ -81,7 +81,7 @@ async def test_few_file_descriptors_are_said_at_the_start_and_ten_clients_still_
 
     log = tmp_path / "log"
     with log.open("w") as out:
-        async with running(tmp_path, preexec_fn=few, stderr=out, stdout=out) as process:
+        async with quiet_run(tmp_path, preexec_fn=few, stderr=out, stdout=out) as process:
             clients = [await process.connect() for _ in range(10)]
             for client in clients:
                 assert (await receive(client))["type"] == "connected"

@@ -1,105 +1,30 @@
 """Faults of the machine and of the gateway's own parts: connected clients are served on."""
 
 import asyncio
-import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import httpx
-import psutil
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
 
-from app import gateway as wiring
-from app.sources import workspace
-from tests.live.attack import bystander, request
-from tests.live.conftest import TOKEN, Gateway, Start, close_code, receive, until
-from tests.live.test_process import ROOT, free_port
-from tests.waiting import WATCHDOG_S, ticks
+from app.sources import running as restarts, workspace
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN, request
+from tests.kit.messages import close_code, receive
+from tests.kit.processes import quiet_run
+from tests.kit.waiting import WATCHDOG_S, ticks, until
+from tests.live.attack import bystander
 
-HEADERS = {"X-Session-Token": TOKEN}
 EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
-
-
-class Process:
-    """A gateway in a process of its own, as `litestar run` starts it."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.port = free_port()
-        settings = {"SIGHTLINE_SESSION_TOKEN": TOKEN, "SIGHTLINE_WORKSPACE": ""}
-        inherited = {
-            k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
-        }
-        self.popen = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "litestar",
-                "--app",
-                "sightline:create_app",
-                "run",
-                "--port",
-                str(self.port),
-            ],
-            cwd=folder,
-            env={**inherited, "PYTHONPATH": str(ROOT), **settings, **options.pop("settings", {})},
-            **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options},
-        )
-        self.info = psutil.Process(self.popen.pid)
-
-    async def connect(self, query: str = "") -> ClientConnection:
-        """A client; waits for the start."""
-        async with asyncio.timeout(WATCHDOG_S):
-            async for _ in ticks(0.05):
-                assert self.popen.poll() is None
-                with suppress(OSError, TimeoutError):
-                    return await connect(
-                        f"ws://127.0.0.1:{self.port}/ws{query}",
-                        additional_headers=HEADERS,
-                        proxy=None,
-                        open_timeout=2,
-                    )
-        raise AssertionError
-
-    def http(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{self.port}", headers=HEADERS, trust_env=False
-        )
-
-    def dial(self, sent: bytes = b"", receive_buffer: int | None = None) -> socket.socket:
-        raw = socket.socket()
-        if receive_buffer:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        raw.connect(("127.0.0.1", self.port))
-        raw.sendall(sent)
-        return raw
-
-    async def ended(self, timeout_s: float = WATCHDOG_S) -> int:
-        return await asyncio.wait_for(asyncio.to_thread(self.popen.wait), timeout_s)
-
-
-@asynccontextmanager
-async def running(folder: Path, **options: Any) -> AsyncIterator[Process]:
-    process = Process(folder, **options)
-    try:
-        yield process
-    finally:
-        process.popen.kill()
-        process.popen.wait()
 
 
 async def test_sigterm_ends_it_whatever_hangs_on_it(tmp_path: Path) -> None:
     token = f"X-Session-Token: {TOKEN}".encode()
-    async with running(tmp_path) as process, process.http() as http:
-        client = await process.connect()
+    async with quiet_run(tmp_path) as run, run.http() as http:
+        client = await run.connected()
         for _ in range(20):
             await http.post(
                 "/api/events", json=[{**EVENT, "data": {"role": "user", "content": "x" * 200_000}}]
@@ -107,9 +32,9 @@ async def test_sigterm_ends_it_whatever_hangs_on_it(tmp_path: Path) -> None:
         upgrade = (b"Upgrade: websocket", b"Connection: Upgrade", b"Sec-WebSocket-Version: 13")
         key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
         hanging = [
-            process.dial(),
-            process.dial(b"GET /ws HTTP/1.1\r\nHo"),
-            process.dial(
+            run.dial(),
+            run.dial(b"GET /ws HTTP/1.1\r\nHo"),
+            run.dial(
                 request(
                     token,
                     b"Content-Length: 9",
@@ -118,34 +43,34 @@ async def test_sigterm_ends_it_whatever_hangs_on_it(tmp_path: Path) -> None:
                     path=b"/api/events",
                 )
             ),
-            process.dial(request(token, path=b"/api/events?limit=1000"), receive_buffer=4096),
-            process.dial(
+            run.dial(request(token, path=b"/api/events?limit=1000"), receive_buffer=4096),
+            run.dial(
                 request(token, *upgrade, key, path=b"/ws?last_sequence_number=0"),
                 receive_buffer=4096,
             ),
         ]
         async for _ in ticks(0.05):
-            if len(process.info.net_connections()) >= len(hanging) + 3:
+            if len(run.info.net_connections()) >= len(hanging) + 3:
                 break
         await http.post("/api/events", json=[EVENT])
         code = asyncio.create_task(close_code(client))
-        process.popen.send_signal(signal.SIGTERM)
-        assert await process.ended() == 0
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.ended() == 0
         assert await code == 1012
         for raw in hanging:
             raw.close()
 
 
 async def test_after_a_sigkill_a_resume_meets_a_new_epoch_and_an_honest_gap(tmp_path: Path) -> None:
-    async with running(tmp_path) as process, process.http() as http:
-        client = await process.connect()
+    async with quiet_run(tmp_path) as run, run.http() as http:
+        client = await run.connected()
         epoch = (await receive(client))["epoch"]
         await http.post("/api/events", json=[EVENT] * 3)
         position = [await receive(client) for _ in range(3)][-1]["sequence_number"]
-        process.popen.kill()
+        run.process.kill()
         assert await close_code(client) == 1006
-    async with running(tmp_path) as process:
-        client = await process.connect(f"?epoch={epoch}&last_sequence_number={position}")
+    async with quiet_run(tmp_path) as run:
+        client = await run.connected(f"?epoch={epoch}&last_sequence_number={position}")
         connected = await receive(client)
         assert connected["epoch"] != epoch
         assert connected["resumed"] is False
@@ -156,20 +81,20 @@ async def test_after_a_sigkill_a_resume_meets_a_new_epoch_and_an_honest_gap(tmp_
 async def test_without_a_free_descriptor_clients_are_served_and_later_others_let_in(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path) as process, process.http() as http:
-        client = await process.connect()
+    async with quiet_run(tmp_path) as run, run.http() as http:
+        client = await run.connected()
         await receive(client)
         assert (await http.post("/api/events", json=EVENT)).status_code == 201
-        _, hard = resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE)
-        used = process.info.num_fds()
-        resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE, (used, hard))
-        turned_away = [process.dial(request()) for _ in range(20)]
+        _, hard = resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE)
+        used = run.info.num_fds()
+        resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (used, hard))
+        turned_away = [run.dial(request()) for _ in range(20)]
         for number in range(2, 20):
             assert (await http.post("/api/events", json=EVENT)).json()["sequence_number"] == number
         while (await receive(client))["sequence_number"] < 19:
             pass
-        resource.prlimit(process.popen.pid, resource.RLIMIT_NOFILE, (used + 100, hard))
-        other = await process.connect()
+        resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (used + 100, hard))
+        other = await run.connected()
         assert (await receive(other))["type"] == "connected"
         await other.close()
         for raw in turned_away:
@@ -180,33 +105,33 @@ async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path
     def few_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))
 
-    async with running(tmp_path, preexec_fn=few_descriptors) as process, process.http() as http:
-        client = await process.connect()
+    async with quiet_run(tmp_path, preexec_fn=few_descriptors) as run, run.http() as http:
+        client = await run.connected()
         await receive(client)
-        crowd = [process.dial() for _ in range(400)]
+        crowd = [run.dial() for _ in range(400)]
         for _ in range(3):
-            other = await process.connect()
+            other = await run.connected()
             assert (await receive(other))["type"] == "connected"
             await other.close()
         assert (await http.post("/api/events", json=EVENT)).status_code == 201
         assert (await receive(client))["sequence_number"] == 1
-        assert process.info.num_fds() < 150
+        assert run.info.num_fds() < 150
         for raw in crowd:
             raw.close()
 
 
 async def test_a_full_log_disk_stops_nothing(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230
-        async with running(tmp_path, stderr=full, stdout=full) as process, process.http() as http:
-            client = await process.connect()
+        async with quiet_run(tmp_path, stderr=full, stdout=full) as run, run.http() as http:
+            client = await run.connected()
             await receive(client)
             for _ in range(200):
                 assert (await http.get("/nowhere")).status_code == 404  # each is a line
             assert (await http.post("/api/events", json=EVENT)).status_code == 201
             assert (await receive(client))["sequence_number"] == 1
             await client.close()
-            process.popen.send_signal(signal.SIGTERM)
-            await process.ended(5)
+            run.process.send_signal(signal.SIGTERM)
+            await run.ended(5)
 
 
 SLEEPY = """
@@ -266,7 +191,7 @@ async def test_a_source_that_dies_is_told_begun_again_and_harms_nobody(
             await super().run()
 
     monkeypatch.setattr(workspace, "WorkspaceSource", Dying)
-    monkeypatch.setattr(wiring, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(restarts, "FIRST_PAUSE_S", 0.01)
     (tmp_path / "work").mkdir()
     gateway = await start(workspace=tmp_path / "work")
     async with gateway.connect("?types=file.*") as client:

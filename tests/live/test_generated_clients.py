@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.conftest import TOKEN, Gateway, receive
+from tests.kit.gateway import Gateway
+from tests.kit.http import TOKEN
+from tests.kit.messages import receive
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENT = ROOT / "docs" / "openapi.json"

@@ -2,18 +2,20 @@
 
 import asyncio
 import json
+import resource
 import socket
 import struct
 
 import pytest
 
-from app.server import http as uvicorn_http
-from tests.live import conftest
-from tests.live.attack import bystander, dial, drip, request, resident_bytes, rest
-from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive, until
-from tests.waiting import WATCHDOG_S, ticks
+from app.server import http as uvicorn_http, sockets
+from tests.kit import gateway as kit_gateway
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN_LINE, UPGRADE, Answer, dial, drip, request, rest
+from tests.kit.messages import receive
+from tests.kit.waiting import WATCHDOG_S, ticks, until
+from tests.live.attack import bystander, resident_bytes
 
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 UPGRADE_LINES = [b": ".join(header) for header in UPGRADE]
 SHORT_S = 0.4
 
@@ -188,7 +190,7 @@ async def test_a_response_that_is_read_slowly_comes_whole(
 async def test_a_crowd_of_silent_connections_keeps_nobody_out(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uvicorn_http, "MAX_WAITING", 50)
+    monkeypatch.setattr(sockets, "MAX_WAITING", 50)
     gateway = await start()
     loop = asyncio.get_running_loop()
     async with bystander(gateway):
@@ -207,7 +209,9 @@ async def test_a_crowd_of_silent_connections_keeps_nobody_out(
 async def test_of_1000_handshakes_at_once_exactly_ten_get_in_and_others_hardly_notice(
     start: Start,
 ) -> None:
-    gateway = await start(max_clients=11)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))  # both ends live here
+    gateway = await start(max_clients=11)  # the bystander has one
     loop = asyncio.get_running_loop()
     async with bystander(gateway, limit_s=1):
         began = loop.time()
@@ -215,8 +219,11 @@ async def test_of_1000_handshakes_at_once_exactly_ten_get_in_and_others_hardly_n
         print(f"1,000 handshakes took {loop.time() - began:.2f} s")
         statuses = [answer.status for _, answer in opened]
         assert (statuses.count(101), statuses.count(503)) == (10, 990)
+        await until(lambda: gateway.bus.subscriptions == 11)
+        assert gateway.registry.taken == 11
         for raw, _ in opened:
             raw.close()
+        await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 1)
 
 
 @pytest.mark.parametrize("how", ["vanish", "reset", "too slow"])
@@ -244,7 +251,7 @@ async def test_events_wait_for_no_acknowledgement_on_a_listener_that_was_handed_
 ) -> None:
     # asyncio sets TCP_NODELAY itself, but only where the socket names its protocol
     handed_over = lambda host, port: [socket.create_server((host, port))]  # noqa: E731
-    monkeypatch.setattr(conftest, "bind", handed_over)
+    monkeypatch.setattr(kit_gateway, "bind", handed_over)
     gateway = await start()
     async with gateway.connect():
         (protocol,) = gateway.server.server_state.connections

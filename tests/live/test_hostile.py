@@ -9,23 +9,21 @@ import zlib
 
 import pytest
 
-from tests.live.attack import (
+from tests.kit.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
     PING,
     PONG,
     TEXT,
-    bystander,
     closed_with,
     frame,
     frames,
-    hurl,
-    resident_bytes,
-    rest,
-    upgraded,
 )
-from tests.live.conftest import Gateway, Start, until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import hurl, rest
+from tests.kit.waiting import until
+from tests.live.attack import bystander, resident_bytes, upgraded
 
 MIB = 1024 * 1024
 BOMB = zlib.compressobj(wbits=-12).compress(bytes(50 * MIB))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import Gateway, Start, receive
+from tests.kit.gateway import Gateway, Start
+from tests.kit.messages import receive
 
 GOOD_EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
 

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.live.conftest import Gateway, receive, receive_type
-from tests.waiting import until
+from tests.kit.gateway import Gateway
+from tests.kit.messages import receive, receive_type
+from tests.kit.waiting import until
 
 Start = Callable[..., Coroutine[Any, Any, Gateway]]
 EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "hello"}}

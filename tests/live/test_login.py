@@ -4,40 +4,18 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from http.cookies import SimpleCookie
 
-import httpx
 import pytest
 
 from app.auth.browsers import LIFETIME_S
 from app.auth.credentials import KEY_HEADER
 from app.auth.tokens import TICKET_LIFETIME_S
-from tests.live.conftest import TOKEN, Gateway, Start, receive
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN, Answer, dial, request, rest
+from tests.kit.login import logged_in, new_ticket
+from tests.kit.messages import receive
 from tests.support import FakeClock
-from tests.waiting import WATCHDOG_S
-
-
-async def new_ticket(gateway: Gateway) -> str:
-    async with gateway.http() as http:
-        answer = await http.post("/api/tickets")
-    assert answer.status_code == 201
-    assert set(answer.json()) == {"ticket", "expires_in_s"}
-    assert answer.json()["expires_in_s"] == TICKET_LIFETIME_S == 300
-    ticket: str = answer.json()["ticket"]
-    return ticket
-
-
-@asynccontextmanager
-async def logged_in(gateway: Gateway) -> AsyncIterator[httpx.AsyncClient]:
-    """A client as a browser that has logged in."""
-    origin = f"http://127.0.0.1:{gateway.port}"
-    async with gateway.http(headers={"Origin": origin}) as browser:
-        answer = await browser.post("/api/login", json={"ticket": await new_ticket(gateway)})
-        assert answer.status_code == 204
-        browser.headers[KEY_HEADER] = answer.headers[KEY_HEADER]
-        yield browser
 
 
 async def test_a_ticket_becomes_a_cookie_that_scripts_and_other_sites_cannot_use(
@@ -191,7 +169,7 @@ async def test_a_ticket_and_a_new_token_are_had_with_the_session_token_alone(
             assert "session token" in answer.json()["message"]
 
 
-async def test_a_proxys_own_authorization_keeps_nobody_out(gateway: Gateway) -> None:
+async def test_the_authorization_header_of_a_proxy_is_ignored(gateway: Gateway) -> None:
     basic = {"Authorization": "Basic dXNlcjpwYXNz"}
     async with logged_in(gateway) as browser, gateway.http(headers=basic) as stranger:
         assert (await browser.get("/api/session", headers=basic)).status_code == 200
@@ -256,13 +234,9 @@ async def test_pages_and_their_files_come_with_strict_rules_and_are_asked_for_an
 )
 async def test_no_name_leads_out_of_the_static_folder(gateway: Gateway, name: str) -> None:
     for folder in ("static", "client"):
-        raw = await asyncio.open_connection("127.0.0.1", gateway.port)
-        host = f"Host: 127.0.0.1:{gateway.port}\r\nConnection: close\r\n\r\n"
-        raw[1].write(f"GET /{folder}/{name} HTTP/1.1\r\n{host}".encode())
-        answer = await asyncio.wait_for(raw[0].read(), WATCHDOG_S)
-        raw[1].close()
-        assert answer.startswith(b"HTTP/1.1 404 ")
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "not_found"
+        sent = request(b"Connection: close", path=f"/{folder}/{name}".encode())
+        answer = Answer(await rest(await dial(gateway, sent)))
+        assert (answer.status, answer.error["code"]) == (404, "not_found")
 
 
 async def test_no_ticket_cookie_or_token_gets_into_the_log(

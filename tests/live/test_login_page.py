@@ -2,47 +2,23 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from app.state import write_private
-from tests.live.conftest import Gateway
-from tests.live.test_login_process import litestar, said_by
-from tests.waiting import until
+from tests.kit.gateway import Gateway
+from tests.kit.login import ENTER_MS, link, needs_browser
+from tests.kit.processes import litestar, said_by
+from tests.kit.waiting import until
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-]
-ENTER_MS = 10_000
+pytestmark = needs_browser
 SOCKET = """url => new Promise(resolve => {
   const key = localStorage.getItem("sightline.browser_key");
   const socket = new WebSocket(url, ["events.v1", `key.${key}`]);
   socket.onmessage = ({ data }) => resolve(JSON.parse(data).type);
   socket.onerror = () => resolve("refused");
 })"""
-
-
-@pytest.fixture
-async def page() -> AsyncIterator[Any]:
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
-        )
-        yield await (await browser.new_context()).new_page()
-        await browser.close()
-
-
-def link(gateway: Gateway) -> str:
-    ticket = gateway.app.state.keyring.tickets.issue()
-    return f"http://127.0.0.1:{gateway.port}/login#{ticket}"
 
 
 async def test_a_link_leads_to_the_console_and_leaves_nothing_in_address_or_scripts(

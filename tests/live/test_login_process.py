@@ -5,35 +5,14 @@ import os
 import pty
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
 from app.state import write_private
-from tests.live.conftest import TOKEN
-from tests.live.test_process import FIRST_REPLY_S, ROOT, free_port
-
-
-async def litestar(
-    folder: Path, *words: str, stdout: int = asyncio.subprocess.PIPE, **environ: str
-) -> asyncio.subprocess.Process:
-    inherited = {
-        k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
-    }
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", "--app", "sightline:create_app", *words),
-        cwd=folder,
-        env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN, **environ},
-        stdout=stdout,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def said_by(process: asyncio.subprocess.Process) -> tuple[str, str]:
-    out, err = await asyncio.wait_for(process.communicate(), FIRST_REPLY_S)
-    return (out or b"").decode(), err.decode()
+from tests.kit.http import TOKEN
+from tests.kit.processes import PATIENCE_S, free_port, litestar, said_by
 
 
 async def test_litestar_login_prints_a_link_that_logs_in_and_opens_a_page_that_leads_there(
@@ -46,7 +25,7 @@ async def test_litestar_login_prints_a_link_that_logs_in_and_opens_a_page_that_l
     browser.chmod(0o700)
     process = await litestar(tmp_path, "run", "--port", str(port), SIGHTLINE_LOG_LEVEL="debug")
     try:
-        line = (await asyncio.wait_for(process.stdout.readline(), FIRST_REPLY_S)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
         assert line == f"Serving {url}: to log a browser in, run `litestar login` in {tmp_path}\n"
         links = []
         assert url_file.read_text() == f"{url}\n"
@@ -82,7 +61,7 @@ async def test_litestar_login_prints_a_link_that_logs_in_and_opens_a_page_that_l
     assert "start the gateway in this folder first" in " ".join(err.split())
 
 
-async def test_litestar_login_says_when_the_gateway_is_gone(tmp_path: Path) -> None:
+async def test_litestar_login_says_when_the_gateway_does_not_run(tmp_path: Path) -> None:
     state = tmp_path / ".sightline"
     state.mkdir()
     write_private(state / "session.token", TOKEN)
@@ -105,7 +84,7 @@ async def test_on_a_terminal_the_start_prints_a_link_that_logs_in(tmp_path: Path
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(ours, "rb", 0)
     )
     try:
-        async with asyncio.timeout(FIRST_REPLY_S):
+        async with asyncio.timeout(PATIENCE_S):
             while "/login#" not in (line := (await reader.readline()).decode()):
                 assert line
         url, _, ticket = line.split()[-1].partition("/login#")
@@ -132,7 +111,7 @@ async def test_over_tls_the_own_origin_is_https_alone_and_the_cookie_secure(
     run = ("run", "--port", str(port), *certificate)
     process = await litestar(tmp_path, *run, SIGHTLINE_WORKSPACE="")
     try:
-        line = (await asyncio.wait_for(process.stdout.readline(), FIRST_REPLY_S)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
         assert f"Serving {url}:" in line
         certificate = str(tmp_path / "c.pem")
         made, _ = await said_by(await litestar(tmp_path, "login", SSL_CERT_FILE=certificate))

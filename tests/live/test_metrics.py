@@ -6,9 +6,11 @@ import json
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.live.attack import dial, hurl, request, rest
-from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, receive_type
-from tests.waiting import until
+from app.server.request_bytes import UNWANTED_BYTES
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, dial, hurl, request, rest
+from tests.kit.messages import close_code, receive, receive_type
+from tests.kit.waiting import until
 
 
 async def scrape(gateway: Gateway) -> dict[str, float]:
@@ -103,7 +105,7 @@ async def test_a_client_that_cannot_be_answered_any_more_is_counted_and_logged_o
     gateway = await start()
     raw = await dial(gateway, request(b"X-Session-Token: " + GOOD[1], path=b"/api/events/stream"))
     await until(lambda: gateway.bus.subscriptions == 1)
-    await hurl(raw, b"no HTTP\r\n\r\n")  # behind a request whose answer is under way
+    await hurl(raw, b"x" * (UNWANTED_BYTES + 1))  # behind a request whose answer is under way
     await rest(raw)
     await until(lambda: gateway.bus.subscriptions == 0)
     assert (await scrape(gateway))["evictions_total{bad_request}"] == 1

@@ -1,14 +1,15 @@
-"""What an attacker publishes, and what he writes into the log."""
+"""Payloads of an attacker: what they publish, and what they write into the log."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.live.attack import dial, request, rest, upgraded
-from tests.live.conftest import TOKEN, Gateway, Start, receive
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN_LINE, dial, request, rest
+from tests.kit.messages import receive
+from tests.live.attack import upgraded
 
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 JSON_LINE = b"Content-Type: application/json"
 EVIL = 'x\r\n{"event":"forged"}\x1b[2J\x9b\u2028\u202e\x00'
 

@@ -1,6 +1,5 @@
 """Below a prefix, and mounted in another application that runs the lifespan, or forgets to."""
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -12,17 +11,15 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
-import uvicorn
 from litestar import Litestar, get
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from app.main import create_app
 from app.plugin import SightlinePlugin
-from app.server.sockets import bind
-from tests.live.conftest import TOKEN, receive
-from tests.live.hosts import settings_in
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.http import TOKEN
+from tests.kit.messages import receive
+from tests.live.hosts import serving, settings_in
 
 PREFIX = "/see/all"
 LOGIN = {"X-Session-Token": TOKEN}
@@ -49,21 +46,6 @@ def mounting(gateway: Litestar) -> Any:
         await gateway({**scope, "root_path": PREFIX}, receive, send)
 
     return outer
-
-
-@asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[str]:
-    """The address at which a server that knows nothing of the gateway serves `app`."""
-    (socket,) = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, **options))
-    task = asyncio.create_task(server.serve([socket]))
-    try:
-        await until(lambda: server.started or task.done())
-        yield f"127.0.0.1:{socket.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(task, WATCHDOG_S)
-        socket.close()
 
 
 @asynccontextmanager
@@ -141,7 +123,7 @@ async def test_the_prefix_without_a_slash_leads_on_to_the_console(tmp_path: Path
 
 
 @pytest.mark.parametrize("how", ["mounted", "lifespan off"])
-async def test_where_nobody_ran_the_lifespan_every_path_says_so_and_what_to_do(
+async def test_without_a_lifespan_every_path_answers_with_the_reason_and_the_remedy(
     tmp_path: Path, how: str
 ) -> None:
     gateway = create_app(settings_in(tmp_path))

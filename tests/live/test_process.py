@@ -6,85 +6,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
 
-from tests.live.conftest import TOKEN, close_code, receive, receive_type
-from tests.waiting import WATCHDOG_S, lines_of_file, until
-
-ROOT = Path(__file__).parents[2]
-FIRST_REPLY_S = WATCHDOG_S
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+from tests.kit.http import TOKEN
+from tests.kit.messages import close_code, receive, receive_type
+from tests.kit.processes import ROOT, free_port, litestar_run, serving_process
+from tests.kit.waiting import lines_of_file
 
 
 def git(folder: Path, *arguments: str) -> str:
     identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
     command = ["git", *identity, *arguments]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
-
-
-class Run:
-    """A running gateway and what it says; ended with the test, killed if it must be."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self.process = process
-        self.port = port
-        self.said = ""
-        self._reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.said += line.decode()
-
-    async def says(self, *words: str) -> None:
-        await until(lambda: all(word in self.said for word in words), FIRST_REPLY_S)
-
-    async def ended(self, timeout_s: float = WATCHDOG_S) -> int | None:
-        """The exit status, once all has been said."""
-        async with asyncio.timeout(timeout_s):
-            await self._reading
-            return await self.process.wait()
-
-    def connect(self) -> connect:
-        url = f"ws://127.0.0.1:{self.port}/ws"
-        return connect(url, additional_headers={"X-Session-Token": TOKEN}, proxy=None)
-
-
-@asynccontextmanager
-async def litestar_run(
-    folder: Path,
-    port: int | None = None,
-    app: str = "sightline:create_app",
-    options: tuple[str, ...] = (),
-) -> AsyncIterator[Run]:
-    port = port or free_port()
-    inherited = {
-        k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE_", "LITESTAR"))
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", "--app", app, "run", "--port", str(port), *options),
-        cwd=folder,
-        env={**inherited, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    run = Run(process, port)
-    try:
-        yield run
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await run.ended()
 
 
 @pytest.fixture
@@ -147,7 +83,7 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
         await first.says("running on", "litestar login")
-        async with litestar_run(tmp_path, first.port) as second:  # as who starts it twice does
+        async with litestar_run(tmp_path, first.port) as second:  # on the same port
             assert await second.ended() == 3
         (line,) = second.said.splitlines()
         for part in (f"process {first.process.pid} at http://127.0.0.1:{first.port}", str(state)):
@@ -163,7 +99,8 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
             await third.says("running on")
             third.process.send_signal(signal.SIGTERM)
             assert await third.ended(5) == 0
-    assert sorted(os.listdir(state)) == [".gitignore", "gateway.lock", "session.token"]
+    kept = [".gitignore", "gateway.lock", "journal.db", "journal.db.clean", "session.token"]
+    assert sorted(os.listdir(state)) == kept
 
 
 async def test_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:
@@ -191,19 +128,10 @@ async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends
     assert TOKEN not in run.said
 
 
-async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_path: Path) -> None:
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "SIGHTLINE_SESSION_TOKEN": TOKEN}
+async def test_a_server_without_direct_writes_is_logged_once(tmp_path: Path) -> None:
     port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", "--factory", "examples.stories:create_app"),
-        *("--port", str(port)),
-        cwd=tmp_path,
-        env=environ,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    run = Run(process, port)
-    try:
+    command = ("-m", "uvicorn", "--factory", "examples.stories:create_app", "--port", str(port))
+    async with serving_process(tmp_path, port, sys.executable, *command) as run:
         await run.says("running on")
         for _ in range(2):
             async with run.connect() as client:
@@ -216,12 +144,8 @@ async def test_a_server_that_knows_nothing_of_the_gateway_is_told_of_once(tmp_pa
         )
         with stream as answer:  # which stock uvicorn would wait for without end
             assert answer.status_code == 200
-            process.send_signal(signal.SIGTERM)
+            run.process.send_signal(signal.SIGTERM)
             await run.ended(5)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await run.ended()
     assert run.said.count("no_direct_writes") == 1
     assert TOKEN not in run.said
 

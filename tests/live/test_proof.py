@@ -1,4 +1,4 @@
-"""The gateway proves that it is ours before it gets a secret: strangers on its port, and who relays for them."""
+"""The gateway proves that it is ours before it gets a secret: strangers and relays on its port."""
 
 import asyncio
 import json
@@ -16,8 +16,9 @@ from sightline_client.proof import prove
 from app.auth import asking
 from app.auth.asking import ask
 from app.state import write_private
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.live.test_login_process import litestar, said_by
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN
+from tests.kit.processes import litestar, said_by
 
 EVENT = ("chat.message_sent", {"role": "user", "content": "x"})
 
@@ -224,7 +225,7 @@ async def test_a_publisher_goes_on_with_the_gateways_next_run_and_tells_a_strang
                     assert not again.app.state.keyring.is_token(
                         credential, f"127.0.0.1 {again.port}"
                     )
-            assert (await publisher.publish(*EVENT)).sequence_number == 1
+            assert (await publisher.publish(*EVENT)).sequence_number == 3
 
 
 async def test_litestar_login_tells_a_stranger_nothing_and_token_rotate_ends_the_old_one(

@@ -8,14 +8,15 @@ import pytest
 
 from app.server import http as uvicorn_http
 from app.server.strict import MAX_HEADER_LINES, MAX_PIPELINED
-from tests.live.attack import bystander, dial, hurl, request, resident_bytes, rest
-from tests.live.conftest import TOKEN, UPGRADE, Answer, Gateway, Start
-from tests.waiting import until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN_LINE, UPGRADE, Answer, dial, hurl, request, rest
+from tests.kit.waiting import until
+from tests.live.attack import bystander, resident_bytes
 
 MIB = 1024 * 1024
 CHUNKED = b"Transfer-Encoding: chunked"
 JSON = b"Content-Type: application/json"
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
+
 LAST_CHUNK = b"0\r\n"
 
 

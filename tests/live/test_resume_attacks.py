@@ -1,4 +1,4 @@
-"""Positions and client ids as an attacker sends them; many who come back at once."""
+"""Positions and client ids as an attacker sends them; many clients that resume at once."""
 
 import asyncio
 import json
@@ -7,9 +7,11 @@ from urllib.parse import quote
 import pytest
 
 from app.events import Clock
-from tests.live.attack import CLOSE, TEXT, frame, frames, hurl, rest
-from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, until
-from tests.waiting import ticks
+from tests.kit.frames import CLOSE, TEXT, frame, frames
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, hurl, rest
+from tests.kit.messages import close_code, receive
+from tests.kit.waiting import ticks, until
 
 FILTERS = ("chat.*", "live.*", "*", "live.a,chat.message_sent")
 
@@ -120,7 +122,7 @@ async def storm_of_resumes(start: Start, clients: int) -> None:
 
 
 def check(number: int, data: bytes, published: list[tuple[int, str]]) -> None:
-    """The client got what matched after its position, in order, once, but for what a gap said."""
+    """The client got all that matched after its position, in order, once; gaps cover the rest."""
     patterns = FILTERS[number % 4].split(",")
     owed = [
         n

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.live.conftest import Gateway, Start, receive
+from tests.kit.gateway import Gateway, Start
+from tests.kit.messages import receive
+from tests.kit.waiting import until
 from tests.support import FakeClock
-from tests.waiting import until
 
 STARTED = {"workflow_id": "w1", "workflow_name": "Create PRD"}
 

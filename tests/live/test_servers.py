@@ -14,9 +14,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from tests.live.conftest import TOKEN, close_code, receive
-from tests.live.test_process import ROOT, Run, free_port
-from tests.waiting import WATCHDOG_S
+from tests.kit.http import TOKEN
+from tests.kit.messages import close_code, receive
+from tests.kit.processes import ROOT, Run, free_port, serving_process
+from tests.kit.waiting import WATCHDOG_S
 
 pytestmark = pytest.mark.attack
 
@@ -60,26 +61,10 @@ async def server(command: str, folder: Path, **environ: str) -> AsyncIterator[Ru
     """A server as it is started by hand."""
     port = free_port()
     program, *words = command.format(port=port).split()
-    process = await asyncio.create_subprocess_exec(
-        *(str(Path(sys.executable).with_name(program)), *words),
-        cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}",
-            "SIGHTLINE_SESSION_TOKEN": TOKEN,
-            "SIGHTLINE_WORKSPACE": "",
-            **environ,
-        },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    run = Run(process, port)
-    try:
+    path = {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", "SIGHTLINE_WORKSPACE": ""}
+    command = (str(Path(sys.executable).with_name(program)), *words)
+    async with serving_process(folder, port, *command, env={**path, **environ}) as run:
         yield run
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await run.ended()
 
 
 async def answers(run: Run, path: str = "/api/health") -> httpx.Response:

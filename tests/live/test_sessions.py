@@ -1,4 +1,4 @@
-"""The way back: what ends a log-in or the session token, and closes at once what either opened."""
+"""Revocation: the end of a login or of the session token closes at once what either opened."""
 
 import asyncio
 from typing import Any
@@ -14,10 +14,12 @@ from app.channels.backend import MemoryBackend
 from app.errors import UnauthorizedError
 from app.events import Position
 from app.ws.registry import ConnectionRegistry
-from tests.live.conftest import TOKEN, Gateway, Start, close_code, receive
-from tests.live.test_login import logged_in
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN
+from tests.kit.login import logged_in
+from tests.kit.messages import close_code, receive
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.support import FakeClock
-from tests.waiting import WATCHDOG_S, until
 
 ENDED = 4401
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.sources.ignore import MOST_BYTES
-from tests.live.conftest import Start, receive
-from tests.waiting import ticks, until
+from tests.kit.gateway import Start
+from tests.kit.messages import receive
+from tests.kit.waiting import ticks, until
 
 FILES, FOLDERS = 5000, 50
 

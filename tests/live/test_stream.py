@@ -1,4 +1,4 @@
-"""What a connected client says and hears."""
+"""What a connected client sends and receives."""
 
 import asyncio
 import functools
@@ -11,8 +11,10 @@ from app.errors import UnavailableError
 from app.events import Position
 from app.plugin import plugin_of
 from app.server.websocket import SightlineWebSocketProtocol
-from tests.live.conftest import GOOD, Gateway, Start, close_code, receive, receive_type
-from tests.waiting import WATCHDOG_S, ticks, until
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD
+from tests.kit.messages import close_code, receive, receive_type
+from tests.kit.waiting import WATCHDOG_S, ticks, until
 
 
 async def numbers(client: Any, count: int) -> list[int]:

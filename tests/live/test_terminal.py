@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import TOKEN, Gateway, Start
-from tests.live.test_client import folder as folder, name
-from tests.waiting import WATCHDOG_S, lines_of_file, until
+from tests.kit.gateway import Gateway, Start, name
+from tests.kit.http import TOKEN
+from tests.kit.waiting import WATCHDOG_S, lines_of_file, until
 
 Process = asyncio.subprocess.Process
 PIPE = asyncio.subprocess.PIPE
@@ -260,7 +260,7 @@ async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -
         assert (await record.stderr.read()).endswith(b"recorded 202 events\n")
     recorded = await kept(first)
     await first.stop()
-    second: Gateway = await start(extra_namespaces=("deploy",))
+    second: Gateway = await start(extra_namespaces=("deploy",), state_dir=folder / "other")
     name(folder, second)
     status, _, err = await run(folder, "replay", "session.jsonl", "--speed", "1000")
     assert status == 0, err
@@ -271,7 +271,7 @@ async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -
 
 
 @pytest.mark.parametrize("how", ["record", "tail"])
-async def test_what_it_hears_of_the_file_that_it_writes_is_left_out_and_counted(
+async def test_events_about_the_recording_itself_are_left_out_and_counted(
     folder: Path, gateway: Gateway, how: str
 ) -> None:
     name(folder, gateway)
@@ -395,17 +395,14 @@ async def test_without_a_gateway_every_command_says_what_to_do(tmp_path: Path) -
 async def test_without_the_client_a_command_says_what_to_install(tmp_path: Path) -> None:
     program = (
         "import sys; sys.modules['sightline_client'] = None;"
-        "from sightline_client.terminal import events; events(['tail'])"
+        "from sightline.cli.events import events; events(['tail'])"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, cwd=tmp_path, stderr=PIPE
     )
     _, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode == 1
-    assert (
-        err
-        == b"sightline: this needs the Python client: pip install 'sightline-gateway[terminal]'\n"
-    )
+    assert b"pip install 'sightline-gateway[terminal]'" in err
 
 
 async def test_the_environment_names_another_gateway(tmp_path: Path, gateway: Gateway) -> None:

@@ -6,25 +6,14 @@ import json
 import pytest
 
 from app.server import http as uvicorn_http
-from tests.live.attack import (
-    CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    bystander,
-    closed_with,
-    dial,
-    frame,
-    hurl,
-    request,
-    rest,
-    upgraded as upgraded_client,
-)
-from tests.live.conftest import GOOD, TOKEN, UPGRADE, Answer, Gateway, Start, receive
-from tests.live.test_event_stream import ask, listen
-from tests.waiting import ticks, until
+from tests.kit.event_stream import ask, listen
+from tests.kit.frames import CLOSE, PING, PONG, TEXT, closed_with, frame
+from tests.kit.gateway import Gateway, Start
+from tests.kit.http import GOOD, TOKEN_LINE, UPGRADE, Answer, dial, hurl, request, rest
+from tests.kit.messages import receive
+from tests.kit.waiting import ticks, until
+from tests.live.attack import bystander, upgraded as upgraded_client
 
-TOKEN_LINE = f"X-Session-Token: {TOKEN}".encode()
 STREAM = request(TOKEN_LINE, path=b"/api/events/stream")
 SOME = "x" * 30_000  # times five: more than the client's window, less than our socket's buffer
 
@@ -112,14 +101,16 @@ async def test_an_upgrade_behind_a_request_has_its_turn_after_the_answer(gateway
     assert b"HTTP/1.1 101" in data
 
 
-async def test_an_upgrade_behind_a_body_is_told_to_come_after_the_answer(gateway: Gateway) -> None:
+async def test_an_upgrade_behind_a_body_gets_an_error_to_send_it_after_the_answer(
+    gateway: Gateway,
+) -> None:
     upgrade = request(*(b": ".join(header) for header in (*UPGRADE, GOOD)), path=b"/ws")
     data = await rest(
         await dial(gateway, request(TOKEN_LINE, b"Content-Length: 1") + b"x" + upgrade)
     )
     first, _, second = data.partition(b"HTTP/1.1 400")
     assert Answer(first).status == 200
-    assert "read the answer" in Answer(b"HTTP/1.1 400" + second).error["message"]
+    assert "wait for the last response" in Answer(b"HTTP/1.1 400" + second).error["message"]
 
 
 # --- HTTP/1.0 ---
@@ -190,7 +181,7 @@ KEY = (b"Sec-WebSocket-Key", b"dGhlIHNhbXBsZSBub25jZQ==")
         (b"", ((b"Content-Length", b"3"),), 400, "body"),
     ],
 )
-async def test_a_handshake_that_is_none_is_told_exactly_what_is_wrong(
+async def test_a_malformed_handshake_gets_an_error_that_names_the_mistake(
     gateway: Gateway,
     left_out: bytes,
     more: tuple[tuple[bytes, bytes], ...],

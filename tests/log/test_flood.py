@@ -6,11 +6,11 @@ import pytest
 import structlog
 
 from app.log import configure, flood as module
-from app.log.flood import FIRST_LINES, MAX_KINDS, WINDOW_S, Flood, tell_left_out
+from app.log.flood import FIRST_LINES, MAX_KINDS, WINDOW_S, Flood, report_left_out
 from app.settings import Settings
-from tests.log.test_log import read, restored  # noqa: F401 - the fixture
+from tests.kit.logs import read
+from tests.kit.waiting import WATCHDOG_S, ticks
 from tests.support import FakeClock
-from tests.waiting import WATCHDOG_S, ticks
 
 Capture = pytest.CaptureFixture[str]
 
@@ -50,7 +50,7 @@ def test_a_line_of_another_library_is_a_kind_by_its_template(
     for number in range(FIRST_LINES + 5):
         logging.getLogger("uvicorn.error").info("%s - gone", number)
     assert len(read(capsys)) == FIRST_LINES
-    tell_left_out()
+    report_left_out()
     (told,) = read(capsys)
     assert (told["of"], told["count"]) == ("uvicorn.error %s - gone", 5)
 
@@ -63,12 +63,12 @@ def test_more_kinds_than_fit_share_one_so_that_memory_is_bounded_and_all_is_coun
         logging.getLogger("x").warning(f"made up {number}")
     out = len(read(capsys))
     assert out == MAX_KINDS + FIRST_LINES
-    tell_left_out()
+    report_left_out()
     (told,) = read(capsys)
     assert told["count"] + out == 1000
 
 
-async def test_the_count_is_told_also_when_nothing_is_logged_any_more(
+async def test_the_count_is_logged_even_after_the_flood_has_ended(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = begin(monkeypatch)

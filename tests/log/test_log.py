@@ -1,32 +1,16 @@
 import json
 import logging
 import re
-from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from app.log import configure, join
 from app.settings import Settings
+from tests.kit.logs import read
 
 Capture = pytest.CaptureFixture[str]
 JSON = Settings(log_format="json")
-
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
-def read(capsys: Capture) -> list[dict[str, object]]:
-    output = capsys.readouterr()
-    assert output.out == ""
-    return [json.loads(line) for line in output.err.splitlines()]
 
 
 def test_json_line_has_level_time_and_context(capsys: Capture) -> None:

@@ -1,13 +1,13 @@
-"""`Room`: who goes first when there are too many connections."""
+"""`Room`: which connections are closed first when there are too many."""
 
 from dataclasses import dataclass
 
 import pytest
 
 from app.metrics import Counters
-from app.server import http as module
-from app.server.http import most_connections
+from app.server import sockets as module
 from app.server.room import Room, peer_of
+from app.server.sockets import most_connections
 
 
 @dataclass(eq=False)
@@ -28,7 +28,7 @@ def full(*members: Member, most: int = 0) -> Room:
     return room
 
 
-def test_while_there_is_room_nobody_goes() -> None:
+def test_while_there_is_room_no_connection_is_closed() -> None:
     member = Member()
     full(member, most=1).keep_within(1)
     assert not member.gone
@@ -42,7 +42,7 @@ def test_the_longest_waiting_goes_first_and_a_new_request_begins_a_new_wait() ->
     assert (first.gone, second.gone) == (False, True)
 
 
-def test_nobody_goes_who_has_a_credential_or_whom_we_owe_an_answer() -> None:
+def test_a_connection_with_a_credential_or_a_pending_answer_stays_open() -> None:
     known, served, newest = Member(known=True), Member(waiting=False), Member()
     full(known, served, newest).keep_within(3)
     assert (known.gone, served.gone, newest.gone) == (False, False, True)

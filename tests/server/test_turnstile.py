@@ -17,7 +17,7 @@ async def test_each_turn_begins_the_newest_and_the_oldest_and_no_other() -> None
     assert turns == [[], [4, 0], [4, 0, 3, 1], [4, 0, 3, 1, 2]]
 
 
-async def test_who_comes_again_and_again_keeps_nobody_waiting() -> None:
+async def test_a_stranger_that_returns_again_and_again_delays_no_other() -> None:
     turnstile, seen = Turnstile(), set[object]()
 
     def again(who: int) -> None:
@@ -32,7 +32,7 @@ async def test_who_comes_again_and_again_keeps_nobody_waiting() -> None:
     assert "patient" in seen
 
 
-async def test_nothing_begins_for_those_who_left_and_nothing_of_them_is_kept() -> None:
+async def test_a_connection_that_left_the_line_starts_nothing_and_leaves_nothing() -> None:
     turnstile, seen = Turnstile(), list[str]()
     for name in ("a", "b"):
         turnstile.admit(name, partial(seen.append, name))

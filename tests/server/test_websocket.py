@@ -1,10 +1,10 @@
-"""The look at uvicorn's internals before anybody is served by them."""
+"""The check of uvicorn's internals before the first connection."""
 
 import pytest
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from app.server.websocket import SightlineWebSocketProtocol, fall_back_if_misfit
+from app.server.websocket import SightlineWebSocketProtocol, use_stock_if_incompatible
 
 
 def config() -> uvicorn.Config:
@@ -15,7 +15,7 @@ def config() -> uvicorn.Config:
 
 async def test_the_locked_uvicorn_fits() -> None:
     made = config()
-    fall_back_if_misfit(made)
+    use_stock_if_incompatible(made)
     assert made.ws_protocol_class is SightlineWebSocketProtocol
 
 
@@ -24,5 +24,5 @@ async def test_a_uvicorn_without_what_is_used_serves_by_its_own_protocol(
 ) -> None:
     made = config()
     monkeypatch.delattr(WebSocketsSansIOProtocol, "schedule_ping")
-    fall_back_if_misfit(made)
+    use_stock_if_incompatible(made)
     assert made.ws_protocol_class is WebSocketsSansIOProtocol

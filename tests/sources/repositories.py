@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from app.sources.git import GitSource
-from tests.waiting import WATCHDOG_S
+from tests.kit.waiting import WATCHDOG_S
 
 Commits = asyncio.Queue[dict[str, object]]
 

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from app.sources import git as module, git_command, git_commits
 from app.sources.git import GitSource
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.sources.repositories import commit, create, following, git, watching
-from tests.waiting import WATCHDOG_S, until
 
 
 @pytest.fixture(autouse=True)
@@ -279,7 +279,7 @@ async def test_quiet_folders_and_locks_do_not_ask_git(repository: Path) -> None:
                 *("objects/pack/p", "hooks/h", "info/exclude", "modules/m/HEAD", "lfs/x"),
                 *("HEAD.lock", "refs/heads/main.lock", "reftable/tables.list.lock"),
             )
-            if found.may_tell(str(found.common / name))
+            if found.may_mean_commit(str(found.common / name))
         ]
     assert asks == [
         *("HEAD", "packed-refs", "refs/heads/objects", "logs/HEAD", "reftable/0x1.ref"),

@@ -9,8 +9,8 @@ from app.sources.ignore import ignore_rules
 from app.sources.recursive import Recursive
 from app.sources.tree import Tree
 from app.sources.watch import TreeWatch
+from tests.kit.waiting import WATCHDOG_S
 from tests.sources.folders import Scan, fold, scan
-from tests.waiting import WATCHDOG_S
 
 
 async def test_what_is_told_is_what_is_there_also_by_recursive_hints(tmp_path: Path) -> None:

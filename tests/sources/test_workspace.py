@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from app.sources import watch
 from app.sources.ignore import MOST_BYTES
 from app.sources.workspace import CHUNK, WorkspaceSource
-from tests.waiting import WATCHDOG_S, ticks
+from tests.kit.waiting import WATCHDOG_S, ticks
 
 Event = tuple[str, dict[str, object]]
 

@@ -1,4 +1,4 @@
-"""One folder, one gateway: the lock refuses, whoever forked, and the kernel frees it."""
+"""One folder, one gateway: the lock refuses a second one, forks included; the kernel frees it."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.state import unusable
 from app.state.lock import LOCK_FILE, FolderLock, only_gateway
-from tests.waiting import WATCHDOG_S
+from tests.kit.waiting import WATCHDOG_S
 
 ROOT = Path(__file__).parents[2]
 HOLDER = """
@@ -23,9 +23,12 @@ import os, sys, time
 from pathlib import Path
 from app.state.lock import FolderLock
 FolderLock(Path(sys.argv[1])).take()
+forked, begun = os.pipe()
 if not os.fork():  # as a library forks in the middle of a lifespan
+    os.write(begun, b"x")
     sys.stdin.read()
     os._exit(0)
+os.read(forked, 1)
 print("held", flush=True)
 sys.stdin.read()
 """

@@ -16,7 +16,7 @@ from app.channels.publisher import EventPublisher
 from app.main import create_app
 from app.settings import Settings
 from app.ws.registry import ConnectionRegistry
-from tests.waiting import WATCHDOG_S, until
+from tests.kit.waiting import WATCHDOG_S, until
 
 TOKEN = "in-process-token-0123456789"
 WHERE = "http://127.0.0.1:3000/ws"

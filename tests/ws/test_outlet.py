@@ -7,10 +7,9 @@ import msgspec
 import pytest
 
 from app.channels.filters import EventFilter
-from app.ws.outlet import MAX_CONTROL
 from app.ws.sending import ASGIOutlet
+from tests.kit.waiting import WATCHDOG_S
 from tests.support import FakeClock, make_bus, publish
-from tests.waiting import WATCHDOG_S
 
 INTERVAL = 30.0
 
@@ -51,15 +50,6 @@ class Wire:
             await running
 
 
-async def test_control_messages_go_before_events_that_wait() -> None:
-    wire = Wire()
-    publish(wire.bus, "a.x", "a.x")
-    assert wire.outlet.answer(b'{"type":"connected"}')
-    running = await wire.run()
-    assert wire.told() == ["connected", 1, 2]
-    await wire.end(running)
-
-
 async def test_an_answer_overtakes_a_flood_of_events() -> None:
     wire = Wire(queue_size=10)
     publish(wire.bus, *["a.x"] * 10)
@@ -74,17 +64,6 @@ async def test_an_answer_overtakes_a_flood_of_events() -> None:
     await wire.end(running)
 
 
-async def test_over_asgi_an_answer_in_order_waits_for_the_events_before_it_and_no_others() -> None:
-    wire = Wire(queue_size=10)
-    publish(wire.bus, "a.x", "a.x")
-    wire.outlet.answer(b'{"type":"subscribed"}', in_order=True)
-    publish(wire.bus, "a.x")
-    wire.outlet.answer(b'{"type":"pong"}')
-    running = await wire.run()
-    assert wire.told() == ["pong", 1, 2, "subscribed", 3]
-    await wire.end(running)
-
-
 async def test_an_idle_outlet_wakes_for_events_and_for_answers() -> None:
     wire = Wire()
     running = await wire.run()
@@ -94,21 +73,6 @@ async def test_an_idle_outlet_wakes_for_events_and_for_answers() -> None:
     wire.outlet.answer(b'{"type":"pong"}')
     await wire.settle()
     assert wire.told() == [1, "pong"]
-    await wire.end(running)
-
-
-async def test_a_gap_is_sent_as_the_protocol_says() -> None:
-    wire = Wire(queue_size=1)
-    publish(wire.bus, "a.x", "a.x", "a.x")
-    running = await wire.run()
-    assert wire.sent[0] == {
-        "type": "gap",
-        "from_sequence_number": 1,
-        "to_sequence_number": 2,
-        "dropped": 2,
-        "reason": "slow_consumer",
-    }
-    assert wire.told() == ["gap", 3]
     await wire.end(running)
 
 
@@ -190,12 +154,6 @@ async def test_closing_while_a_heartbeat_is_sent_ends_the_outlet() -> None:
     async with asyncio.timeout(WATCHDOG_S):
         await running
     assert wire.told() == ["heartbeat"]
-
-
-async def test_a_client_that_reads_no_answers_is_refused_more() -> None:
-    wire = Wire()
-    assert all(wire.outlet.answer(b'{"type":"pong"}') for _ in range(MAX_CONTROL))
-    assert not wire.outlet.answer(b'{"type":"pong"}')
 
 
 async def test_a_failing_send_ends_the_outlet_with_its_error() -> None:

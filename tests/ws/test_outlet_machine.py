@@ -15,7 +15,7 @@ from app.events import Position
 from app.ws.messages import encode
 from app.ws.outlet import DirectOutlet
 from app.ws.session import Session
-from tests.channels.test_stream_machine import FILTERS, TYPES, allows
+from tests.kit.filters import FILTERS, TYPES, allows
 from tests.support import EPOCH, FakeClock, FakeTransport, make_bus, publish
 
 QUEUE_SIZE, REPLAY_LIMIT, MAX_CLIENTS = 6, 5, 4

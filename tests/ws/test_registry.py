@@ -7,7 +7,7 @@ import pytest
 from app.auth.credentials import Credential
 from app.errors import UnauthorizedError, UnavailableError
 from app.ws.registry import ConnectionRegistry, Place
-from tests.waiting import WATCHDOG_S
+from tests.kit.waiting import WATCHDOG_S
 
 
 def test_places_are_taken_until_none_is_left() -> None:
@@ -36,7 +36,7 @@ def test_the_same_client_takes_over_its_place_even_when_all_are_taken() -> None:
     assert (registry.taken, first.held, second.held) == (1, False, True)
 
 
-def test_the_connection_taken_over_is_told_once_when_the_new_one_has_its_place() -> None:
+def test_a_replaced_connection_is_notified_once_when_the_new_one_has_its_place() -> None:
     registry = ConnectionRegistry(1)
     told: list[tuple[int, int]] = []
     first = registry.reserve("a")
@@ -59,7 +59,7 @@ def test_all_are_told_and_all_are_closed_also_when_closing_frees_the_place() -> 
 
         place.on_close = close
     registry.reserve("not yet accepted")
-    registry.tell_all(b"hi")
+    registry.send_all(b"hi")
     registry.close_all(1012, "its epoch changed")
     assert told == [b"hi", b"hi", 1012, 1012]
     assert registry.taken == 1
@@ -75,7 +75,9 @@ def test_releasing_a_place_that_was_taken_over_leaves_the_new_one() -> None:
     assert (registry.taken, second.held, third.held) == (1, False, True)
 
 
-def test_who_holds_a_place_is_told_when_the_registry_closes_and_may_let_go_of_it_then() -> None:
+def test_the_holder_of_a_place_is_notified_when_the_registry_closes_and_may_release_it_then() -> (
+    None
+):
     registry = ConnectionRegistry(3)
     told: list[str] = []
     gone, first, second = (registry.reserve(name) for name in ("gone", "first", "second"))
@@ -87,7 +89,7 @@ def test_who_holds_a_place_is_told_when_the_registry_closes_and_may_let_go_of_it
     assert registry.taken == 0
 
 
-def test_a_closed_registry_lets_nobody_in_not_even_to_take_over() -> None:
+def test_a_closed_registry_reserves_no_place_not_even_for_a_takeover() -> None:
     registry = ConnectionRegistry(2)
     place = registry.reserve("a")
     registry.close()

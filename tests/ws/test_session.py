@@ -8,8 +8,7 @@ from app.channels.filters import EventFilter
 from app.channels.subscription import Subscription
 from app.ws.messages import encode
 from app.ws.session import CONTROL_BURST, CONTROL_RATE, Session, TooManyMessagesError
-from tests.channels.test_subscription import drain
-from tests.support import FakeClock, make_bus, publish
+from tests.support import FakeClock, drain, make_bus, publish
 
 
 class Client:

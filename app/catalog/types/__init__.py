@@ -1,11 +1,20 @@
-"""The event types: one struct for the `data` of each. Structs, and nothing else."""
+"""The event types: one struct for the `data` of each."""
 
 from .agents import (
+    AgentAttentionNeeded as AgentAttentionNeeded,
+    AgentBatchFinished as AgentBatchFinished,
+    AgentErrorReported as AgentErrorReported,
     AgentMessage as AgentMessage,
+    AgentReported as AgentReported,
     AgentSessionFinished as AgentSessionFinished,
     AgentSessionStarted as AgentSessionStarted,
     AgentToolCalled as AgentToolCalled,
     AgentToolFinished as AgentToolFinished,
+    AgentTurnFinished as AgentTurnFinished,
+    AgentTurnStarted as AgentTurnStarted,
+    AgentUsageReported as AgentUsageReported,
+)
+from .chats import (
     ChatMessageReceived as ChatMessageReceived,
     ChatMessageSent as ChatMessageSent,
     ChatStreamingChunk as ChatStreamingChunk,

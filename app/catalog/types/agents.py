@@ -1,4 +1,4 @@
-"""What agents do and say: sessions, tool calls, messages."""
+"""What agents do: sessions, turns, tool calls, and what they need of a person."""
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -6,68 +6,59 @@ from msgspec import UNSET, UnsetType
 from ..registry import event_type
 
 
-@event_type("chat.message_sent", example={"role": "user", "content": "Run the tests."})
-class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True):
-    """A person sent a message to an agent."""
+class _OfAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did it. `agent_id` and `agent_type` are those of a sub-agent; the main agent has none.
 
-    role: str
-    content: str
+    `parent_id` is the agent that began the sub-agent. `details` holds fields of the agent's own,
+    `truncated` the length of each value that was cut, by its path.
+    """
+
+    session_id: str | UnsetType = UNSET
     agent_name: str | UnsetType = UNSET
-
-
-@event_type(
-    "chat.message_received",
-    example={"role": "assistant", "content": "All tests pass.", "agent_name": "Ada"},
-)
-class ChatMessageReceived(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent answered with a complete message."""
-
-    role: str
-    content: str
-    agent_name: str | UnsetType = UNSET
-
-
-@event_type("chat.streaming_chunk", example={"chunk": "All tests", "message_id": "msg-7"})
-class ChatStreamingChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of an answer that is still being written."""
-
-    chunk: str
-    message_id: str | UnsetType = UNSET
-    agent_name: str | UnsetType = UNSET
-
-
-@event_type("chat.thinking_started", example={"agent_name": "Ada"})
-class ChatThinkingStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent began to think about its answer."""
-
-    agent_name: str | UnsetType = UNSET
-    message_id: str | UnsetType = UNSET
-
-
-@event_type("chat.thinking_finished", example={"agent_name": "Ada", "duration_ms": 830})
-class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent finished thinking."""
-
-    agent_name: str | UnsetType = UNSET
-    message_id: str | UnsetType = UNSET
-    duration_ms: float | UnsetType = UNSET
-
-
-# --- agent ---
+    agent_id: str | UnsetType = UNSET
+    agent_type: str | UnsetType = UNSET
+    parent_id: str | UnsetType = UNSET
+    turn_id: str | UnsetType = UNSET
+    folder: str | UnsetType = UNSET
+    model: str | UnsetType = UNSET
+    details: dict[str, object] | UnsetType = UNSET
+    truncated: dict[str, int] | UnsetType = UNSET
 
 
 @event_type(
     "agent.session_started",
     example={"session_id": "s-9", "agent_name": "Ada", "task": "Fix the parser", "model": "small"},
 )
-class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True):
+class AgentSessionStarted(_OfAgent, frozen=True, kw_only=True):
     """An agent began to work; every later event of this run carries the same `session_id`."""
 
     session_id: str
-    agent_name: str | UnsetType = UNSET
     task: str | UnsetType = UNSET
-    model: str | UnsetType = UNSET
-    folder: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+
+@event_type("agent.turn_started", example={"session_id": "s-9", "prompt": "Fix the parser"})
+class AgentTurnStarted(_OfAgent, frozen=True, kw_only=True):
+    """An agent began to work on a prompt, or a sub-agent on its task; `reason` where nobody asked."""
+
+    session_id: str
+    prompt: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    background_id: str | UnsetType = UNSET
+
+
+@event_type(
+    "agent.turn_finished",
+    example={"session_id": "s-9", "outcome": "ok", "summary": "The parser is fixed."},
+)
+class AgentTurnFinished(_OfAgent, frozen=True, kw_only=True):
+    """An agent ended its turn; `background` lists what it leaves running."""
+
+    session_id: str
+    outcome: str | UnsetType = UNSET
+    summary: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    background: list[dict[str, object]] | UnsetType = UNSET
 
 
 @event_type(
@@ -75,18 +66,19 @@ class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True):
     example={
         "session_id": "s-9",
         "tool_name": "Bash",
-        "call_id": "call-3",
+        "tool_use_id": "call-3",
         "summary": "make test",
     },
 )
-class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True):
+class AgentToolCalled(_OfAgent, frozen=True, kw_only=True):
     """An agent called a tool; `summary` is what a person reads, such as the command or the path."""
 
     tool_name: str
-    session_id: str | UnsetType = UNSET
+    tool_use_id: str | UnsetType = UNSET
     call_id: str | UnsetType = UNSET
-    agent_name: str | UnsetType = UNSET
     summary: str | UnsetType = UNSET
+    tool_input: dict[str, object] | UnsetType = UNSET
+    spawns_agent: bool | UnsetType = UNSET
 
 
 @event_type(
@@ -94,37 +86,53 @@ class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True):
     example={
         "session_id": "s-9",
         "tool_name": "Bash",
-        "call_id": "call-3",
+        "tool_use_id": "call-3",
         "summary": "make test",
+        "outcome": "failed",
         "success": False,
         "error": "exit status 2",
         "duration_ms": 840,
     },
 )
-class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool that an agent called is done; `error` says why where `success` is false."""
+class AgentToolFinished(_OfAgent, frozen=True, kw_only=True):
+    """A tool call ended: `outcome` is ok, failed, interrupted or denied; `child_id` the sub-agent it began."""
 
     tool_name: str
-    session_id: str | UnsetType = UNSET
+    tool_use_id: str | UnsetType = UNSET
     call_id: str | UnsetType = UNSET
-    agent_name: str | UnsetType = UNSET
     summary: str | UnsetType = UNSET
+    tool_input: dict[str, object] | UnsetType = UNSET
+    outcome: str | UnsetType = UNSET
     success: bool | UnsetType = UNSET
     error: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
     duration_ms: float | UnsetType = UNSET
+    spawns_agent: bool | UnsetType = UNSET
+    child_id: str | UnsetType = UNSET
+    background_id: str | UnsetType = UNSET
+
+
+@event_type(
+    "agent.batch_finished",
+    example={"session_id": "s-9", "calls": [{"tool_use_id": "call-3", "tool_name": "Bash"}]},
+)
+class AgentBatchFinished(_OfAgent, frozen=True, kw_only=True):
+    """All these calls ended; a call whose `agent.tool_finished` is missing was denied or refused."""
+
+    session_id: str
+    calls: list[dict[str, object]]
 
 
 @event_type(
     "agent.message",
     example={"session_id": "s-9", "agent_name": "Ada", "content": "The parser is fixed."},
 )
-class AgentMessage(msgspec.Struct, frozen=True, kw_only=True):
+class AgentMessage(_OfAgent, frozen=True, kw_only=True):
     """An agent said something on its way: a thought, a question, a report."""
 
     content: str
-    session_id: str | UnsetType = UNSET
-    agent_name: str | UnsetType = UNSET
     role: str | UnsetType = UNSET
+    message_id: str | UnsetType = UNSET
 
 
 @event_type(
@@ -137,14 +145,64 @@ class AgentMessage(msgspec.Struct, frozen=True, kw_only=True):
         "duration_ms": 61200,
     },
 )
-class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True):
+class AgentSessionFinished(_OfAgent, frozen=True, kw_only=True):
     """An agent ended its work."""
 
     session_id: str
-    agent_name: str | UnsetType = UNSET
     status: str | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
     summary: str | UnsetType = UNSET
     duration_ms: float | UnsetType = UNSET
 
 
-# --- file ---
+@event_type(
+    "agent.attention_needed",
+    example={"session_id": "s-9", "reason": "permission", "tool_name": "Bash", "summary": "make"},
+)
+class AgentAttentionNeeded(_OfAgent, frozen=True, kw_only=True):
+    """An agent waits for a person; `reason` is permission, question, plan, or idle: for a prompt."""
+
+    session_id: str
+    reason: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+    tool_name: str | UnsetType = UNSET
+    tool_use_id: str | UnsetType = UNSET
+    summary: str | UnsetType = UNSET
+    tool_input: dict[str, object] | UnsetType = UNSET
+
+
+@event_type(
+    "agent.usage_reported",
+    example={"session_id": "s-9", "request_id": "req-1", "input_tokens": 15, "output_tokens": 66},
+)
+class AgentUsageReported(_OfAgent, frozen=True, kw_only=True):
+    """What one request to a model used; `request_id` is counted once for each `usage_source`."""
+
+    session_id: str
+    request_id: str | UnsetType = UNSET
+    usage_source: str | UnsetType = UNSET
+    input_tokens: int | UnsetType = UNSET
+    output_tokens: int | UnsetType = UNSET
+    cache_read_tokens: int | UnsetType = UNSET
+    cache_creation_tokens: int | UnsetType = UNSET
+    cost_usd: float | UnsetType = UNSET
+    duration_ms: float | UnsetType = UNSET
+
+
+@event_type(
+    "agent.error",
+    example={"session_id": "s-9", "error": "rate_limit", "message": "The model is busy."},
+)
+class AgentErrorReported(_OfAgent, frozen=True, kw_only=True):
+    """An agent could not go on with its turn."""
+
+    session_id: str
+    error: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+
+
+@event_type("agent.reported", example={"session_id": "s-9", "kind": "PreCompact"})
+class AgentReported(_OfAgent, frozen=True, kw_only=True):
+    """Something else that an agent reported, which changes no state; `kind` is its own name for it."""
+
+    kind: str

@@ -53,9 +53,6 @@ class WorkflowFailed(msgspec.Struct, frozen=True, kw_only=True):
     step_name: str | UnsetType = UNSET
 
 
-# --- chat ---
-
-
 @event_type("state.epic_created", example={"epic_id": "7", "title": "Live updates"})
 class StateEpicCreated(msgspec.Struct, frozen=True, kw_only=True):
     """An epic was created."""
@@ -88,9 +85,6 @@ class StateStoryTransitioned(msgspec.Struct, frozen=True, kw_only=True):
     to_state: str
     epic_id: Identifier | UnsetType = UNSET
     title: str | UnsetType = UNSET
-
-
-# --- git ---
 
 
 @event_type(
@@ -126,9 +120,6 @@ class CeremonyEnded(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float | UnsetType = UNSET
 
 
-# --- kanban ---
-
-
 @event_type(
     "kanban.card_moved",
     example={"card_id": "7.1", "from_column": "ready", "to_column": "in_progress"},
@@ -150,6 +141,3 @@ class KanbanCardUpdated(msgspec.Struct, frozen=True, kw_only=True):
     title: str | UnsetType = UNSET
     description: str | UnsetType = UNSET
     assignee: str | UnsetType = UNSET
-
-
-# --- session, provider, system ---

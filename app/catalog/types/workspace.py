@@ -33,9 +33,6 @@ class FileDeleted(msgspec.Struct, frozen=True, kw_only=True):
     is_directory: bool = False
 
 
-# --- state ---
-
-
 @event_type(
     "git.commit_created",
     example={
@@ -46,15 +43,12 @@ class FileDeleted(msgspec.Struct, frozen=True, kw_only=True):
     },
 )
 class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A commit was created; `files_changed` is the list of paths, their number, or absent if unknown."""
+    """A commit was created; `files_changed` is the list of paths, or their number."""
 
     commit_hash: str
     message: str
     author: str
     files_changed: list[str] | int | UnsetType = UNSET
-
-
-# --- ceremony ---
 
 
 @event_type("session.mode_changed", example={"mode": "read_only", "previous_mode": "write"})

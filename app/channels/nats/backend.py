@@ -1,10 +1,10 @@
-"""`JetStreamBackend`: NATS JetStream is the log, and each of many gateways follows it.
+"""`JetStreamBackend`: NATS JetStream is the log that several gateways share.
 
-The stream's sequence is the number of an event and its incarnation the epoch, so a client may be
-served by any gateway. A publish is handed to NATS by the `Sender`, comes back through the `Follower`
-like everybody else's, and is done when it is both stored there and fanned out here.
+The stream's sequence is the number of an event and its incarnation the epoch, so any gateway can
+serve any client. The `Sender` hands a publish to NATS, and the `Follower` reads it back like the
+events of other gateways. A publish is done when it is stored there and fanned out here.
 
-Any doubt ends the connection or the follower, and the next one begins at the bus's head.
+Any doubt ends the connection or the follower. The next one begins at the bus's head.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from nats.aio.client import Client
 
 from ...errors import SettingsError, UnavailableError
 from ...events import Event, Position
-from ...settings import PREFIX, Settings
+from ...settings import Settings
 from ..backend import BackendStatus
 from ..bus import Contents, EventBus
 from . import remedies, stream
@@ -30,16 +30,15 @@ from .connection import (
     end,
     first_to_end,
 )
-from .domains import look_first
+from .domains import find_unambiguous
 from .follower import Follower
 from .horizon import Horizon
-from .message import BODY_MARGIN_BYTES
 from .outbox import Outbox
 from .sender import Sender
 
-START_WAIT_S = 15.0  # a gateway and its NATS may be started at the same moment
+START_WAIT_S = 15.0  # the gateway and NATS may start at the same moment
 STOP_WAIT_S = 2.0  # for publishes that NATS has not answered yet
-TICK_S = 0.1  # how exactly deadlines of publishes are kept
+TICK_S = 0.1  # precision of the deadlines of publishes
 _log = structlog.get_logger("sightline.jetstream")
 
 
@@ -53,11 +52,11 @@ class JetStreamBackend:
         on_restart: Callable[[], None],
         on_state: Callable[[bool], None],
     ) -> None:
-        """`on_restart` must close what names another place in the stream; `on_state` hears whether
-        NATS is there each time that it changes.
+        """`on_restart` must close the connections of clients, whose positions no longer hold;
+        `on_state` gets whether NATS is connected, at each change.
 
         Raises:
-            SettingsError: the URL asks for a package that is not installed.
+            SettingsError: the URL needs a package that is not installed.
         """
         check_urls(settings.nats_url or "")
         self._bus = bus
@@ -78,11 +77,11 @@ class JetStreamBackend:
         self._trouble: BaseException | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
-        self._is_first_look = True
+        self._is_first_find = True
 
     @property
     def status(self) -> BackendStatus:
-        """How the connection and the publishes are."""
+        """The state of the connection and of the publishes."""
         return BackendStatus(
             "jetstream",
             connected=self._connected,
@@ -95,10 +94,10 @@ class JetStreamBackend:
         )
 
     async def start(self) -> None:
-        """Connect, find or make the stream, fill the replay log. Cancelling leaves no task.
+        """Connect, find or create the stream, fill the replay log. Cancelling leaves no task.
 
         Raises:
-            SettingsError: NATS cannot be reached, the stream is not as the settings ask, or holds
+            SettingsError: NATS is unreachable, the stream differs from the settings, or it holds
                 more than can be read in time.
         """
         self._started = asyncio.get_running_loop().create_future()
@@ -110,20 +109,17 @@ class JetStreamBackend:
         except TimeoutError:
             lag = self.status.lag
             await self.stop()
-            if lag:
-                raise SettingsError(
-                    f"the replay log is not filled after {START_WAIT_S:g} s, {lag} events to go:"
-                    f" lower {PREFIX}REPLAY_WINDOW_S or {PREFIX}REPLAY_MAX_EVENTS"
-                ) from None
             raise SettingsError(
-                remedies.cannot_be_used(self._trouble, self._settings.nats_domain)
+                remedies.not_filled(START_WAIT_S, lag)
+                if lag
+                else remedies.cannot_be_used(self._trouble, self._settings.nats_domain)
             ) from None
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
-        """Wait shortly for publishes under way, fail the rest, end every task."""
+        """Wait shortly for pending publishes, fail the rest, end every task."""
         deadline = self._bus.clock.monotonic() + STOP_WAIT_S
         while (self._outbox.waiting or self._outbox.in_flight) and self._connected:
             if self._bus.clock.monotonic() > deadline:
@@ -136,7 +132,7 @@ class JetStreamBackend:
     def submit(
         self, type_: str, timestamp: str, contents: Contents, key: str | None = None
     ) -> Future[Event]:
-        """Put an event behind all others; the future resolves when it is stored and fanned out."""
+        """Queue an event; the future resolves when it is stored and fanned out."""
         self._bus.owner.require_here()
         if self._stopped:
             raise UnavailableError("the gateway has ended: nothing can be published")
@@ -145,7 +141,7 @@ class JetStreamBackend:
         return future
 
     async def catch_up(self, position: Position) -> None:
-        """Ask the stream about a position that the bus does not know, and read up to it."""
+        """Read up to a position ahead of the bus; see `Horizon.reach`."""
         await self._horizon.reach(position, self._client if self._connected else None)
 
     def _own(self, work: Coroutine[None, None, None]) -> None:
@@ -187,23 +183,18 @@ class JetStreamBackend:
                 self._follow(client),
                 self._sender.send(client),
                 self._sender.look_up(client),
-                lost.raised(),
+                lost.wait(),
             )
         finally:
             self._client = self._follower = None
 
     async def _follow(self, client: Client) -> None:
         settings = self._settings
-        most = settings.max_event_bytes + BODY_MARGIN_BYTES
-        if client.max_payload < most:
-            raise SettingsError(
-                f"NATS takes messages of {client.max_payload} bytes, an event may have {most}:"
-                f" raise its `max_payload` or lower {PREFIX}MAX_EVENT_BYTES"
-            )
+        stream.check_payload(client, settings.max_event_bytes)
         while True:
-            look = look_first if self._is_first_look else stream.look
-            found = await look(client, self._wanted)
-            self._is_first_look = False
+            find = find_unambiguous if self._is_first_find else stream.find_or_create
+            found = await find(client, self._wanted)
+            self._is_first_find = False
             self._sender.domain = found.domain
             if found.epoch != self._bus.epoch:
                 stream.check(found, self._wanted)
@@ -219,7 +210,7 @@ class JetStreamBackend:
             why = await self._follower.run(settings.replay_window_s, settings.replay_max_events)
             _log.warning("follower_begins_again", why=why, head=self._bus.head)
             if why == "quiet":
-                self._trouble = TimeoutError("NATS has said nothing for some seconds")
+                self._trouble = TimeoutError("NATS has sent nothing for some seconds")
                 self._set_connected(False)
 
     def _doubt(self, why: str) -> None:
@@ -227,9 +218,9 @@ class JetStreamBackend:
             self._follower.end(why)
 
     def _begin(self, epoch: str, head: int) -> None:
-        """Go on elsewhere in the stream: who names the old place is closed first."""
+        """Continue at another place of the stream; close the clients of the old place first."""
         if self._bus.epoch != epoch or head < self._bus.head:
-            self._outbox.forget_stored("the stream on NATS was made again or lost its end")
+            self._outbox.fail_stored("the stream on NATS was recreated or lost its end")
         self._on_restart()
         self._bus.begin(epoch, head)
         self._horizon.moved()
@@ -252,8 +243,8 @@ class JetStreamBackend:
             _log.info("nats_is_there", epoch=self._bus.epoch, head=self._bus.head)
         else:
             self._outages += 1
-            _log.warning("nats_is_away", why=remedies.said(self._trouble), head=self._bus.head)
+            _log.warning("nats_is_away", why=remedies.text_of(self._trouble), head=self._bus.head)
         try:
             self._on_state(connected)
-        except Exception as error:  # following must go on
-            _log.error("state_not_told", error_type=type(error).__name__, exc_info=error)
+        except Exception as error:  # the follower must continue
+            _log.error("state_callback_failed", error_type=type(error).__name__, exc_info=error)

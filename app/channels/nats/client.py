@@ -1,4 +1,4 @@
-"""`StreamClient`: nats-py's client, with what it leaves to trust taken out."""
+"""`StreamClient`: nats-py's client, hardened against bad headers and a missing TLS."""
 
 import ssl
 from importlib.util import find_spec
@@ -11,21 +11,21 @@ from ...settings import PREFIX
 
 
 class StreamClient(Client):
-    """A connection to the JetStream API of one domain, or of the server's own."""
+    """A client for the JetStream API of one domain; None is the server's own domain."""
 
     def __init__(self, domain: str | None = None) -> None:
         super().__init__()
         self.api = f"$JS.{domain}.API" if domain else "$JS.API"
 
     async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
-        """Whatever anybody wrote into the headers of a message, the connection goes on."""
+        """Parse headers; malformed ones are None, so that no message can end the connection."""
         try:
             return await super()._process_headers(headers)
         except Exception:
             return None
 
     def _connect_command(self) -> bytes:
-        """Send no credential in the clear where `tls://` asks for encryption."""
+        """Refuse to send credentials unencrypted to a `tls://` address."""
         server = self._current_server
         if server and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
             raise ssl.SSLError(1, "NATS offers no TLS at this address, and tls:// asks for it")
@@ -33,10 +33,10 @@ class StreamClient(Client):
 
 
 def check_urls(urls: str) -> None:
-    """Refuse what nats-py cannot connect to as it is installed.
+    """Refuse addresses that the installed nats-py cannot connect to.
 
     Raises:
-        SettingsError: says what is missing.
+        SettingsError: names the missing package, or the mixed schemes.
     """
     schemes = {urlsplit(url).scheme for url in urls.split(",")}
     web = schemes & {"ws", "wss"}

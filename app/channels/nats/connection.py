@@ -1,7 +1,7 @@
-"""One connection to NATS, which ends with the first doubt.
+"""One connection to NATS, which ends at the first doubt.
 
-Never nats-py's own reconnecting: that keeps publishes in a buffer of its own and waits for a frozen
-server. Whoever holds a connection begins another one instead, and knows what is in doubt.
+nats-py's own reconnecting is off: it buffers publishes and waits for a frozen server. The backend
+opens a new connection instead, and knows which publishes are in doubt.
 """
 
 import asyncio
@@ -20,12 +20,17 @@ PING_INTERVAL_S = 10
 RETRY_S = 0.25
 CLOSE_WAIT_S = 1.0
 CANCEL_AGAIN_S = 0.1
-TROUBLE = (NatsError, OSError, TimeoutError, UnavailableError)  # what a log that is away raises
+TROUBLE = (
+    NatsError,
+    OSError,
+    TimeoutError,
+    UnavailableError,
+)  # raised by a log that is unreachable
 _log = structlog.get_logger("sightline.nats")
 
 
 class Lost:
-    """Becomes true once, when the connection is gone."""
+    """Set once, when the connection is lost."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -33,11 +38,11 @@ class Lost:
     async def on_closed(self) -> None:
         self._event.set()
 
-    async def raised(self) -> None:
-        """Wait for the end of the connection.
+    async def wait(self) -> None:
+        """Wait until the connection is lost.
 
         Raises:
-            ConnectionError: when it comes.
+            ConnectionError: always, then.
         """
         await self._event.wait()
         raise ConnectionError("the connection to NATS was lost")
@@ -45,10 +50,10 @@ class Lost:
 
 @asynccontextmanager
 async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tuple[Client, Lost]]:
-    """Connect to one of `urls`, separated by commas; closed at once when the block ends.
+    """Connect to one of the comma-separated `urls`; close at once when the block ends.
 
     Raises:
-        nats.errors.Error, OSError: it cannot be reached now, or refuses.
+        nats.errors.Error, OSError: no server is reachable, or it refuses.
     """
     client, lost = StreamClient(domain), Lost()
     reason = "NATS does not answer"
@@ -65,10 +70,10 @@ async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tupl
                     urls.split(","),
                     name="sightline",
                     allow_reconnect=False,
-                    reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it only sleeps so long
+                    reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it is only slept for
                     connect_timeout=1,
-                    # Above its bound nats-py waits for a frozen server without end, and swallows
-                    # the cancelling of that. 0 is none: the outbox bounds what is handed over.
+                    # Above this bound nats-py waits forever for a frozen server and swallows
+                    # cancellation. 0 means no bound: the outbox bounds what is handed over.
                     pending_size=0,
                     ping_interval=PING_INTERVAL_S,
                     closed_cb=lost.on_closed,
@@ -82,7 +87,7 @@ async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tupl
 
 
 async def _close(client: Client) -> None:
-    # nats-py would first send what a frozen server does not take.
+    # nats-py would first send its buffer, which a frozen server does not read.
     client._pending.clear()
     client._pending_data_size = 0
     writer = getattr(client._transport, "_io_writer", None)
@@ -94,10 +99,10 @@ async def _close(client: Client) -> None:
 
 
 async def end(tasks: Collection[asyncio.Task[None]], again_s: float) -> None:
-    """Cancel the tasks until they have ended, every `again_s` seconds.
+    """Cancel the tasks every `again_s` seconds until they have ended.
 
-    Once is not enough: on Python 3.11 `asyncio.wait_for`, which nats-py uses, swallows a
-    cancellation that comes together with the answer.
+    One cancellation may be swallowed: on Python 3.11 by `asyncio.wait_for`, which nats-py uses, if
+    it comes together with the answer.
     """
     pending = set(tasks)
     while pending:
@@ -107,12 +112,12 @@ async def end(tasks: Collection[asyncio.Task[None]], again_s: float) -> None:
 
 
 async def first_to_end(*works: Coroutine[None, None, None]) -> None:
-    """Run all until one ends; cancel and await the others, and raise what it raised."""
+    """Run all until one ends, cancel and await the others; raise what the first one raised."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await end(tasks, CANCEL_AGAIN_S)
-        await asyncio.gather(*tasks, return_exceptions=True)  # read: asyncio need not complain
+        await asyncio.gather(*tasks, return_exceptions=True)  # marks errors as retrieved
     for task in done:
         task.result()

@@ -1,7 +1,7 @@
-"""The start on a stream, where JetStream may have several domains, as with leaf nodes.
+"""The first look at the stream, which detects several JetStream domains, as with leaf nodes.
 
-Subjects cross from one domain to another and the JetStream API does not, so that one publish may be
-kept by a stream in each, unseen.
+Subjects cross domains and the JetStream API does not. So a stream in each domain may store the same
+publish, and no gateway would notice.
 """
 
 import asyncio
@@ -15,29 +15,29 @@ from ...settings import PREFIX
 from . import stream
 from .message import subject_of
 
-PROBE_S = 0.5  # in which every stream that takes the events, however far away, answers
+PROBE_S = 0.5  # time for every stream that stores the events to answer
 
 
 class _ProbeAnswer(msgspec.Struct):
     stream: str = ""
 
 
-async def look_first(client: Client, asked: stream.StreamConfig) -> stream.StreamInfo:
-    """`stream.look`, at the start of a gateway: with one stream alone does an event have one number.
+async def find_unambiguous(client: Client, asked: stream.StreamConfig) -> stream.StreamInfo:
+    """Find or create the stream at the start, and make sure that no other stream stores events.
 
     Raises:
-        SettingsError: what is published reaches more streams than one, in several domains.
+        SettingsError: events would reach several streams, in several domains.
         RefusedError, nats.errors.Error: as `stream.request`.
     """
     if takers := await _takers(client):
-        try:  # one may be that of another domain: then none must be made here
+        try:  # it may be in another domain: then create none here
             await stream.request(client, f"STREAM.INFO.{asked.name}")
         except stream.RefusedError as refused:
             if refused.error.err_code != stream.NOT_FOUND:
                 raise
             raise _ambiguous([*takers, asked.name]) from None
-    found = await stream.look(client, asked)
-    if not takers:  # another gateway may have made one at the same moment
+    found = await stream.find_or_create(client, asked)
+    if not takers:  # another gateway may have created one at the same moment
         takers = await _takers(client)
     if len(takers) > 1:
         raise _ambiguous(takers)
@@ -45,14 +45,14 @@ async def look_first(client: Client, asked: stream.StreamConfig) -> stream.Strea
 
 
 async def _takers(client: Client) -> list[str]:
-    """The names of all streams, of whatever domain, that would keep a message under our subjects.
+    """The names of the streams, in any domain, that would store a message under our subjects.
 
-    Each refuses a message that expects another stream, and keeps nothing.
+    The probe expects a stream that does not exist, so each refuses it and stores nothing.
     """
     takers: list[str] = []
 
     async def on_answer(message: Msg) -> None:
-        if message.data:  # without any, the server says that nobody takes it
+        if message.data:  # an empty answer means that no stream takes it
             takers.append(msgspec.json.decode(message.data, type=_ProbeAnswer).stream)
 
     inbox = client.new_inbox()
@@ -70,6 +70,6 @@ def _ambiguous(takers: list[str]) -> SettingsError:
     names = ", ".join(map(repr, takers))
     return SettingsError(
         f"events published to NATS here would be kept by {len(takers)} streams ({names}), in several"
-        f" JetStream domains, and so have several numbers: name one domain in {PREFIX}NATS_DOMAIN of"
+        f" JetStream domains, and get several numbers: name one domain in {PREFIX}NATS_DOMAIN of"
         " all gateways, and delete the stream in each other one (`nats stream rm --js-domain …`)"
     )

@@ -1,4 +1,4 @@
-"""`Horizon`: positions beyond what this gateway has read are asked of the stream, then waited for."""
+"""`Horizon`: asks the stream about positions ahead of this gateway, and waits for them."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,23 +16,23 @@ _NEVER = 2**63
 
 
 class Horizon:
-    """Where clients come from a gateway that this one lags behind: further on, or in a new epoch."""
+    """Handles clients whose position is ahead of this gateway: a higher number, or a new epoch."""
 
     def __init__(
         self, bus: EventBus, wanted: stream.StreamConfig, doubt: Callable[[str], None]
     ) -> None:
-        """`doubt` is called where the stream has another epoch than the bus."""
+        """`doubt` is called if the stream has another epoch than the bus."""
         self._bus = bus
         self._wanted = wanted
         self._doubt = doubt
         self._waiting: set[asyncio.Future[None]] = set()
-        self._nearest = _NEVER  # the lowest number that one of them waits for
+        self._nearest = _NEVER  # the lowest number waited for
 
     async def reach(self, position: Position, client: Client | None) -> None:
-        """Wait until the bus has read up to `position`; at once where the stream never gave it.
+        """Wait until the bus has read up to `position`. Return at once if the stream never gave it.
 
         Raises:
-            UnavailableError: NATS is away (`client` is None), or the bus does not get there in time.
+            UnavailableError: NATS is unreachable (`client` is None), or the bus is too slow.
         """
         number = position.sequence_number
         if position.epoch in (None, self._bus.epoch) and number <= self._bus.head:
@@ -40,9 +40,9 @@ class Horizon:
         try:
             if client is None:
                 raise TimeoutError
-            found = await stream.look(client, self._wanted)
+            found = await stream.find_or_create(client, self._wanted)
             if position.epoch not in (None, found.epoch):
-                number = 0  # of an epoch that is over, or never was: the bus says so
+                number = 0  # an ended or unknown epoch: the bus answers with a gap
             if found.epoch != self._bus.epoch:
                 self._doubt("another_epoch")
             elif number > found.state.last_seq:
@@ -68,7 +68,7 @@ class Horizon:
                     self._waiting.discard(moved)
 
     def moved(self) -> None:
-        """The bus has read on, or begun elsewhere."""
+        """Wake the waiting, if the bus has read far enough."""
         if self._bus.head >= self._nearest:
             self._nearest = _NEVER
             for waiting in self._waiting:

@@ -1,7 +1,7 @@
-"""How an event lies in the stream: its type is the subject, the rest is the body.
+"""How the stream stores an event: the type is the subject, the rest is the body.
 
-The number and the type are the stream's to give, so they are not in the body. `data` and
-`metadata` stay the bytes that the publisher encoded: nobody decodes them on the way to a client.
+The sequence gives the number, so the body has none. `data` and `metadata` are the publisher's
+bytes, unchanged on the way to a client.
 """
 
 import re
@@ -18,7 +18,7 @@ from ..strict_json import MAX_DEPTH, check_depth
 
 ROOT = "sightline.events"
 SUBJECTS = f"{ROOT}.*.*"
-BODY_MARGIN_BYTES = 1024  # what a message holds beside data and metadata
+BODY_MARGIN_BYTES = 1024  # for the rest of a message, beside data and metadata
 _TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
@@ -40,17 +40,17 @@ def subject_of(type_: str) -> str:
 
 
 def encode_body(timestamp: str, contents: Contents) -> bytes:
-    """The message that keeps an event."""
+    """The body of an event."""
     return b'{"timestamp":"%b","data":%b,"metadata":%b}' % (timestamp.encode(), *contents)
 
 
 def read_message(
     subject: str, body: bytes, max_event_bytes: int | None = None
 ) -> tuple[str, str, Contents]:
-    """Type, timestamp and contents of a message, checked as what is posted: anybody may have put it there.
+    """Type, timestamp and contents of a message, checked like a POST: any client may have sent it.
 
     Raises:
-        ValueError: it is not an event that a gateway could have published.
+        ValueError: no gateway could have published it.
     """
     type_ = _type_of(subject)
     if max_event_bytes is not None and len(body) > max_event_bytes + BODY_MARGIN_BYTES:
@@ -62,7 +62,7 @@ def read_message(
         if b"\n" in body or b"\r" in body:  # a line break would end a server-sent event
             body = msgspec.json.format(body, indent=-1)
         if body.startswith(_HEAD) and body[38:47] == _DATA and body.endswith(_TAIL):
-            # As gateways write it, which is cheaper to read; that `data` is one value is seen below.
+            # This form, which gateways write, is cheaper to read. `data` is checked below.
             timestamp = body[14:38].decode()
             data, metadata = body[47 : -len(_TAIL)].strip(b" \t"), b"{}"
         else:
@@ -71,7 +71,7 @@ def read_message(
             data, metadata = bytes(found.data), bytes(found.metadata)
         if not (data.startswith(b"{") and metadata.startswith(b"{")):
             raise ValueError("no event: data and metadata are not both objects")
-        # Raw JSON may hold numbers that no float can.
+        # `Raw` accepts numbers that do not fit a float.
         _decode_object(data)
         if metadata != b"{}":
             _decode_object(metadata)
@@ -86,7 +86,7 @@ def read_message(
 
 
 def read_event(subject: str, body: bytes, number: int) -> Event:
-    """The event of a message that is not on its way through the bus.
+    """The event of a message that is read outside the follower.
 
     Raises:
         ValueError: as `read_message`.

@@ -1,8 +1,8 @@
-"""`Outbox`: publishes on their way into the stream, in order. Pure: no socket, `now` is an argument.
+"""`Outbox`: the pending publishes, in order. Pure: no socket, `now` is an argument.
 
-A publish *waits* until it is handed to NATS, is *in flight* until that answers, and *stored* until
-the bus has fanned it out; only then does its future resolve. Each ends by its deadline, and says
-how far it came.
+A publish is *waiting* until it is handed to NATS, *in flight* until NATS answers, and *stored*
+until the bus has fanned it out, which resolves its future. Past its deadline it fails with an error
+that names its state.
 """
 
 from asyncio import Future
@@ -17,8 +17,8 @@ from .message import encode_body
 MAX_WAITING = 10_000  # publishes, and
 MAX_WAITING_BYTES = 64 * 1024 * 1024  # their bodies: above either, a publish fails at once
 MAX_IN_FLIGHT = 1024  # publishes, and
-MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024  # their bodies, before the first must be back on the bus
-RETRY_S = 0.1  # pause after NATS said that nobody takes messages, as while it elects a leader
+MAX_IN_FLIGHT_BYTES = 8 * 1024 * 1024  # their bodies, until the bus has fanned out the first
+RETRY_S = 0.1  # pause after NATS answered that no stream takes messages, as during an election
 MAYBE = (
     "it may have been published: publish again only if twice does no harm,"
     " or with the idempotency key that this attempt had"
@@ -26,7 +26,7 @@ MAYBE = (
 
 
 class Publish:
-    """One event on its way."""
+    """One pending event."""
 
     __slots__ = (
         "body",
@@ -43,21 +43,21 @@ class Publish:
     def __init__(
         self, order: int, type_: str, timestamp: str, contents: Contents, key: str | None
     ) -> None:
-        self.order = order  # of the call, among all of this gateway
+        self.order = order  # of the calls of this gateway
         self.type = type_
         self.timestamp = timestamp
         self.body = encode_body(timestamp, contents)
         self.key = key
-        self.is_repeat = False  # NATS had its key: the event is another attempt's
-        self.refusal = ""  # what NATS said last when it did not take it
+        self.is_repeat = False  # NATS had its key: an earlier attempt was stored
+        self.refusal = ""  # the last refusal of NATS
         self.deadline = 0.0
         self.future: Future[Event]
 
     def is_kept_in(self, event: Event) -> bool:
-        """Whether `event` is this one, or that of its key, as far as can be seen."""
+        """Whether `event` is this one, or the earlier event with its key, as far as we can tell."""
         if self.is_repeat:
             return True
-        contents = self.body.partition(b",")[2]  # behind the timestamp, as in the event
+        contents = self.body.partition(b",")[2]  # after the timestamp, as in the event
         return (event.type, event.timestamp) == (self.type, self.timestamp) and (
             event.encoded.endswith(contents)
         )
@@ -69,26 +69,26 @@ class Publish:
     def fail(self, why: str) -> None:
         if not self.future.done():
             self.future.set_exception(UnavailableError(why))
-            self.future.exception()  # read: asyncio need not complain where the caller has gone
+            self.future.exception()  # marks it as retrieved: the caller may be gone
 
 
 class Outbox:
-    """All publishes of a gateway that are not done yet; bounded by count, bytes and time."""
+    """The pending publishes of a gateway, bounded by count, bytes and time."""
 
     def __init__(self, wait_s: float, new_future: Callable[[], Future[Event]]) -> None:
-        self.unknown = 0  # publishes that ended without an answer
+        self.unknown = 0  # publishes that failed without a known outcome
         self._wait_s = wait_s
         self._new_future = new_future
         self._calls = 0
         self._waiting: deque[Publish] = deque()  # in order, not yet handed over
         self._waiting_bytes = 0
         self._in_flight: dict[int, Publish] = {}  # by order, not yet answered
-        self._refused: list[Publish] = []  # not stored for sure; waits for those in flight to end
-        self._newest_stored = 0  # the highest order that NATS has taken
+        self._refused: list[Publish] = []  # certainly not stored; retried when nothing is in flight
+        self._newest_stored = 0  # the highest order that NATS has stored
         self._resume_at = 0.0
         self._stored: dict[int, list[Publish]] = {}  # by number, not yet seen on the bus
         self._stored_count = 0
-        self._in_flight_bytes = 0  # of those in flight and stored: a bus that lags holds up both
+        self._in_flight_bytes = 0  # of those in flight and stored
 
     @property
     def waiting(self) -> int:
@@ -97,13 +97,13 @@ class Outbox:
 
     @property
     def in_flight(self) -> int:
-        """Publishes that NATS has not answered, or that the bus has not seen."""
+        """Publishes that NATS has not answered, or the bus has not fanned out."""
         return len(self._in_flight) + self._stored_count
 
     def add(
         self, now: float, type_: str, timestamp: str, contents: Contents, key: str | None
     ) -> Future[Event]:
-        """Put an event behind all others; the future fails at once if there is no room."""
+        """Queue an event; its future fails at once if there is no room."""
         self._calls += 1
         publish = Publish(self._calls, type_, timestamp, contents, key)
         publish.deadline = now + self._wait_s
@@ -119,8 +119,8 @@ class Outbox:
         return publish.future
 
     def next(self, now: float) -> Publish | None:
-        """The next publish to hand over now, which is in flight from here on; None if none is."""
-        self._take_back(now)
+        """Put the next publish in flight and return it; None if none may go now."""
+        self._requeue_refused(now)
         if (
             self._refused
             or not self._waiting
@@ -135,8 +135,8 @@ class Outbox:
         self._in_flight_bytes += len(publish.body)
         return publish
 
-    def _take_back(self, now: float) -> None:
-        """Put what was refused back in front, once nothing is in flight that could overtake it."""
+    def _requeue_refused(self, now: float) -> None:
+        """Queue refused publishes again, in front, once nothing in flight could overtake them."""
         if not self._refused or self._in_flight:
             return
         for publish in sorted(self._refused, key=lambda refused: refused.order, reverse=True):
@@ -149,19 +149,19 @@ class Outbox:
         self._resume_at = now + RETRY_S
 
     def answered(self, order: int) -> Publish | None:
-        """Take a publish that NATS answered out of flight; None if it has ended already."""
+        """Remove an answered publish from flight and return it; None if it has ended already."""
         publish = self._in_flight.pop(order, None)
         if publish is not None:
             self._in_flight_bytes -= len(publish.body)
         return publish
 
     def refuse(self, publish: Publish, why: str) -> None:
-        """Keep for another attempt what NATS said it did not take."""
+        """Keep for another attempt a publish that NATS did not store."""
         publish.refusal = why
         self._refused.append(publish)
 
     def store(self, publish: Publish, number: int, is_repeat: bool = False) -> None:
-        """NATS has it, or the first with its key, under `number`: it waits for the bus to get there."""
+        """Keep a publish that NATS stored as `number` until the bus gets there."""
         publish.is_repeat = is_repeat
         self._newest_stored = max(self._newest_stored, publish.order)
         self._stored.setdefault(number, []).append(publish)
@@ -169,9 +169,9 @@ class Outbox:
         self._in_flight_bytes += len(publish.body)
 
     def seen(self, event: Event) -> None:
-        """Resolve what the bus has just fanned out under this event's number.
+        """Resolve the publish of an event that the bus has just fanned out.
 
-        The number may be another event's where the stream was made again or lost its end.
+        After the stream was recreated or lost its end, its number may belong to another event.
         """
         number = event.sequence_number
         for publish in self._take_stored(number):
@@ -189,8 +189,8 @@ class Outbox:
         return taken
 
     def expire(self, now: float) -> None:
-        """End what is past its deadline, and say how far it came."""
-        self._take_back(now)
+        """Fail publishes past their deadline, with an error that names their state."""
+        self._requeue_refused(now)
         late = [publish for publish in self._refused if publish.deadline <= now]
         self._refused = [publish for publish in self._refused if publish.deadline > now]
         while self._waiting and self._waiting[0].deadline <= now:
@@ -198,9 +198,9 @@ class Outbox:
             self._waiting_bytes -= len(publish.body)
             late.append(publish)
         for publish in late:
-            said = f" (it said: {publish.refusal})" if publish.refusal else ""
+            answer = f" (it said: {publish.refusal})" if publish.refusal else ""
             publish.fail(
-                f"it waited {self._wait_s:g} s for NATS, which is away or too slow{said}:"
+                f"it waited {self._wait_s:g} s for NATS, which is away or too slow{answer}:"
                 " it was not published"
             )
         for order, publish in list(self._in_flight.items()):
@@ -214,22 +214,22 @@ class Outbox:
                 for publish in self._take_stored(number):
                     self.unknown += 1
                     publish.fail(
-                        f"NATS keeps it as number {number}, which did not come back to this"
+                        f"NATS stored it as number {number}, which did not come back to this"
                         f" gateway within {self._wait_s:g} s: {MAYBE}"
                     )
 
-    def forget_stored(self, why: str) -> None:
-        """End what waits for numbers that will not come: they were another incarnation's."""
+    def fail_stored(self, why: str) -> None:
+        """Fail what waits for numbers of another incarnation, which will not come."""
         for number in tuple(self._stored):
             for publish in self._take_stored(number):
                 self.unknown += 1
                 publish.fail(f"{why}: {MAYBE}")
 
     def close(self, why: str) -> None:
-        """End everything."""
+        """Fail every publish."""
         for publish in (*self._waiting, *self._refused):
             publish.fail(f"{why}: it was not published")
-        self.forget_stored(why)
+        self.fail_stored(why)
         for publish in self._in_flight.values():
             publish.fail(f"{why}: {MAYBE}")
         self._waiting.clear()

@@ -1,4 +1,4 @@
-"""What to do about NATS when it cannot be used: the cause decides, not a guess."""
+"""Messages for when NATS cannot be used; the cause decides which remedy they name."""
 
 import ssl
 
@@ -10,26 +10,34 @@ from .stream import RefusedError
 _URL = f"{PREFIX}NATS_URL"
 
 
-def said(trouble: BaseException | None) -> str:
-    """What went wrong, in the words of whatever it was."""
+def text_of(trouble: BaseException | None) -> str:
+    """The text of an error, never empty."""
     if trouble is None:
         return "no answer"
     return str(trouble) or type(trouble).__name__
 
 
 def cannot_be_used(trouble: BaseException | None, domain: str | None) -> str:
-    """One line for a start that failed: what happened and what mends it."""
-    return f"NATS cannot be used ({said(trouble)}): {_remedy(trouble, domain)}"
+    """The message for a start that failed: the cause and the remedy."""
+    return f"NATS cannot be used ({text_of(trouble)}): {_remedy(trouble, domain)}"
+
+
+def not_filled(wait_s: float, lag: int) -> str:
+    """The message for a start that did not reach the end of the stream in time."""
+    return (
+        f"the replay log is not filled after {wait_s:g} s, {lag} events are missing:"
+        f" lower {PREFIX}REPLAY_WINDOW_S or {PREFIX}REPLAY_MAX_EVENTS"
+    )
 
 
 def _remedy(trouble: BaseException | None, domain: str | None) -> str:
-    text = said(trouble)
+    text = text_of(trouble)
     match trouble:
         case RefusedError():
             return (
                 f"correct {PREFIX}NATS_REPLICAS, {PREFIX}NATS_MAX_AGE_S or {PREFIX}NATS_MAX_BYTES,"
-                " or give NATS the servers and the room that they ask for; where subjects overlap,"
-                " use an account of its own"
+                " or give NATS the servers and the storage that they ask for; if subjects overlap,"
+                " use a separate account"
             )
         case NoRespondersError() if domain:
             return f"no JetStream of the domain {domain!r} answers: correct {PREFIX}NATS_DOMAIN"

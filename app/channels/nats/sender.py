@@ -1,4 +1,4 @@
-"""`Sender`: hands publishes to NATS in order, and takes its answers to them."""
+"""`Sender`: hands publishes to NATS in order, and handles the answers."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from .message import read_event, subject_of
 from .outbox import Outbox, Publish
 from .stream import ApiError
 
-_UNAVAILABLE = 503  # nothing was stored now, as while a leader is elected or a disk is full
+_UNAVAILABLE = 503  # not stored, as during an election or with a full disk
 
 
 class _Ack(msgspec.Struct):
@@ -32,29 +32,29 @@ _decode_ack = msgspec.json.Decoder(_Ack).decode
 
 
 class Sender:
-    """Moves the outbox on, over one connection after the other."""
+    """Sends the outbox, over one connection after another."""
 
     def __init__(
         self, bus: EventBus, outbox: Outbox, stream_name: str, doubt: Callable[[str], None]
     ) -> None:
-        """`doubt` is called where an answer does not fit the stream that is followed here."""
+        """`doubt` is called when an answer contradicts the stream that is followed here."""
         self._bus = bus
         self._outbox = outbox
         self._stream_name = stream_name
         self._doubt = doubt
         self.domain = ""
-        """The JetStream domain of the stream, as it names itself; set once the stream is found."""
-        self._inbox = ""  # the same over reconnects: an answer may come late
+        """The JetStream domain of the stream; set once the stream is found."""
+        self._inbox = ""  # kept over reconnects: an answer may come late
         self._something_to_do = asyncio.Event()
-        # Numbers that are gone from the replay log: bounded, as their publishes are in the outbox.
-        self._forgotten: asyncio.Queue[tuple[int, Publish]] = asyncio.Queue()
+        # Numbers that the replay log no longer has; bounded, as the outbox holds their publishes.
+        self._expired: asyncio.Queue[tuple[int, Publish]] = asyncio.Queue()
 
     def wake(self) -> None:
-        """Look at the outbox again."""
+        """Have `send` look at the outbox again."""
         self._something_to_do.set()
 
     async def send(self, client: Client) -> None:
-        """Hand publishes to NATS as far as the outbox lets them go; never ends by itself."""
+        """Hand publishes to NATS as the outbox allows. Runs until cancelled."""
         self._inbox = self._inbox or client.new_inbox()
         await client.subscribe(f"{self._inbox}.*", cb=self._on_answer)
         while True:
@@ -70,9 +70,9 @@ class Sender:
 
     async def _on_answer(self, message: Msg) -> None:
         order = int(message.subject.rpartition(".")[2])
-        nobody = message.headers and message.headers.get("Status") == str(_UNAVAILABLE)
-        # What cannot be read leaves the publish in flight, to end by its deadline.
-        ack = None if nobody else _decode_ack(message.data)
+        untaken = message.headers and message.headers.get("Status") == str(_UNAVAILABLE)
+        # After an unreadable answer the publish stays in flight until its deadline.
+        ack = None if untaken else _decode_ack(message.data)
         if ack is not None and not self._is_of_our_stream(ack):
             _log.error("foreign_stream_answers", stream=ack.stream, domain=ack.domain)
             return
@@ -81,7 +81,7 @@ class Sender:
         if publish is None:
             return
         if ack is None:
-            self._outbox.refuse(publish, "nobody takes messages for the stream")
+            self._outbox.refuse(publish, "no stream takes the message")
         elif ack.error is not None and ack.error.code == _UNAVAILABLE:
             self._outbox.refuse(publish, ack.error.description)
         elif ack.error is not None:
@@ -101,17 +101,17 @@ class Sender:
             return
         event = self._bus.find(number)
         if event is None:
-            self._forgotten.put_nowait((number, publish))
+            self._expired.put_nowait((number, publish))
         elif publish.is_kept_in(event):
             self._outbox.seen(event)
         else:
-            self._doubt("number_given_twice")  # the stream is another one than that followed here
+            self._doubt("number_given_twice")  # not the stream that is followed here
 
     async def look_up(self, client: Client) -> None:
-        """Resolve publishes whose event the replay log no longer has; never ends by itself."""
+        """Resolve publishes whose event the replay log no longer has. Runs until cancelled."""
         while True:
-            number, publish = await self._forgotten.get()
-            with suppress(*TROUBLE, ValueError):  # then it ends by its deadline
+            number, publish = await self._expired.get()
+            with suppress(*TROUBLE, ValueError):  # the publish then fails at its deadline
                 stored = await stream.fetch(client, self._stream_name, number)
                 if stored is None:
                     continue

@@ -1,4 +1,4 @@
-"""The JetStream stream that all gateways share: made if absent, never changed, and its epoch."""
+"""The JetStream stream that all gateways share: created if absent, never changed; and its epoch."""
 
 import base64
 from datetime import datetime
@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from ...errors import SettingsError, UnavailableError
 from ...settings import PREFIX, Settings
 from .client import StreamClient
-from .message import SUBJECTS
+from .message import BODY_MARGIN_BYTES, SUBJECTS
 
 REQUEST_TIMEOUT_S = 2.0
 DUPLICATE_WINDOW_S = 120  # how long the stream remembers idempotency keys
@@ -18,7 +18,7 @@ NOT_FOUND, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058  # JetStream's own er
 
 
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateways rely on, under JetStream's names; ages are nanoseconds, -1 is no limit."""
+    """The configuration, under JetStream's names. Ages are nanoseconds, -1 is no limit."""
 
     name: str
     subjects: tuple[str, ...] = (SUBJECTS,)
@@ -44,14 +44,14 @@ _VARIABLES = {
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """The numbers that the stream holds; `first_seq` is above `last_seq` when it is empty."""
+    """The numbers in the stream; `first_seq` is above `last_seq` when it is empty."""
 
     first_seq: int
     last_seq: int
 
 
 class StreamInfo(msgspec.Struct, frozen=True):
-    """The stream as the server has it, and the server's time of saying so."""
+    """The stream as the server describes it, and the server's time `ts`."""
 
     config: StreamConfig
     created: str
@@ -61,12 +61,12 @@ class StreamInfo(msgspec.Struct, frozen=True):
 
     @property
     def epoch(self) -> str:
-        """The name of this incarnation: a stream that is made again was created at another time."""
+        """The name of this incarnation, from the time of creation."""
         return self.created.replace("-", "").replace(":", "")
 
 
 class ApiError(msgspec.Struct, frozen=True):
-    """Why JetStream refused."""
+    """An error of JetStream."""
 
     code: int = 0
     err_code: int = 0
@@ -106,14 +106,14 @@ def wanted(settings: Settings) -> StreamConfig:
 
 
 def differences(found: StreamConfig, asked: StreamConfig) -> str | None:
-    """Say in one line what differs and which settings are concerned; None if nothing does."""
-    said = []
+    """List what differs and the settings concerned, in one line; None if nothing differs."""
+    lines = []
     for name in StreamConfig.__struct_fields__:
         has, wants = getattr(found, name), getattr(asked, name)
         if has != wants:
             variable = f" ({PREFIX}{_VARIABLES[name]})" if name in _VARIABLES else ""
-            said.append(f"{name} is {_shown(name, has)}, not {_shown(name, wants)}{variable}")
-    return "; ".join(said) or None
+            lines.append(f"{name} is {_shown(name, has)}, not {_shown(name, wants)}{variable}")
+    return "; ".join(lines) or None
 
 
 def _shown(name: str, value: object) -> str:
@@ -123,7 +123,7 @@ def _shown(name: str, value: object) -> str:
 
 
 async def request(client: Client, operation: str, body: bytes = b"") -> bytes:
-    """Ask the JetStream API.
+    """Send a request to the JetStream API and return the answer.
 
     Raises:
         RefusedError: JetStream answered with an error.
@@ -137,8 +137,8 @@ async def request(client: Client, operation: str, body: bytes = b"") -> bytes:
     return answer.data
 
 
-async def look(client: Client, asked: StreamConfig) -> StreamInfo:
-    """Look at the stream; make it if it is absent. One that differs is left alone.
+async def find_or_create(client: Client, asked: StreamConfig) -> StreamInfo:
+    """Return the stream; create it if it is absent. An existing one is never changed.
 
     Raises:
         RefusedError, nats.errors.Error: as `request`.
@@ -158,16 +158,30 @@ async def look(client: Client, asked: StreamConfig) -> StreamInfo:
 
 
 def check(found: StreamInfo, asked: StreamConfig) -> None:
-    """Refuse to work on a stream that is not what the settings ask for.
+    """Refuse a stream that differs from the settings.
 
     Raises:
-        SettingsError: says what differs.
+        SettingsError: lists the differences.
     """
-    if (said := differences(found.config, asked)) is not None:
+    if (text := differences(found.config, asked)) is not None:
         raise SettingsError(
             f"the stream {asked.name!r} on NATS is not as the settings ask, and is never changed:"
-            f" {said}; give the settings that it has, change it with `nats stream edit`,"
+            f" {text}; give the settings that it has, change it with `nats stream edit`,"
             f" or name another in {PREFIX}NATS_STREAM"
+        )
+
+
+def check_payload(client: Client, max_event_bytes: int) -> None:
+    """Refuse a server whose `max_payload` is too small for the largest event.
+
+    Raises:
+        SettingsError: names both sizes.
+    """
+    most = max_event_bytes + BODY_MARGIN_BYTES
+    if client.max_payload < most:
+        raise SettingsError(
+            f"NATS takes messages of {client.max_payload} bytes, an event may have {most}:"
+            f" raise its `max_payload` or lower {PREFIX}MAX_EVENT_BYTES"
         )
 
 

@@ -20,7 +20,7 @@ export const missing =
 
 /** The value as soon as it is truthy; an error when it is not in time. */
 export async function until(condition, what = String(condition)) {
-  for (const deadline = Date.now() + 15_000; Date.now() < deadline; await pause(10)) {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; await pause(10)) {
     const value = await condition();
     if (value) return value;
   }

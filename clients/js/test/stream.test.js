@@ -106,7 +106,7 @@ test("handlers and listeners get states, events and gaps in order", () => {
   assert.deepEqual(stream.limits, { max_clients: 10 });
 });
 
-test("the first state is told, though not before the constructor has returned", () => {
+test("the first state is reported after the constructor has returned", () => {
   const page = new FakePage();
   const states = [];
   const stream = new EventStream({
@@ -405,7 +405,7 @@ test("no answer is down, and from another origin perhaps a missing setting", asy
   }
 });
 
-test("a gateway that accepts and says nothing is given up, and so is its /api/session", async () => {
+test("a gateway that accepts and stays silent is given up, and so is its /api/session", async () => {
   const page = new FakePage();
   page.answer = ({ signal }) =>
     new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
@@ -665,7 +665,7 @@ test("a handler may close the stream, whatever it is called for", () => {
   assert.equal(page.timers, 0);
 });
 
-test("a handler that throws is told as an error, has had its event, and the stream goes on", () => {
+test("an error of a handler is reported, its event is consumed, and the stream goes on", () => {
   const page = new FakePage();
   const errors = [];
   const seen = [];

@@ -50,7 +50,7 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def local(self) -> bool:
-        """Whether this machine itself is meant: then no proxy has a say."""
+        """Whether the address is of this machine: then no proxy is used."""
         return urlsplit(self.url).hostname in _LOOPBACK
 
 
@@ -119,7 +119,7 @@ def _state_dirs(environ: Mapping[str, str], folder: Path) -> Iterator[Path]:
 
 
 def _line(path: Path, ignored: list[str]) -> str:
-    """The file's line; nothing where there is none, or, with the reason, where it does not count."""
+    """The file's line; nothing if there is no file, or if it is not trusted, with the reason."""
     try:
         return read_kept(path)
     except NotOursError as error:

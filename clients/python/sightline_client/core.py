@@ -1,4 +1,4 @@
-"""What a client knows and decides: no socket, no clock, no chance of its own.
+"""The decisions of a client, without a socket, a clock or randomness of its own.
 
 The I/O around it (`stream`, `sync`) opens a connection with `parameters`, hands the first text to
 `begin` and each later one to `read`, which gives the entry for the `Inbox`, and calls `wait_s` after
@@ -26,9 +26,9 @@ from sightline_client.messages import (
 
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MOST_S = 30.0
-SILENCE_GRACE_S = 10.0  # by as much a heartbeat may be late: what the browser client allows too
+SILENCE_GRACE_S = 10.0  # how late a heartbeat may be; the browser client allows the same
 HANDSHAKE_S = 10.0
-STABLE_S = 60.0  # a connection that lasts as long makes the failures before it forgotten
+STABLE_S = 60.0  # a connection that lasts this long resets the count of failures
 _TYPES: dict[type[msgspec.Struct], str] = {data: type_ for type_, data in DATA_CLASSES.items()}
 
 
@@ -50,7 +50,7 @@ def backoff_s(attempt: int, random: float) -> float:
 
 
 def pause_s(failure: SightlineError, attempt: int, random: float) -> float:
-    """How long to wait after a failure: at least as long as it asks for.
+    """How long to wait after a failure: at least as long as the failure asks for.
 
     What a gateway asks for, all its clients hear at once, so they spread over as long again.
     """
@@ -60,7 +60,7 @@ def pause_s(failure: SightlineError, attempt: int, random: float) -> float:
 
 
 class Core:
-    """One client's life over all its connections."""
+    """The state of one client over all its connections."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Core:
         self.position = position
         """The last number processed: where another process resumes."""
         self.connected: Connected | None = None
-        """What the gateway said when the latest connection began."""
+        """The `connected` message of the latest connection."""
         self._client_id = client_id
         self._types = None if types is None else [_pattern(entry) for entry in types]
         self._received = position  # the last number read: where the next connection resumes
@@ -118,7 +118,7 @@ class Core:
             self.position = self._received
 
     def read(self, text: str) -> Entry | None:
-        """Read a later message. None where it says nothing, or only what was read before.
+        """Read a later message. None if it brings nothing, or only what was read before.
 
         Raises:
             ProtocolError: a message that makes no sense, or a complaint; the stream goes on.
@@ -132,7 +132,7 @@ class Core:
                 return self._entry(message, self._after(message, epoch))
             case Heartbeat(sequence_number=number):
                 received = self._received
-                # Into another epoch only a gap leads, or the loss would go unsaid.
+                # Only a gap leads into another epoch, or a loss would not be reported.
                 if received and received.epoch == epoch and number > received.sequence_number:
                     return self._entry(None, Position(number, epoch))
             case Complaint():
@@ -140,13 +140,13 @@ class Core:
         return None
 
     def unreadable(self, text: str) -> Entry | None:
-        """The gap that stands for a message that `read` refused; None where no event is lost."""
+        """The gap for a message that `read` refused; None if no event is lost."""
         assert self.connected is not None, "begin() comes first"
         gap = loss_in(text)
         return self._entry(gap, self._after(gap, self.connected.epoch)) if gap else None
 
     def hand_out(self, entry: Entry) -> Item | None:
-        """The item that the consumer is to hear; what was before is processed."""
+        """The next item for the consumer; the items before it are processed."""
         if entry.item is None:
             self.position = entry.after
         else:
@@ -154,7 +154,7 @@ class Core:
         return entry.item
 
     def receive(self, text: str) -> Item | None:
-        """`read` and `hand_out` in one, where nothing lies between the two."""
+        """`read` and `hand_out` in one call, for a consumer without an inbox."""
         entry = self.read(text)
         return None if entry is None else self.hand_out(entry)
 
@@ -193,7 +193,7 @@ class Core:
         return position is None or position.epoch != epoch or number > position.sequence_number
 
     def _after(self, gap: Gap, epoch: str) -> Position | None:
-        if gap.reason == EPOCH_CHANGED:  # only now: a connection lost before hears the gap again
+        if gap.reason == EPOCH_CHANGED:  # only now: a connection lost before gets the gap again
             return Position(gap.to_sequence_number or 0, epoch)
         end = gap.to_sequence_number
         return Position(end, epoch) if end is not None and self._is_above(end, epoch) else None

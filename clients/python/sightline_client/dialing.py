@@ -1,4 +1,4 @@
-"""What both streams, `stream` and `sync`, say to and hear from the `websockets` library."""
+"""How both streams, `stream` and `sync`, use the `websockets` library."""
 
 import logging
 import secrets
@@ -23,7 +23,7 @@ from sightline_client.inbox import QUEUE_SIZE, Inbox
 from sightline_client.messages import Position
 from sightline_client.proof import prove
 
-# In the library, between its socket and the inbox, which takes at once whatever comes.
+# In the library, between its socket and the inbox, which takes everything at once.
 MAX_QUEUE = 1000
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 CLOSE_S = 1.0
@@ -44,7 +44,7 @@ class Options(TypedDict):
 
 
 class Dialer:
-    """Where to connect, with what; and what a failure means."""
+    """The address and options of connections, and the meaning of their failures."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Dialer:
             "proxy": None if self._address.local or self._address.kept else True,
             "compression": None,
             "open_timeout": HANDSHAKE_S,
-            "ping_interval": None,  # the heartbeats tell the same, and of the whole way
+            "ping_interval": None,  # the heartbeats show the same, for the whole path
             "close_timeout": CLOSE_S,
             "max_size": MAX_MESSAGE_BYTES,
             "max_queue": MAX_QUEUE,
@@ -89,7 +89,7 @@ class Dialer:
         return f"{self._address.socket_url}?{urlencode(self.core.parameters, safe='*,')}", options
 
     def failure(self, error: Exception) -> SightlineError:
-        """What an exception of the library stands for."""
+        """The error of ours for an exception of the library."""
         place = self._address.url if self._address else "the gateway"
         match error:
             case SightlineError():
@@ -106,7 +106,7 @@ class Dialer:
                 return UnreachableError(f"{place} does not answer: {error}")
 
     def receive(self, data: str | bytes) -> None:
-        """Put a message into the inbox; one that makes no sense is logged, and a gap if it may be a loss."""
+        """Put a message into the inbox; an unreadable one is logged, and becomes a gap if it may be a loss."""
         text = data if isinstance(data, str) else data.decode("utf-8", "replace")
         try:
             entry = self.core.read(text)
@@ -117,14 +117,14 @@ class Dialer:
             self.inbox.put(entry)
 
     def wait_s(self, error: Exception, now: float, random: float) -> float:
-        """Log the failure and return how long to wait; raise it where waiting is no use."""
+        """Log the failure and return how long to wait; raise the failure if waiting cannot help."""
         failure = self.failure(error)
         wait_s = self.core.wait_s(failure, now, random)
         log.warning("%s; trying again in %.1f s", failure, wait_s)
         return wait_s
 
     def begin(self, data: str | bytes) -> None:
-        """`Core.begin`, and tell that the stream goes on where it had stopped."""
+        """`Core.begin`, and log that the stream continues where it had stopped."""
         again = self.core.connected is not None
         self.core.begin(data if isinstance(data, str) else data.decode("utf-8", "replace"))
         if again and (connected := self.core.connected):

@@ -1,4 +1,4 @@
-"""`emit`: publish without waiting, and never raise. Telemetry must not stop the work that it tells of."""
+"""`emit`: publish without waiting, and never raise. Telemetry must not stop the work that it reports."""
 
 import atexit
 import logging
@@ -54,7 +54,7 @@ class Emitter:
         self._kept_bytes = 0
         self._sending: list[tuple[int, bytes]] = []  # taken out of the kept ones
         self._emitted = 0
-        self._said = 0  # how many of the lost were logged
+        self._logged = 0  # how many of the lost were logged
         self._closing = False
         self._thread: threading.Thread | None = None
         self._name = secrets.token_hex(8)
@@ -100,12 +100,12 @@ class Emitter:
         self._say()
 
     def _run(self) -> None:
-        """Have a thread; one does not live on in a forked process."""
+        """Start the thread if there is none; a fork does not copy it."""
         if not self._closing and (self._thread is None or not self._thread.is_alive()):
             self._thread = threading.Thread(
                 target=self._send_all, name="sightline-emit", daemon=True
             )
-            with suppress(RuntimeError):  # the interpreter is ending: `close` says what is lost
+            with suppress(RuntimeError):  # the interpreter is ending: `close` logs what is lost
                 self._thread.start()
 
     def _drop_oldest(self) -> None:
@@ -118,7 +118,7 @@ class Emitter:
 
     def _say(self) -> None:
         with self._news:
-            count, self._said = self.lost - self._said, self.lost
+            count, self._logged = self.lost - self._logged, self.lost
         if count:
             log.warning("%d emitted events are lost, %d in all", count, self.lost)
 
@@ -157,7 +157,7 @@ class Emitter:
             self._http[1].close()
 
     def _next(self, most: int) -> list[tuple[int, bytes]]:
-        """Wait for events and take out the oldest; none at the end."""
+        """Wait for events and return the oldest; none at the end."""
         with self._news:
             self._news.wait_for(lambda: self._kept or self._closing)
             room = MAX_BODY_BYTES - 2
@@ -170,7 +170,7 @@ class Emitter:
             return self._sending
 
     def _done(self, keep: bool, lost: int = 0) -> None:
-        """Put back what was to be sent, or forget it."""
+        """Put back the events that were being sent, or drop them."""
         with self._news:
             if keep:
                 self._kept.extendleft(reversed(self._sending))

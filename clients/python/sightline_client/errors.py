@@ -12,7 +12,7 @@ SightlineError
 │   │   ├── InvalidDataError
 │   │   └── TooLargeError    413
 │   └── UnavailableError     429 or 5xx (temporary): no place left, shutting down
-├── ClosedError              an open connection ended (temporary, but for 1009)
+├── ClosedError              an open connection ended (temporary, except 1009)
 │   ├── EndedError           4401: the gateway ended the token that let this client in; an
 │   │                        UnauthorizedError too
 │   └── ReplacedError        4409: another connection took over this client's id
@@ -54,7 +54,7 @@ class UnreachableError(SightlineError):
 
 
 class StrangerError(UnreachableError):
-    """Not the gateway of the state folder answers at its address: no secret was sent to it."""
+    """Another server answers at the address of the gateway: no secret was sent to it."""
 
     code = "stranger"
 
@@ -69,7 +69,7 @@ class RefusedError(SightlineError):
 
 
 class UnauthorizedError(RefusedError):
-    """The token is missing, wrong or no longer good: do not come back with it."""
+    """The token is missing, wrong or no longer valid: do not use it again."""
 
 
 class ForbiddenError(RefusedError):
@@ -115,7 +115,7 @@ class ClosedError(SightlineError):
 
 
 class EndedError(ClosedError, UnauthorizedError):
-    """The gateway ended the token or log-in that this connection came in by: read the new one."""
+    """The gateway ended the token or login of this connection: read the new one."""
 
     def __init__(self, close_code: int, reason: str) -> None:
         said = f"the connection ended with {close_code} {reason}".rstrip()
@@ -159,10 +159,10 @@ _BY_STATUS: dict[int, type[RefusedError]] = {
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RefusedError:
-    """The error that an HTTP answer stands for; `headers` are looked up in lower case."""
+    """The error for an HTTP answer; `headers` are looked up in lower case."""
     try:
         told = _decode_body(body)
-    except (msgspec.MsgspecError, UnicodeError):  # not the gateway's words: a proxy's
+    except (msgspec.MsgspecError, UnicodeError):  # not from the gateway but from a proxy
         told = _Body(f"the answer was HTTP {status}")
     if status == 429 or status >= 500:
         return UnavailableError(told.message, status, told.code, _seconds(headers))
@@ -171,7 +171,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RefusedErro
 
 
 def closed(code: int, reason: str) -> SightlineError:
-    """The error that the end of a connection stands for."""
+    """The error for the end of a connection."""
     return _CLOSED.get(code, ClosedError)(code, reason)
 
 

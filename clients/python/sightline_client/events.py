@@ -6,6 +6,247 @@ Written by `python -m app.contract` from the gateway's catalog; do not edit by h
 import msgspec
 
 
+class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.session_started`: An agent began to work; every later event of this run carries the
+    same `session_id`."""
+
+    session_id: str
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    task: str | None = None
+    reason: str | None = None
+
+
+class AgentTurnStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.turn_started`: An agent began to work on a prompt, or a sub-agent on its task;
+    `reason` where nobody asked."""
+
+    session_id: str
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    prompt: str | None = None
+    reason: str | None = None
+    background_id: str | None = None
+
+
+class AgentTurnFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.turn_finished`: An agent ended its turn; `background` lists what it leaves running."""
+
+    session_id: str
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    outcome: str | None = None
+    summary: str | None = None
+    reason: str | None = None
+    background: list[dict[str, object]] | None = None
+
+
+class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.tool_called`: An agent called a tool; `summary` is what a person reads, such as the
+    command or the path."""
+
+    session_id: str | None = None
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    tool_name: str
+    tool_use_id: str | None = None
+    call_id: str | None = None
+    summary: str | None = None
+    tool_input: dict[str, object] | None = None
+    spawns_agent: bool | None = None
+
+
+class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.tool_finished`: A tool call ended: `outcome` is ok, failed, interrupted or denied;
+    `child_id` the sub-agent it began."""
+
+    session_id: str | None = None
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    tool_name: str
+    tool_use_id: str | None = None
+    call_id: str | None = None
+    summary: str | None = None
+    tool_input: dict[str, object] | None = None
+    outcome: str | None = None
+    success: bool | None = None
+    error: str | None = None
+    reason: str | None = None
+    duration_ms: float | None = None
+    spawns_agent: bool | None = None
+    child_id: str | None = None
+    background_id: str | None = None
+
+
+class AgentBatchFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.batch_finished`: All these calls ended; a call whose `agent.tool_finished` is missing
+    was denied or refused."""
+
+    session_id: str
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    calls: list[dict[str, object]]
+
+
+class AgentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.message`: An agent said something on its way: a thought, a question, a report."""
+
+    session_id: str | None = None
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    content: str
+    role: str | None = None
+    message_id: str | None = None
+
+
+class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.session_finished`: An agent ended its work."""
+
+    session_id: str
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    status: str | None = None
+    reason: str | None = None
+    summary: str | None = None
+    duration_ms: float | None = None
+
+
+class AgentAttentionNeeded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.attention_needed`: An agent waits for a person; `reason` is permission, question,
+    plan, or idle: for a prompt."""
+
+    session_id: str
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    reason: str | None = None
+    message: str | None = None
+    tool_name: str | None = None
+    tool_use_id: str | None = None
+    summary: str | None = None
+    tool_input: dict[str, object] | None = None
+
+
+class AgentUsageReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.usage_reported`: What one request to a model used; `request_id` is counted once for
+    each `usage_source`."""
+
+    session_id: str
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    request_id: str | None = None
+    usage_source: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_creation_tokens: int | None = None
+    cost_usd: float | None = None
+    duration_ms: float | None = None
+
+
+class AgentErrorReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.error`: An agent could not go on with its turn."""
+
+    session_id: str
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    error: str | None = None
+    message: str | None = None
+
+
+class AgentReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`agent.reported`: Something else that an agent reported, which changes no state; `kind` is
+    its own name for it."""
+
+    session_id: str | None = None
+    agent_name: str | None = None
+    agent_id: str | None = None
+    agent_type: str | None = None
+    parent_id: str | None = None
+    turn_id: str | None = None
+    folder: str | None = None
+    model: str | None = None
+    details: dict[str, object] | None = None
+    truncated: dict[str, object] | None = None
+    kind: str
+
+
 class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`chat.message_sent`: A person sent a message to an agent."""
 
@@ -42,61 +283,6 @@ class ChatThinkingFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defau
 
     agent_name: str | None = None
     message_id: str | None = None
-    duration_ms: float | None = None
-
-
-class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.session_started`: An agent began to work; every later event of this run carries the
-    same `session_id`."""
-
-    session_id: str
-    agent_name: str | None = None
-    task: str | None = None
-    model: str | None = None
-    folder: str | None = None
-
-
-class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.tool_called`: An agent called a tool; `summary` is what a person reads, such as the
-    command or the path."""
-
-    tool_name: str
-    session_id: str | None = None
-    call_id: str | None = None
-    agent_name: str | None = None
-    summary: str | None = None
-
-
-class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.tool_finished`: A tool that an agent called is done; `error` says why where `success`
-    is false."""
-
-    tool_name: str
-    session_id: str | None = None
-    call_id: str | None = None
-    agent_name: str | None = None
-    summary: str | None = None
-    success: bool | None = None
-    error: str | None = None
-    duration_ms: float | None = None
-
-
-class AgentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.message`: An agent said something on its way: a thought, a question, a report."""
-
-    content: str
-    session_id: str | None = None
-    agent_name: str | None = None
-    role: str | None = None
-
-
-class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.session_finished`: An agent ended its work."""
-
-    session_id: str
-    agent_name: str | None = None
-    status: str | None = None
-    summary: str | None = None
     duration_ms: float | None = None
 
 
@@ -227,8 +413,8 @@ class FileDeleted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class GitCommitCreated(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, their
-    number, or absent if unknown."""
+    """`git.commit_created`: A commit was created; `files_changed` is the list of paths, or their
+    number."""
 
     commit_hash: str
     message: str
@@ -262,16 +448,23 @@ class SystemErrorReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
 
 
 KnownData = (
-    ChatMessageSent
+    AgentSessionStarted
+    | AgentTurnStarted
+    | AgentTurnFinished
+    | AgentToolCalled
+    | AgentToolFinished
+    | AgentBatchFinished
+    | AgentMessage
+    | AgentSessionFinished
+    | AgentAttentionNeeded
+    | AgentUsageReported
+    | AgentErrorReported
+    | AgentReported
+    | ChatMessageSent
     | ChatMessageReceived
     | ChatStreamingChunk
     | ChatThinkingStarted
     | ChatThinkingFinished
-    | AgentSessionStarted
-    | AgentToolCalled
-    | AgentToolFinished
-    | AgentMessage
-    | AgentSessionFinished
     | WorkflowStarted
     | WorkflowStepCompleted
     | WorkflowFinished
@@ -293,16 +486,23 @@ KnownData = (
     | SystemErrorReported
 )
 DATA_CLASSES: dict[str, type[KnownData]] = {
+    "agent.session_started": AgentSessionStarted,
+    "agent.turn_started": AgentTurnStarted,
+    "agent.turn_finished": AgentTurnFinished,
+    "agent.tool_called": AgentToolCalled,
+    "agent.tool_finished": AgentToolFinished,
+    "agent.batch_finished": AgentBatchFinished,
+    "agent.message": AgentMessage,
+    "agent.session_finished": AgentSessionFinished,
+    "agent.attention_needed": AgentAttentionNeeded,
+    "agent.usage_reported": AgentUsageReported,
+    "agent.error": AgentErrorReported,
+    "agent.reported": AgentReported,
     "chat.message_sent": ChatMessageSent,
     "chat.message_received": ChatMessageReceived,
     "chat.streaming_chunk": ChatStreamingChunk,
     "chat.thinking_started": ChatThinkingStarted,
     "chat.thinking_finished": ChatThinkingFinished,
-    "agent.session_started": AgentSessionStarted,
-    "agent.tool_called": AgentToolCalled,
-    "agent.tool_finished": AgentToolFinished,
-    "agent.message": AgentMessage,
-    "agent.session_finished": AgentSessionFinished,
     "workflow.started": WorkflowStarted,
     "workflow.step_completed": WorkflowStepCompleted,
     "workflow.finished": WorkflowFinished,

@@ -59,7 +59,7 @@ class Inbox:
         if entry.item is None:  # what comes behind moves the position further
             return
         if isinstance(entry.item, Gap) and entry.item.reason == EPOCH_CHANGED:
-            # It says that nobody knows how much is lost, so it stands for the losses before it
+            # Its loss has no known size, so it covers the losses before it
             # back to an earlier change; without it the numbers behind it would be misread.
             before = [] if not self._losses or _is_change(self._losses[0]) else self._losses[:1]
             self._losses = [*before, entry]
@@ -75,7 +75,7 @@ def _is_change(entry: Entry) -> bool:
 
 
 def _merged(lost: Entry | None, entry: Entry) -> Entry:
-    """One loss for two that lie side by side."""
+    """One gap for two neighbouring gaps."""
     gap = _loss_of(entry.item)
     if lost is None:
         return Entry(gap, entry.after)

@@ -75,13 +75,13 @@ class Connected(msgspec.Struct, frozen=True, tag="connected"):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag="heartbeat"):
-    """The connection lives, and all up to this number was handed over or filtered out."""
+    """The connection works, and all up to this number was handed over or filtered out."""
 
     sequence_number: int
 
 
 class Complaint(msgspec.Struct, frozen=True, tag="error"):
-    """The gateway's word on a control message."""
+    """The gateway's answer to a control message."""
 
     message: str
     code: str
@@ -117,7 +117,7 @@ UNDECODABLE = "undecodable"
 
 
 def decode(text: str) -> Event | Control | None:
-    """Read one message; None for a control message that says nothing to this client.
+    """Read one message; None for a control message without meaning for this client.
 
     Raises:
         ProtocolError: no `events.v1` gateway says this.
@@ -132,7 +132,7 @@ def decode(text: str) -> Event | Control | None:
 
 
 def loss_in(text: str) -> Gap | None:
-    """What is lost with a message that `decode` refuses; None where it can be no event or gap.
+    """The loss with a message that `decode` refuses; None if it cannot be an event or a gap.
 
     How a gateway writes the head of an event is enough to say which one it was.
     """

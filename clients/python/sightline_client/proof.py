@@ -1,6 +1,6 @@
-"""Has the gateway of a state folder prove itself before anything secret is sent to its address.
+"""Makes the gateway of a state folder prove itself before any secret is sent to its address.
 
-A port says nothing about who listens on it: after a crash it may be another user's process. What is
+A port does not identify its listener: after a crash it may be another user's process. What is
 sent after the proof is not the session token but a value that counts at this address and in this run
 of the gateway alone. The gateway's own side is `app.auth.proof`.
 """
@@ -77,7 +77,7 @@ class Proven:
         return self._ready.headers
 
     async def headers_soon(self) -> dict[str, str]:
-        """`headers`, without holding up the event loop."""
+        """`headers`, without blocking the event loop."""
         return self.headers if self._ready else await asyncio.to_thread(lambda: self.headers)
 
     def refused(self) -> bool:

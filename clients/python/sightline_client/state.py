@@ -19,7 +19,7 @@ _GIT = (
 
 
 class NotOursError(Exception):
-    """Somebody else may have written the file; the message says why."""
+    """Another user may have written the file; the message says why."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(f"{str(path)!r} does not count: {why}")
@@ -55,7 +55,7 @@ def _read(path: Path) -> str:
 
 
 def _why_not_ours(file: os.stat_result) -> str:
-    """Empty where only this user can have written the file."""
+    """The reason not to trust the file; empty if only this user can have written it."""
     if not stat.S_ISREG(file.st_mode):
         return "it is no regular file"
     if not hasattr(os, "geteuid"):
@@ -68,7 +68,7 @@ def _why_not_ours(file: os.stat_result) -> str:
 
 
 def _why_tracked(path: Path) -> str:
-    """Empty where no git repository around the file tracks it."""
+    """The reason not to trust the file; empty if no git repository around it tracks it."""
     folder = path.parent.absolute()
     if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
         return ""

@@ -15,7 +15,7 @@ from sightline_client.inbox import QUEUE_SIZE
 from sightline_client.messages import Connected, Item, Position
 
 YIELD_S = 0.005  # how long a consumer that never waits may keep the connection from being read
-LOOK_S = 1.0  # what had arrived while the process was suspended is read within
+LOOK_S = 1.0  # within this time a resumed process reads what had arrived meanwhile
 
 
 class Stream:
@@ -40,7 +40,7 @@ class Stream:
 
     @property
     def connected(self) -> Connected | None:
-        """What the gateway said at the start of the latest connection: limits, the whole filter."""
+        """The `connected` message of the latest connection: limits, the whole filter."""
         return self._core.connected
 
     async def __aenter__(self) -> Self:
@@ -83,7 +83,7 @@ class Stream:
             await self._news.wait()
 
     async def _read(self) -> None:
-        """Fill the inbox until cancelled, or until coming back is no use: the consumer hears of that."""
+        """Fill the inbox until cancelled, or until a failure that retrying cannot mend: the consumer gets it."""
         try:
             while True:
                 try:
@@ -129,7 +129,7 @@ async def _receive(socket: ClientConnection, silence_s: float) -> str | bytes:
         async with asyncio.timeout(silence_s):
             return await socket.recv()
     except TimeoutError:
-        # A process that was suspended finds the time gone before it has looked at its socket.
+        # After a suspension the time has passed before the process has looked at its socket.
         async with asyncio.timeout(LOOK_S):
             return await socket.recv()
 

@@ -40,7 +40,7 @@ from sightline_client.wire import (
 
 __all__ = ["Publisher", "Stream", "connect", "emit", "publish", "publish_many"]
 
-LOOK_S = 1.0  # what had arrived while the process was suspended is read within
+LOOK_S = 1.0  # within this time a resumed process reads what had arrived meanwhile
 LEAVE_S = 2.0  # a thread that is just connecting ends by itself later
 
 
@@ -67,7 +67,7 @@ class Stream:
 
     @property
     def connected(self) -> Connected | None:
-        """What the gateway said at the start of the latest connection: limits, the whole filter."""
+        """The `connected` message of the latest connection: limits, the whole filter."""
         return self._core.connected
 
     def __enter__(self) -> Self:
@@ -105,7 +105,7 @@ class Stream:
                 self._news.wait()
 
     def _read(self) -> None:
-        """Fill the inbox until left, or until coming back is no use: the consumer hears of that."""
+        """Fill the inbox until left, or until a failure that retrying cannot mend: the consumer gets it."""
         try:
             while not self._leaving.is_set():
                 try:
@@ -155,7 +155,7 @@ def _receive(socket: ClientConnection, silence_s: float) -> str | bytes:
     try:
         return socket.recv(silence_s)
     except TimeoutError:
-        # A process that was suspended finds the time gone before it has looked at its socket.
+        # After a suspension the time has passed before the process has looked at its socket.
         return socket.recv(LOOK_S)
 
 

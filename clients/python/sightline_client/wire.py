@@ -108,11 +108,11 @@ def body_of(events: Sequence[NewEvent]) -> bytes:
 
 
 def uses_proxies(address: Address) -> bool:
-    """Whether the environment's proxies have a say: not on the way to this machine."""
+    """Whether to use the proxies of the environment: not for addresses of this machine."""
     return not (address.local or address.kept)
 
 
 def unreachable(address: Address, error: httpx.HTTPError) -> UnreachableError:
-    """What a failed request stands for. Whether the gateway took the events is not known."""
+    """The error for a failed request. It is not known whether the gateway took the events."""
     reason = str(error) or type(error).__name__
     return UnreachableError(f"{address.url} gave no complete answer: {reason}")

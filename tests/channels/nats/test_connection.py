@@ -6,7 +6,7 @@ import gc
 import pytest
 
 from app.channels.nats.connection import first_to_end
-from tests.waiting import WATCHDOG_S
+from tests.kit.waiting import WATCHDOG_S
 
 
 async def test_a_work_that_fails_as_it_is_cancelled_leaves_nothing_for_the_loop_to_complain_of() -> (

@@ -1,4 +1,4 @@
-"""What a follower makes of two numbers: next, seen already, lost on the way, or gone from the stream."""
+"""How a follower reads two numbers: next, already seen, lost, or no longer in the stream."""
 
 from hypothesis import given, strategies as st
 

@@ -1,4 +1,4 @@
-"""What is read from the stream, where anybody may have put it, is checked as what is posted."""
+"""Messages of the stream, which anybody may have written, are checked like posted events."""
 
 import json
 

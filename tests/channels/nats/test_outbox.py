@@ -1,4 +1,4 @@
-"""Publishes on their way: in order, bounded, and each says in the end how far it came."""
+"""The outbox: publishes are sent in order and bounded, and each reports its outcome."""
 
 import asyncio
 import gc
@@ -127,7 +127,7 @@ async def test_each_ends_by_its_deadline_and_says_how_far_it_came(outbox: Outbox
     assert "it waited 5 s for NATS" in why(waiting)
     assert "it was not published" in why(waiting)
     assert "did not answer within 5 s: it may have been published" in why(in_flight)
-    assert "keeps it as number 9" in why(stored)
+    assert "stored it as number 9" in why(stored)
     assert (later.done(), outbox.unknown, outbox.in_flight) == (False, 2, 0)
     later.cancel()
 
@@ -169,7 +169,7 @@ async def test_a_cancelled_call_still_goes_its_way(outbox: Outbox) -> None:
     assert outbox.waiting == 0
 
 
-async def test_a_failure_that_nobody_waits_for_any_more_is_no_error_of_the_loop(
+async def test_a_failure_without_a_waiter_is_no_error_of_the_loop(
     outbox: Outbox,
 ) -> None:
     complaints: list[object] = []
@@ -188,7 +188,7 @@ async def test_two_calls_with_one_key_end_with_the_same_event(outbox: Outbox) ->
     assert [future.result() for future in futures] == [event, event]
 
 
-async def test_a_number_that_another_event_has_is_no_success_but_for_a_repeated_key(
+async def test_the_number_of_another_event_is_a_success_only_for_a_repeated_key(
     outbox: Outbox,
 ) -> None:
     other, repeat = add(outbox, data=b'{"a":1}'), add(outbox, data=b'{"a":2}')
@@ -201,7 +201,7 @@ async def test_a_number_that_another_event_has_is_no_success_but_for_a_repeated_
     assert (outbox.unknown, outbox.in_flight) == (1, 0)
 
 
-async def test_at_the_end_each_hears_what_is_known(outbox: Outbox) -> None:
+async def test_at_the_end_every_publish_gets_its_known_outcome(outbox: Outbox) -> None:
     stored, refused, in_flight = [add(outbox) for _ in range(3)]
     one, two, _ = hand_over(outbox)
     outbox.store(answer(outbox, one), 1)

@@ -85,6 +85,18 @@ def replay(file: str, speed: float | None, rate: float | None) -> None:
         replaying.replay(file, speed or 1.0, rate)
 
 
+@events.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.option("--watch", is_flag=True, help="Go on, and print again whenever something changes.")
+@click.option("--since", default="24h", metavar="TIME", help="An age or ISO 8601 [24h].")
+def sessions(as_json: bool, watch: bool, since: str) -> None:
+    """Show the sessions of agents: what needs a person first, with sub-agents, calls and cost."""
+    with _one_line_errors():
+        from . import showing
+
+        showing.sessions(since, as_json, watch)
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """End as a tool in a shell does: one line for what went wrong, none for Ctrl-C or a closed pipe."""

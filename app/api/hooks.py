@@ -1,0 +1,69 @@
+"""Where coding agents post what their hooks say. The answer is empty, and comes at once.
+
+An agent reads the answer of a hook: a body could stop it, block its prompt or deny its tool. So
+whatever arrives is answered with 204, also what cannot be read: telemetry must not change the agent.
+Only a request that is none of an agent's own is refused, without a credential (401), from a foreign
+page (403), or over `MAX_HOOK_BYTES` (413); agents take these for a receiver that is down.
+"""
+
+import json
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from litestar import Request, post
+from litestar.di import NamedDependency
+
+from ..channels.publisher import EventPublisher
+from ..ingest import claude_code, codex
+from ..ingest.hooks import MAX_DATA_BYTES, AgentEvent, Hook, cut
+
+MAX_HOOK_BYTES = 16 * 1024 * 1024  # a hook about a large file holds it several times over
+ROOM = 1024  # for the metadata of an event, within its bound
+HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
+_log = structlog.get_logger("sightline.hooks")
+_decode = msgspec.json.Decoder(dict[str, object]).decode
+
+
+@post("/api/hooks/claude-code", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
+async def claude_code_hook(
+    request: HTTPRequest, publisher: NamedDependency[EventPublisher]
+) -> None:
+    """Take what a hook of Claude Code says, as it is."""
+    _publish(await request.body(), claude_code.read, claude_code.SOURCE, publisher)
+
+
+@post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
+async def codex_hook(request: HTTPRequest, publisher: NamedDependency[EventPublisher]) -> None:
+    """Take what a hook of Codex says, as it is."""
+    _publish(await request.body(), codex.read, codex.SOURCE, publisher)
+
+
+ROUTES = (claude_code_hook, codex_hook)
+
+
+def _publish(
+    body: bytes, read: Callable[[Hook], list[AgentEvent]], source: str, publisher: EventPublisher
+) -> None:
+    hook = _hook(body)
+    if hook is None:
+        _log.warning("hook_unreadable", source=source, bytes=len(body))
+        return
+    for event in read(hook):
+        data = event.data
+        if publisher.max_event_bytes < MAX_DATA_BYTES + ROOM:
+            data = cut(data, publisher.max_event_bytes - ROOM)
+        publisher.emit(event.type, data, event.metadata)
+
+
+def _hook(body: bytes) -> Hook | None:
+    """The object in the body; None where there is none. Half characters are no reason to lose it."""
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        pass
+    try:
+        value = json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
