@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.kit.processes import PATIENCE_S
 from tests.recordings import hooks_of
 from tests.snippets import snippets
-from tests.test_readme import PATIENCE_S, Gateway, gateway
+from tests.test_readme import Gateway, gateway
 
 INSTALL, LOOK, UNINSTALL, CODEX = snippets("docs/agents.md", "sh sh sh sh")
 

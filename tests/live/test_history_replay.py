@@ -9,7 +9,7 @@ import pytest
 from tests.kit.event_stream import ask, listen
 from tests.kit.gateway import Gateway, Start
 from tests.kit.http import GOOD
-from tests.kit.messages import receive, receive_type
+from tests.kit.messages import receive
 from tests.kit.waiting import WATCHDOG_S, until
 
 SMALL = {"replay_max_events": 150, "replay_limit": 20, "queue_size": 40}
@@ -95,17 +95,38 @@ async def test_a_pattern_subscribed_during_the_replay_counts_for_later_events(
     start: Start,
 ) -> None:
     gateway = await start(**SMALL)
-    await gateway.publish(400)
+    errors = [*range(1, 101), *range(323, 396)]
+    for number in range(1, 401):
+        if number in errors:
+            await gateway.publisher.publish("system.error", {"message": "m"})
+        else:
+            await gateway.publish()
+    read, go_on, pages = gateway.journal.page, asyncio.Event(), 0
+
+    async def page(question: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages == 2:
+            await go_on.wait()
+        return await read(question)
+
+    gateway.journal.page = page
     where = f"?history=1&last_sequence_number=0&epoch={gateway.bus.epoch}&types=system.*"
     async with gateway.connect(where) as client:
         await client.send('{"type":"subscribe","types":["chat.*"]}')
-        subscribed = await receive_type(client, "subscribed")
-        assert subscribed["sequence_number"] == 400
-        await gateway.publish()
-        message = await receive(client)
-        while "data" not in message:
-            message = await receive(client)
-        assert message["sequence_number"] == 401
+        subscribed = None
+        found: list[int] = []
+        async with asyncio.timeout(WATCHDOG_S):
+            while not found or found[-1] <= 400:
+                message = await receive(client)
+                if message["type"] == "subscribed":
+                    subscribed = message["sequence_number"]
+                    go_on.set()
+                    await gateway.publish()
+                elif "data" in message:
+                    found.append(message["sequence_number"])
+    assert subscribed == 400
+    assert found == [*errors, 401]
 
 
 async def test_a_reader_that_stalls_in_the_history_has_one_chunk_waiting(start: Start) -> None:

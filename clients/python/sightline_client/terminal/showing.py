@@ -53,7 +53,10 @@ def _watch(found: Sessions, items: "queue.Queue[_Item]", as_json: bool) -> None:
     while True:
         views = found.view(time.time())
         # Every span grows as time goes by: that alone is no news. At 0 they are what events say.
-        news: Sequence[object] = [msgspec.json.encode(found.view(0)), *(view.state for view in views)]
+        news: Sequence[object] = [
+            msgspec.json.encode(found.view(0)),
+            *(view.state for view in views),
+        ]
         if sys.stdout.isatty() or news != shown:
             _print(views, as_json, clear=True)
             shown = news
