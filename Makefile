@@ -81,8 +81,8 @@ UNIT += tests/test_gateway.py tests/test_rooms.py tests/test_settings.py
 test-unit: $(DEV) ## run the unit tests alone (20 seconds)
 	$(PYTEST) $(PARALLEL) $(UNIT)
 
-test-slow: $(DEV) ## run the tests that take more than two seconds each (a minute)
-	$(PYTEST) -m slow $(PARALLEL)
+test-slow: $(DEV) ## run the tests that take more than two seconds each, and property tests with new examples
+	$(PYTEST) -m '(slow or hypothesis) and not attack and not browser' $(PARALLEL) --hypothesis-profile=explore
 
 test-cluster: $(DEV) ## test gateway processes on NATS, with faults
 	$(PYTEST) -o faulthandler_timeout=600 tests/cluster

@@ -3,11 +3,20 @@
 import sys
 from collections.abc import Callable
 
+from hypothesis import HealthCheck, settings
+
 import app
 from tests.kit.waiting import WatchfulLoop
 
 # What documents and examples import by the installed name must not be a second copy of the package.
 sys.modules.setdefault("sightline", app)
+
+# `make test` tries the same examples each time and takes no example's time; `make test-slow` tries new ones.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
+settings.load_profile("steady")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], WatchfulLoop]]:
