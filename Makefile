@@ -67,9 +67,9 @@ CORE := tests/channels tests/contract tests/ws
 
 test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
 	@set -e; began=$$(date +%s); \
-	echo "the core's tests, with full branch coverage of the core: about 20 s"; \
+	echo "the core's tests, with full branch coverage of the core: about 30 s"; \
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term-missing:skip-covered $(CORE); \
-	echo "all other tests: about 80 s"; \
+	echo "all other tests: about 90 s"; \
 	$(PYTEST) $(PARALLEL) $(CORE:%=--ignore=%); \
 	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
