@@ -14,7 +14,8 @@ from ..errors import BadRequestError
 from ..journal.journal import Journal, JournalStatus
 from ..metrics import Counters
 from ..settings import Settings
-from ..ws.listener import asked, fault_of, history_start, limits_of
+from ..ws.handshake import fault_of
+from ..ws.listener import asked, history_start, limits_of
 from ..ws.messages import HistoryStart, Limits
 from ..ws.registry import ConnectionRegistry
 
@@ -98,7 +99,7 @@ async def upgrade_required(
 ) -> None:
     """Refuse a plain GET of the WebSocket path, in the order of an upgrade's refusals."""
     _, client_id, _ = asked(request.scope)
-    fault = fault_of(request.scope)
+    fault = fault_of(request.scope.get("extensions"))
     if fault.status == 400:
         raise BadRequestError(fault.message)
     registry.check(client_id)

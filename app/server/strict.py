@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidUpgrade
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from ..ws.listener import HANDSHAKE_FAULT, HandshakeFault
+from ..ws.handshake import HANDSHAKE_FAULT, HandshakeFault
 
 MAX_HEADER_LINES = 128  # the websockets library takes no more either
 MAX_PIPELINED = 8  # requests that wait for the answer to one in front of them

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import cast
 
-import msgspec
 import structlog
 from litestar import WebSocket
 from litestar.di import NamedDependency
@@ -35,24 +34,10 @@ from .registry import ConnectionRegistry
 from .session import Session, TooManyMessagesError
 
 Socket = WebSocket[object, object, object]  # type: ignore[type-var]
-HANDSHAKE_FAULT = "sightline.handshake_fault"  # scope extension: why an upgrade became a plain GET
 GONE = (OSError, WebSocketDisconnect)  # how sending tells that the client has left
 CLOSE_GRACE_S = 1.0  # for a client of a server that cancels us, to read why
 RESTARTS = "the gateway restarts: connect again"
 _log = structlog.get_logger("sightline.ws")
-
-
-class HandshakeFault(msgspec.Struct):
-    """Why an upgrade was no WebSocket handshake: the server puts it into the scope, where it looked."""
-
-    message: str = "this is a WebSocket: connect with an upgrade"
-    status: int = 426  # or 400
-
-
-def fault_of(scope: Scope) -> HandshakeFault:
-    """What is wrong with a request of the WebSocket path that is not an upgrade."""
-    extensions = cast(dict[str, HandshakeFault], scope.get("extensions") or {})
-    return extensions.get(HANDSHAKE_FAULT, HandshakeFault())
 
 
 def limits_of(settings: Settings) -> Limits:
