@@ -15,7 +15,8 @@ from ..journal.journal import Journal, JournalStatus
 from ..metrics import Counters
 from ..settings import Settings
 from ..ws.flow import history_start, limits_of
-from ..ws.listener import asked, fault_of
+from ..ws.handshake import fault_of
+from ..ws.listener import asked
 from ..ws.messages import HistoryStart, Limits
 from ..ws.registry import ConnectionRegistry
 
@@ -99,7 +100,7 @@ async def upgrade_required(
 ) -> None:
     """Refuse a GET that is no valid WebSocket upgrade, with the error that an upgrade would get."""
     client_id = asked(request.scope).client_id
-    fault = fault_of(request.scope)
+    fault = fault_of(request.scope.get("extensions"))
     if fault.status == 400:
         raise BadRequestError(fault.message)
     registry.check(client_id)

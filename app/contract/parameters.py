@@ -40,11 +40,14 @@ _LIMIT: Schema = {
 }
 _POSITION: Schema = {
     "type": "string",
-    "pattern": f"^(?:{NAME.pattern}:)?[0-9]{{1,16}}$",
+    "pattern": f"^(?:{NAME.pattern}:)?[0-9]{{1,15}}$",
     "description": "Exclusive: a position, `epoch:number`, or a number with `epoch` beside it.",
 }
-_TIME: Schema = {
+_DAY = "20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])"
+_CLOCK = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{3})?)?Z?"
+_TIME: Schema = {  # the forms that every reader of times understands
     "type": "string",
+    "pattern": f"^(?:[0-9]{{9,15}}|[0-9]{{1,6}}[smhdw]|{_DAY}(T{_CLOCK})?)$",
     "description": "ISO 8601, Unix milliseconds, or an age such as `2h`. Needs a journal.",
 }
 HISTORY: dict[str, Schema] = {
@@ -57,7 +60,12 @@ HISTORY: dict[str, Schema] = {
     "until": _TIME,
     "agent": {"type": "string", "description": "Only events with this `metadata.agent`."},
     "session_id": {"type": "string", "description": "Only events of this session of an agent."},
-    "q": {"type": "string", "description": "Words, and phrases in quotes, that all occur."},
+    "q": {
+        "type": "string",
+        "pattern": "[A-Za-z0-9]",
+        "maxLength": 64,
+        "description": "Words, and phrases in quotes, that all occur.",
+    },
     "limit": _LIMIT,
 }
 KEY: Schema = {

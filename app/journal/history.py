@@ -59,7 +59,8 @@ def terms_of(text: str) -> tuple[str, ...]:
     Raises:
         BadRequestError: it has no word, or too many.
     """
-    found = (phrase or word for phrase, word in _TERM.findall(text))
+    # SQLite's query language ends at a NUL, and no word holds one
+    found = (phrase or word for phrase, word in _TERM.findall(text.replace("\0", " ")))
     terms = tuple(term for term in found if _WORD.search(term))
     if not terms:
         raise BadRequestError(f"q={text[:80]!r} holds no word: give letters or digits")

@@ -11,7 +11,7 @@ from websockets.exceptions import InvalidUpgrade
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from ..ws.listener import HANDSHAKE_FAULT, HandshakeFault
+from ..ws.handshake import HANDSHAKE_FAULT, HandshakeFault
 
 MAX_HEADER_LINES = 128  # also the limit of the websockets library
 MAX_PIPELINED = 8  # requests that wait for an earlier response

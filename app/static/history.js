@@ -1,4 +1,4 @@
-/** Loads the events from shortly before the page opened, which the gateway retains for half a minute. */
+/** Loads what happened before the page was opened: the newest events that the gateway keeps. */
 
 import { parse } from "./json.js";
 import { keyHeaders } from "./login-key.js";
@@ -6,19 +6,29 @@ import { keyHeaders } from "./login-key.js";
 const PAGE = 1000;
 
 /**
- * The retained events up to `position`, oldest first; none if they belong to another epoch.
+ * The newest events up to `position`, oldest first: a page of the journal, or all that a gateway
+ * without one retains. None if they belong to another epoch.
  * Throws if the gateway does not answer; the console then starts with live events.
  */
 export async function retained({ epoch, sequence_number: upTo }) {
+  const before = `${epoch}:${upTo + 1}`;
+  const newest = await ask({ order: "desc", before });
+  if (newest) return newest.epoch === epoch ? newest.events.reverse() : [];
   const events = [];
   for (let after = null; ; ) {
-    const query = new URLSearchParams({ limit: PAGE, ...(after !== null && { after, epoch }) });
-    const answer = await fetch(`api/events?${query}`, { cache: "no-store", headers: keyHeaders() });
-    if (!answer.ok) throw new Error(`GET /api/events answered ${answer.status}`);
-    const page = parse(await answer.text());
-    if (page.epoch !== epoch) return [];
+    const page = await ask(after === null ? {} : { after, epoch });
+    if (page?.epoch !== epoch) return [];
     events.push(...page.events.filter((event) => event.sequence_number <= upTo));
     if (page.next >= upTo || page.next === after) return events;
     after = page.next;
   }
+}
+
+/** One page, or null where the gateway keeps no journal to answer from. */
+async function ask(parameters) {
+  const query = new URLSearchParams({ limit: PAGE, ...parameters });
+  const answer = await fetch(`api/events?${query}`, { cache: "no-store", headers: keyHeaders() });
+  if (answer.status === 400) return null;
+  if (!answer.ok) throw new Error(`GET /api/events answered ${answer.status}`);
+  return parse(await answer.text());
 }

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import cast
 
-import msgspec
 import structlog
 from litestar import WebSocket
 from litestar.di import NamedDependency
@@ -31,23 +30,9 @@ from .sending import ASGIOutlet
 from .session import Session, TooManyMessagesError
 
 Socket = WebSocket[object, object, object]  # type: ignore[type-var]
-HANDSHAKE_FAULT = "sightline.handshake_fault"  # scope extension: why an upgrade became a plain GET
 DISCONNECTED = (OSError, WebSocketDisconnect)  # raised by a send after the client disconnected
 CLOSE_GRACE_S = 1.0  # for the close frame, when the server cancels the connection
 _log = structlog.get_logger("sightline.ws")
-
-
-class HandshakeFault(msgspec.Struct):
-    """Why an upgrade was no WebSocket handshake; the server puts it into the scope."""
-
-    message: str = "this is a WebSocket: connect with an upgrade"
-    status: int = 426  # or 400
-
-
-def fault_of(scope: Scope) -> HandshakeFault:
-    """The fault of a request for the WebSocket path that is not an upgrade."""
-    extensions = cast(dict[str, HandshakeFault], scope.get("extensions") or {})
-    return extensions.get(HANDSHAKE_FAULT, HandshakeFault())
 
 
 class SocketConnection:
