@@ -53,5 +53,5 @@ def test_several_workers_and_reload_are_refused_with_the_reason_and_the_remedy(
         done = litestar(tmp_path, "run", *option)
         assert done.returncode == 1
         said = " ".join(done.stderr.replace("│", " ").split())
-        assert "several workers would split its events and places" in said
+        assert "a gateway is exactly one process" in said
         assert "omit" in said

@@ -75,12 +75,12 @@ READERS = (read_kept, app_state.read_kept)
 @pytest.mark.parametrize(
     ("brought", "why"),
     [
-        ("readable by others", "0600"),
+        ("readable by others", "mode is not 0600"),
         ("tracked", "git tracks it"),
         ("tracked in other letters", "git tracks it"),
         ("a broken repository", "git cannot say"),
         ("a folder that is a link", "is a link"),
-        ("a pipe", "regular file"),
+        ("a pipe", "not a regular file"),
     ],
 )
 def test_a_file_that_a_clone_may_have_brought_does_not_count(

@@ -57,13 +57,13 @@ def _read(path: Path) -> str:
 def _why_not_ours(file: os.stat_result) -> str:
     """The reason not to trust the file; empty if only this user can have written it."""
     if not stat.S_ISREG(file.st_mode):
-        return "it is no regular file"
+        return "it is not a regular file"
     if not hasattr(os, "geteuid"):
         return ""
     if file.st_uid != os.geteuid():
         return "it belongs to another user"
     if file.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return "a gateway makes it with mode 0600 and it has another: delete it, start again"
+        return "its mode is not 0600, as a gateway makes it: delete it and start the gateway"
     return ""
 
 
