@@ -110,6 +110,7 @@ def test_a_users_program_is_type_checked(project: Path) -> None:
     assert revealed == ['"str"', '"str | None"', '"int | None"']
 
 
+@pytest.mark.slow
 def test_a_users_mistakes_are_found(project: Path) -> None:
     said = mypy(project, WRONG)
     assert 'Argument "workflow_id"' in said

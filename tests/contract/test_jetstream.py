@@ -535,6 +535,7 @@ async def test_an_answer_that_does_not_come_is_said_as_unknown(
     assert again.sequence_number == rig.bus.head == 1
 
 
+@pytest.mark.slow
 async def test_large_events_handed_to_a_frozen_nats_do_not_hold_up_the_next_connection(
     own_server: NatsServer, make_rig: MakeRig
 ) -> None:

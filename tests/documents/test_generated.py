@@ -106,11 +106,13 @@ def check_asyncapi(document: dict[str, Any]) -> None:
     assert not validator.is_valid({**event, "data": {"order_id": 1, "items": [], "via": "fax"}})
 
 
+@pytest.mark.slow
 def test_the_documents_follow() -> None:
     check_openapi(json.loads(generated("openapi")))
     check_asyncapi(json.loads(generated("asyncapi")))
 
 
+@pytest.mark.slow
 def test_what_the_gateway_accepts_and_serves_follows(tmp_path: Path) -> None:
     said = python("-c", SERVED, str(tmp_path)).splitlines()[-1]
     catalog, accepted, refused, openapi, asyncapi = json.loads(said)
@@ -134,6 +136,7 @@ def test_a_module_that_is_not_there_is_named(generator: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_page_of_the_contract_leads_to_all_of_it(tmp_path: Path) -> None:
     module, commands = snippets("docs/contract.md", "python sh")
     (tmp_path / "shop_events.py").write_text(module)

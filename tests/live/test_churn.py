@@ -66,6 +66,7 @@ async def hold_flat(gateway: Gateway, count: int, most_bytes: int) -> None:
     assert resident_bytes() - memory < most_bytes
 
 
+@pytest.mark.slow
 async def test_clients_that_come_and_vanish_leave_nothing(start: Start) -> None:
     gateway = await start(max_clients=AT_ONCE, clock=HurriedClock(), log_level="critical")
     await hold_flat(gateway, 500, 8 * MIB)
@@ -107,6 +108,7 @@ async def an_hours_traffic(start: Start, events: int) -> None:
     await asyncio.gather(reading, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_dense_traffic_leaves_memory_flat(start: Start) -> None:
     await an_hours_traffic(start, 12_000)
 

@@ -260,6 +260,7 @@ async def test_a_connection_ended_with_4401_is_not_made_again(
     assert gateway.registry.taken == 0
 
 
+@pytest.mark.slow
 async def test_silence_is_a_lost_connection(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

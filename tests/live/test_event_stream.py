@@ -304,6 +304,7 @@ async def test_a_reader_that_stalls_is_evicted_in_bounded_time(
     await listen(gateway)
 
 
+@pytest.mark.slow
 async def test_a_slow_link_is_no_stalled_reader(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

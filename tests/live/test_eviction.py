@@ -178,6 +178,7 @@ async def test_a_stalled_client_that_is_replaced_loses_its_place_at_once(start: 
     await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0)
 
 
+@pytest.mark.slow
 async def test_a_slow_link_lives_while_it_drains_and_not_longer(start: Start) -> None:
     gateway = await start(heartbeat_interval_s=0.5, pong_timeout_s=0.5, queue_size=100)
     loop = asyncio.get_running_loop()

@@ -21,6 +21,7 @@ from tests.live.attack import bystander
 EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
 
 
+@pytest.mark.slow
 async def test_sigterm_ends_it_whatever_hangs_on_it(tmp_path: Path) -> None:
     token = f"X-Session-Token: {TOKEN}".encode()
     async with quiet_run(tmp_path) as run, run.http() as http:

@@ -206,6 +206,7 @@ async def test_a_crowd_of_silent_connections_keeps_nobody_out(
     assert Answer(answers[0]).headers["retry-after"]
 
 
+@pytest.mark.slow
 async def test_of_1000_handshakes_at_once_exactly_ten_get_in_and_others_hardly_notice(
     start: Start,
 ) -> None:

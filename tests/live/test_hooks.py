@@ -15,7 +15,7 @@ from tests.client.test_sessions import ROWS, counts
 from tests.kit.gateway import Gateway, Start, name as name_it
 from tests.kit.http import TOKEN
 from tests.kit.waiting import WATCHDOG_S
-from tests.live.test_terminal import PIPE, line, litestar, run
+from tests.live.test_terminal import PIPE, line, run, sightline
 from tests.recordings import HOOK_FILES, hooks_of
 
 BASE = {"session_id": "s", "hook_event_name": "PostToolUse", "tool_name": "Write"}
@@ -37,6 +37,7 @@ async def retained(gateway: Gateway) -> list[dict[str, Any]]:
         return list((await http.get("/api/events", params={"limit": 1000})).json()["events"])
 
 
+@pytest.mark.slow
 async def test_every_recorded_file_ends_in_the_terminal_as_its_row_describes(
     gateway: Gateway, folder: Path
 ) -> None:
@@ -124,7 +125,7 @@ async def test_a_watched_session_is_printed_again_when_it_changes(
     name_it(folder, gateway)
     async with (
         gateway.http() as http,
-        litestar(folder, "sessions", "--json", "--watch") as process,
+        sightline(folder, "sessions", "--json", "--watch") as process,
     ):
         first = await line(process)
         assert first == "[]\n", await process.stderr.read()

@@ -15,6 +15,7 @@ from tests.kit.http import TOKEN
 from tests.kit.processes import PATIENCE_S, free_port, litestar, said_by
 
 
+@pytest.mark.slow
 async def test_litestar_login_prints_a_link_that_logs_in_and_opens_a_page_that_leads_there(
     tmp_path: Path,
 ) -> None:
@@ -98,6 +99,7 @@ async def test_on_a_terminal_the_start_prints_a_link_that_logs_in(tmp_path: Path
     assert ticket not in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
 async def test_over_tls_the_own_origin_is_https_alone_and_the_cookie_secure(
     tmp_path: Path,

@@ -113,6 +113,7 @@ async def test_a_client_that_cannot_be_answered_any_more_is_counted_and_logged_o
     assert [line["reason"] for line in lines if line["event"] == "evicted"] == ["bad_request"]
 
 
+@pytest.mark.slow
 async def test_a_blocked_event_loop_shows_as_lag(gateway: Gateway) -> None:
     lag = gateway.bus.counters.loop_lag
     await until(lambda: sum(lag.buckets) >= 1)

@@ -19,6 +19,7 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 async def test_a_checkout_of_5000_files_reaches_a_client_without_a_gap_while_pings_are_answered(
     start: Start, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

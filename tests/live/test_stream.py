@@ -329,6 +329,7 @@ async def test_a_message_over_64_kib_closes_1009(gateway: Gateway) -> None:
     await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 0)
 
 
+@pytest.mark.slow
 async def test_ten_clients_each_get_every_number_of_1000_events_a_second(
     gateway: Gateway,
 ) -> None:

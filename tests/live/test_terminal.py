@@ -20,15 +20,16 @@ from tests.kit.waiting import WATCHDOG_S, lines_of_file, until
 Process = asyncio.subprocess.Process
 PIPE = asyncio.subprocess.PIPE
 PATIENCE_S = WATCHDOG_S
+SIGHTLINE = str(Path(sys.executable).with_name("sightline"))
 
 
 @asynccontextmanager
-async def litestar(folder: Path, *words: str, **options: Any) -> AsyncIterator[Process]:
-    """A command of `litestar events`; killed should it still run in the end."""
+async def sightline(folder: Path, *words: str, **options: Any) -> AsyncIterator[Process]:
+    """A command of `sightline events`; killed should it still run in the end."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE", "LITESTAR"))}
     options = {"stdin": asyncio.subprocess.DEVNULL, "stdout": PIPE, "stderr": PIPE, **options}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "litestar", "events", *words),
+        *(SIGHTLINE, "events", *words),
         cwd=folder,
         env={**inherited, "TZ": "UTC", **options.pop("env", {})},
         **options,
@@ -44,7 +45,7 @@ async def litestar(folder: Path, *words: str, **options: Any) -> AsyncIterator[P
 async def run(folder: Path, *words: str, said: bytes | None = None) -> tuple[int, str, str]:
     """Run a command to its end: its status and what it said."""
     options = {} if said is None else {"stdin": PIPE}
-    async with litestar(folder, *words, **options) as process:
+    async with sightline(folder, *words, **options) as process:
         out, err = await asyncio.wait_for(process.communicate(said), PATIENCE_S)
     assert process.returncode is not None
     assert "Traceback" not in err.decode()
@@ -102,7 +103,7 @@ async def test_tail_shows_a_line_an_event_and_ends_at_ctrl_c(
     folder: Path, gateway: Gateway
 ) -> None:
     name(folder, gateway)
-    async with litestar(folder, "tail", "chat.*") as tail:
+    async with sightline(folder, "tail", "chat.*") as tail:
         await listening(gateway, tail)
         await gateway.publisher.publish("file.deleted", {"path": "p"})
         event = await gateway.publisher.publish(
@@ -120,7 +121,7 @@ async def test_tail_in_a_pipe_ends_when_its_reader_does(folder: Path, gateway: G
     name(folder, gateway)
     await gateway.publish(3)
     reading, writing = os.pipe()
-    async with litestar(folder, "tail", "--since", "1", stdout=writing) as tail:
+    async with sightline(folder, "tail", "--since", "1", stdout=writing) as tail:
         os.close(writing)
         with os.fdopen(reading) as reader:
             first = await asyncio.to_thread(reader.readline)
@@ -132,7 +133,7 @@ async def test_tail_in_a_pipe_ends_when_its_reader_does(folder: Path, gateway: G
 async def test_tail_follows_through_a_restart(folder: Path, start: Start) -> None:
     first: Gateway = await start(journal="")
     name(folder, first)
-    async with litestar(folder, "tail", "--json") as tail:
+    async with sightline(folder, "tail", "--json") as tail:
         await listening(first, tail)
         await first.publish()
         assert json.loads(await line(tail))["sequence_number"] == 1
@@ -151,7 +152,7 @@ async def test_tail_follows_through_a_restart(folder: Path, start: Start) -> Non
 async def test_a_terminal_gets_colours_and_lines_that_fit(folder: Path, gateway: Gateway) -> None:
     name(folder, gateway)
     ours, theirs = pty.openpty()
-    async with litestar(
+    async with sightline(
         folder, "tail", stdout=theirs, env={"COLUMNS": "60", "TERM": "xterm"}
     ) as tail:
         os.close(theirs)
@@ -192,6 +193,7 @@ async def test_publish_takes_fields_json_and_objects(folder: Path, gateway: Gate
     ]
 
 
+@pytest.mark.slow
 async def test_publish_takes_5000_lines_from_standard_input(folder: Path, gateway: Gateway) -> None:
     name(folder, gateway)
     status, out, err = await run(folder, "publish", "-", said=ndjson(5000))
@@ -202,7 +204,7 @@ async def test_publish_takes_5000_lines_from_standard_input(folder: Path, gatewa
 
 async def test_each_line_is_published_as_soon_as_it_arrives(folder: Path, gateway: Gateway) -> None:
     name(folder, gateway)
-    async with litestar(folder, "publish", "chat.message_sent", "-", stdin=PIPE) as process:
+    async with sightline(folder, "publish", "chat.message_sent", "-", stdin=PIPE) as process:
         for number in range(1, 4):
             process.stdin.write(b'{"role":"u","content":"c"}\n')
             await until(lambda number=number: gateway.bus.head == number, PATIENCE_S)
@@ -212,6 +214,7 @@ async def test_each_line_is_published_as_soon_as_it_arrives(folder: Path, gatewa
         assert gateway.bus.head == 4
 
 
+@pytest.mark.slow
 async def test_a_bad_line_is_named_and_all_before_it_are_published(
     folder: Path, gateway: Gateway
 ) -> None:
@@ -230,12 +233,13 @@ async def test_a_bad_line_is_named_and_all_before_it_are_published(
         assert gateway.bus.head == before + 3
 
 
+@pytest.mark.slow
 async def test_long_input_shows_its_progress_in_a_terminal(folder: Path, gateway: Gateway) -> None:
     name(folder, gateway)
     (folder / "many").write_bytes(ndjson(5000))
     ours, theirs = pty.openpty()
     with (folder / "many").open() as many:
-        async with litestar(folder, "publish", "-", stdin=many, stderr=theirs):
+        async with sightline(folder, "publish", "-", stdin=many, stderr=theirs):
             os.close(theirs)
             shown = await asyncio.to_thread(read_to_the_end, ours)
     os.close(ours)
@@ -243,10 +247,11 @@ async def test_long_input_shows_its_progress_in_a_terminal(folder: Path, gateway
     assert b"published 5,000 events" in shown
 
 
+@pytest.mark.slow
 async def test_a_recording_replays_the_same_events(folder: Path, start: Start) -> None:
     first: Gateway = await start(extra_namespaces=("deploy",))
     name(folder, first)
-    async with litestar(folder, "record", "session.jsonl") as record:
+    async with sightline(folder, "record", "session.jsonl") as record:
         await listening(first, record)
         await first.publisher.publish(
             "chat.message_sent", {"role": "u", "content": "é\u2028\n", "x": [1]}
@@ -279,7 +284,7 @@ async def test_events_about_the_recording_itself_are_left_out_and_counted(
     target.parent.mkdir()
     words = ("record", "logs/session.jsonl") if how == "record" else ("tail", "--json")
     with target.open("wb") if how == "tail" else nullcontext() as out:
-        async with litestar(folder, *words, stdout=out or PIPE) as process:
+        async with sightline(folder, *words, stdout=out or PIPE) as process:
             await listening(gateway, process)
             source = {"source": "workspace"}
             for path, metadata in (
@@ -302,7 +307,7 @@ async def test_ctrl_c_pressed_often_ends_a_command_as_one_does(
     folder: Path, gateway: Gateway, words: tuple[str, ...], status: int
 ) -> None:
     name(folder, gateway)
-    async with litestar(folder, *words) as process:
+    async with sightline(folder, *words) as process:
         for _ in words:  # a recording says a second line
             assert await asyncio.wait_for(process.stderr.readline(), PATIENCE_S)
         process.send_signal(signal.SIGINT)
@@ -320,7 +325,7 @@ async def test_tail_says_at_once_what_it_is_connected_to_and_from_where(
     name(folder, gateway)
     await gateway.publish(3)
     for since, start in (((), 3), (("--since", "1"), 1)):
-        async with litestar(folder, "tail", "chat.*", *since) as tail:
+        async with sightline(folder, "tail", "chat.*", *since) as tail:
             said = (await asyncio.wait_for(tail.stderr.readline(), PATIENCE_S)).decode()
             assert said == (
                 f"connected to http://127.0.0.1:{gateway.port},"
@@ -411,6 +416,6 @@ async def test_the_environment_names_another_gateway(tmp_path: Path, gateway: Ga
         "SIGHTLINE_SESSION_TOKEN": TOKEN,
     }
     words = ("publish", "chat.message_sent", "role=u", "content=c")
-    async with litestar(tmp_path, *words, env=environ) as process:
+    async with sightline(tmp_path, *words, env=environ) as process:
         assert await ended(process) == 0
     assert gateway.bus.head == 1
