@@ -329,7 +329,7 @@ async def test_tail_says_at_once_what_it_is_connected_to_and_from_where(
             said = (await asyncio.wait_for(tail.stderr.readline(), PATIENCE_S)).decode()
             assert said == (
                 f"connected to http://127.0.0.1:{gateway.port},"
-                f" listening for chat.* behind event #{start}\n"
+                f" listening for chat.* after event #{start}\n"
             )
 
 

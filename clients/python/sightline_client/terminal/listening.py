@@ -86,7 +86,7 @@ def _say_connected(place: str, stream: Stream, since: int | None = None) -> None
     start = connected.sequence_number if since is None else since
     what = "every event" if "*" in connected.types else ", ".join(connected.types) or "nothing"
     click.echo(
-        f"connected to {place}, listening for {lines.printable(what)} behind event #{start}",
+        f"connected to {place}, listening for {lines.printable(what)} after event #{start}",
         err=True,
     )
 
