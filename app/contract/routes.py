@@ -9,7 +9,15 @@ from ..api import events, history, hooks, login, metrics, pages, sessions, statu
 from ..auth.credentials import KEY_HEADER
 from ..ingest import cloudevents
 from .parameters import HISTORY, IF_NONE_MATCH, KEY, LAST_EVENT_ID
-from .schemas import TYPES, UPGRADE_HEADERS, UPGRADE_QUERY, Schema, Schemas, ref
+from .schemas import (
+    HISTORY as UPGRADE_HISTORY,
+    TYPES,
+    UPGRADE_HEADERS,
+    UPGRADE_QUERY,
+    Schema,
+    Schemas,
+    ref,
+)
 
 JSON = "application/json"
 _TEXT: Schema = {"type": "string"}
@@ -67,7 +75,7 @@ def routes(schemas: Schemas) -> list[Route]:
         Route(
             stream.stream_events,
             {200: answer("The messages of `/ws`, one a block.", {"text/event-stream": _TEXT})},
-            query={"types": TYPES},
+            query={"types": TYPES, "history": UPGRADE_HISTORY},
             headers={"Last-Event-ID": LAST_EVENT_ID},
         ),
         *(

@@ -42,11 +42,17 @@ CLIENT_ID: Schema = {
     **_NAME,
     "description": "The client's name for itself. Absent: the gateway makes one.",
 }
+HISTORY: Schema = {
+    "type": "string",
+    "enum": ["0", "1"],
+    "description": "`1`, with a position: replay as far back as the journal. Needs a journal.",
+}
 UPGRADE_QUERY: dict[str, Schema] = {
     "types": TYPES,
     "client_id": CLIENT_ID,
     "last_sequence_number": NUMBER,
     "epoch": EPOCH,
+    "history": HISTORY,
 }
 UPGRADE_HEADERS: dict[str, Schema] = {
     "X-Client-Id": CLIENT_ID,
