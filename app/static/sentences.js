@@ -120,6 +120,14 @@ const SENTENCES = {
     return `${verb} ${tool(d)}${when(d.duration_ms, ` in ${duration(d.duration_ms)}`)}${when(d.error, `: ${text(d.error)}`)}`;
   },
   "agent.message": (d) => `said: ${quoted(first(d.content, d.text, d.message))}`,
+  "agent.turn_started": (d) => `began to work${when(d.prompt, ` on: ${text(d.prompt)}`)}`,
+  "agent.turn_finished": (d) => `finished its turn${when(first(d.summary, d.reason), `: ${first(d.summary, d.reason)}`)}`,
+  "agent.batch_finished": () => "finished a batch of calls",
+  "agent.attention_needed": (d) => `needs you${when(first(d.message, d.summary, d.reason), `: ${first(d.message, d.summary, d.reason)}`)}`,
+  "agent.usage_reported": (d) =>
+    `used ${text(d.input_tokens) || "no"} tokens in, ${text(d.output_tokens) || "none"} out${when(d.cost_usd, ` for $${text(d.cost_usd)}`)}`,
+  "agent.error": (d) => `met an error${when(first(d.message, d.error), `: ${first(d.message, d.error)}`)}`,
+  "agent.reported": (d) => `reported ${text(d.kind) || "something"}`,
   "agent.session_finished": (d) =>
     `finished its session${when(d.duration_ms, ` after ${duration(d.duration_ms)}`)}` +
     when(first(d.summary, d.status, d.reason), `: ${first(d.summary, d.status, d.reason)}`),
