@@ -4,6 +4,7 @@ import { parse } from "./json.js";
 import { keyHeaders } from "./login-key.js";
 
 const PAGE = 1000;
+const MOST_PAGES = 5; // of what a page shows when it is opened
 
 /**
  * The newest events up to `position`, oldest first: a page of the journal, or all that a gateway
@@ -11,9 +12,8 @@ const PAGE = 1000;
  * Throws if the gateway does not answer; the console then starts with live events.
  */
 export async function retained({ epoch, sequence_number: upTo }) {
-  const before = `${epoch}:${upTo + 1}`;
-  const newest = await ask({ order: "desc", before });
-  if (newest) return newest.epoch === epoch ? newest.events.reverse() : [];
+  const newest = await newestFirst(epoch, `${epoch}:${upTo + 1}`);
+  if (newest) return newest.reverse();
   const events = [];
   for (let after = null; ; ) {
     const page = await ask(after === null ? {} : { after, epoch });
@@ -22,6 +22,19 @@ export async function retained({ epoch, sequence_number: upTo }) {
     if (page.next >= upTo || page.next === after) return events;
     after = page.next;
   }
+}
+
+/** The newest events of an epoch before a position, or null where the gateway keeps no journal. */
+async function newestFirst(epoch, before) {
+  const events = [];
+  for (let pages = 0; pages < MOST_PAGES && before?.startsWith(`${epoch}:`); pages++) {
+    const page = await ask({ order: "desc", before });
+    if (!page) return null;
+    if (page.epoch !== epoch) break;
+    events.push(...page.events);
+    before = page.older;
+  }
+  return events;
 }
 
 /** One page, or null where the gateway keeps no journal to answer from. */
