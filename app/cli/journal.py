@@ -23,6 +23,7 @@ from ..journal.record import to_timestamp
 from ..journal.retention import size_on_disk
 from ..journal.times import to_unix_ms
 from ..settings import Settings
+from ..state import require_ours
 
 PAGE = 1000
 _P = ParamSpec("_P")
@@ -150,6 +151,7 @@ def _path() -> Path:
     path = Settings.from_environ(os.environ).journal_path
     if path is None:
         raise click.ClickException("there is no journal: SIGHTLINE_JOURNAL switches it off")
+    require_ours(path)
     if not path.exists():
         raise click.ClickException(f"no {path} here: start the gateway in this folder first")
     return path

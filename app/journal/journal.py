@@ -12,13 +12,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import msgspec
 import structlog
 
 from ..errors import JournalUnavailableError, UnavailableError
 from ..events import Clock, Event
+from ..state import require_ours
 from .history import Page, Question, position_text
 from .mark import Mark, take_mark
 from .reader import FirstPosition, Reader
@@ -192,9 +193,7 @@ class Journal:
     async def _ask(self, read: Callable[[Reader], _T]) -> _T:
         assert self._loop is not None
         if self._questions >= MAX_QUESTIONS:
-            raise UnavailableError(
-                f"{MAX_QUESTIONS} questions to the journal wait already: ask again in a moment"
-            )
+            raise UnavailableError(f"{MAX_QUESTIONS} questions wait already: ask again in a moment")
         self._questions += 1
         try:
             return await self._loop.run_in_executor(self._pool, self._read, read)
@@ -207,13 +206,14 @@ class Journal:
         """Run `read` in a reader's thread; reopen its reader if the file was replaced."""
         found = identity(self.path)
         if getattr(self._own, "identity", None) != found:
+            if found != self._storing.file_id:  # not the file that we write
+                require_ours(self.path)
             if (previous := getattr(self._own, "reader", None)) is not None:
                 previous.close()
             self._own.reader, self._own.identity = Reader(self.path), found
             self._readers = [one for one in self._readers if one is not previous]
             self._readers.append(self._own.reader)
-        reader: Reader = self._own.reader
-        return read(reader)
+        return read(cast(Reader, self._own.reader))
 
     def _close(self) -> None:
         self._pool.shutdown(cancel_futures=True)  # a running question takes less than a second

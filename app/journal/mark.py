@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..state import read_private, write_private
+from ..state import NotOursError, read_kept, write_private
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -39,7 +39,10 @@ def leave_mark(journal: Path, epoch: str, head: int) -> None:
 def take_mark(journal: Path) -> Mark | None:
     """Remove the mark; return it if it belongs to this very file. Raises `OSError`."""
     path = _path(journal)
-    text = read_private(path)
+    try:
+        text = read_kept(path)
+    except NotOursError:
+        return None
     if text is None:
         return None
     path.unlink()

@@ -17,6 +17,8 @@ import stat
 import time
 from pathlib import Path
 
+from ..state import NotOursError, require_ours
+
 VERSION = 1
 BUSY_TIMEOUT_S = 1.0  # another program, such as `sqlite3`, may hold the file for a moment
 _MIGRATIONS = {
@@ -65,9 +67,13 @@ def open_writer(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.Error, OSError: the file cannot be opened, is damaged, or is a link.
     """
+    require_ours(path)
     _ensure_private(path)
     connection = _connect(path)
     try:
+        foreign = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        if connection.execute(foreign).fetchone()[0]:  # SQL that would run with ours
+            raise NotOursError(path, "it holds triggers or views, which no gateway makes")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only in a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

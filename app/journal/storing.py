@@ -12,6 +12,7 @@ from typing import NamedTuple, cast
 import structlog
 
 from ..events import Clock, Event
+from ..state import NotOursError
 from .mark import leave_mark
 from .reader import FirstPosition, first_position
 from .retention import Retention
@@ -67,7 +68,7 @@ class Storing:
         self._report = report
         self._writer: Writer | None = None
         self._retention: Retention | None = None
-        self._identity = (0, 0)  # of the open file
+        self.file_id = (0, 0)  # identity of the open file, which is ours
         self._epoch, self._head = "", 0
         self._batch: list[Event] = []  # taken, not yet stored
         self._taking = threading.Lock()  # held while taking from the left of `_waiting`
@@ -187,7 +188,7 @@ class Storing:
     def _open(self) -> tuple[Writer, Retention]:
         """The open file; reopened if it was replaced."""
         if self._writer is not None and self._retention is not None:
-            if self._identity == identity(self._path):
+            if self.file_id == identity(self._path):
                 return self._writer, self._retention
             _log.warning("journal_replaced", path=str(self._path))
             self._drop_file()
@@ -196,7 +197,7 @@ class Storing:
             if self._epoch:
                 writer.begin(self._epoch, self._head)
             retention = Retention(writer)
-            self._identity = identity(self._path)
+            self.file_id = identity(self._path)
         except BaseException:
             writer.connection.close()
             raise
@@ -204,16 +205,16 @@ class Storing:
         return writer, retention
 
     def _failed(self, error: Exception) -> None:
-        """Report a failure. A damaged file is put aside; the next attempt creates a new one."""
+        """Report a failure. A damaged or foreign file is put aside; the next attempt creates one."""
         self._drop_file()
-        code = getattr(error, "sqlite_errorcode", None)
-        if isinstance(code, int) and code & 0xFF in _DAMAGED:
+        code = getattr(error, "sqlite_errorcode", 0)
+        if isinstance(error, NotOursError) or code & 0xFF in _DAMAGED:
             try:
                 aside = put_aside(self._path)
             except OSError as failure:
                 _log.error("journal_not_put_aside", path=str(self._path), error=str(failure))
             else:
-                _log.error("journal_damaged", path=str(self._path), put_aside=str(aside))
+                _log.error("journal_put_aside", to=str(aside), error=str(error))
         elif not isinstance(error, sqlite3.Error | OSError):
             _log.error("journal_failed", error_type=type(error).__name__, exc_info=error)
         self._report(self._head, f"{type(error).__name__}: {error}", None)

@@ -15,6 +15,22 @@ from ..errors import SettingsError
 TOKEN_FILE = "session.token"
 URL_FILE = "gateway.url"
 BROWSERS_FILE = "browser.sessions"
+_OUR_FILES = (
+    *(
+        b"/session.token*",
+        b"/.session.token*",
+        b"/gateway.url*",
+        b"/gateway.lock",
+        b"/login-*.html",
+    ),
+    *(
+        b"/browser.sessions*",
+        b"/.browser.sessions*",
+        b"/hook.token*",
+        b"/journal.db*",
+        b"/.journal.db*",
+    ),
+)
 _MOST_BYTES = 64 * 1024
 _GIT_S = 10
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -40,6 +56,30 @@ def make_folder(folder: Path) -> None:
     if not any(folder.iterdir()):
         folder.chmod(0o700)
         (folder / ".gitignore").write_text("*\n")
+    else:
+        _hide_our_files(folder / ".gitignore")
+
+
+def _hide_our_files(ignore: Path) -> None:
+    """Keep `git add` away from our files in a folder that has others, as a clone can make it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_APPEND
+    with os.fdopen(os.open(ignore, flags, 0o644), "r+b") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, f"{str(ignore)!r} is not a regular file: remove it")
+        lines = file.read(_MOST_BYTES).split(b"\n")
+        last = [line.strip() for line in lines if line.strip()][-len(_OUR_FILES) :]
+        if last != [b"*"] and last != list(_OUR_FILES):  # the last line that matches decides
+            file.write(b"\n" + b"\n".join(_OUR_FILES) + b"\n")
+
+
+def require_ours(path: Path) -> None:
+    """Raise `NotOursError` if there is a file that this user's gateway may not have written."""
+    try:
+        folder, file = os.lstat(path.parent), os.lstat(path)
+    except FileNotFoundError:
+        return
+    if why := _why_not_ours(folder, file) or _why_tracked(path):
+        raise NotOursError(path, why)
 
 
 def read_private(path: Path) -> str | None:

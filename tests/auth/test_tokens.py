@@ -66,7 +66,9 @@ def test_unfit_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "session.token").write_bytes(b"\xff short")
     token = session_token(Settings(state_dir=tmp_path))
     assert (tmp_path / "session.token").read_text().strip() == token.reveal()
-    assert not (tmp_path / ".gitignore").exists()  # the folder was not ours
+    ignored = (tmp_path / ".gitignore").read_text().split()
+    assert "/session.token*" in ignored
+    assert "*" not in ignored  # the folder was not ours: it may hold the user's work
 
 
 def test_unusable_folder_is_a_settings_error(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """The journal over real sockets: restarts, damage, locks; what was answered with 201 is there."""
 
+import asyncio
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +17,11 @@ from tests.kit.waiting import until
 
 Start = Callable[..., Coroutine[Any, Any, Gateway]]
 EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "hello"}}
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout
 
 
 async def post(http: httpx.AsyncClient, content: str = "hello") -> httpx.Response:
@@ -102,6 +110,30 @@ async def test_a_damaged_file_is_put_aside_and_a_new_one_begun(start: Start) -> 
         assert numbers((await http.get("/api/events")).json()) == [1]
 
 
+@pytest.mark.parametrize("how", ["git tracks it", "readable by others", "it holds a trigger"])
+async def test_a_journal_that_a_clone_may_have_brought_is_put_aside(start: Start, how: str) -> None:
+    gateway = await start()
+    async with gateway.http() as http:
+        assert (await post(http, "forged")).status_code == 201
+    await gateway.stop()
+    folder = gateway.settings.state_dir
+    if how == "git tracks it":
+        for command in (["init", "-q"], ["add", "-f", "journal.db"]):
+            await asyncio.to_thread(git, folder, *command)
+    elif how == "readable by others":
+        (folder / "journal.db").chmod(0o644)
+    else:
+        with sqlite3.connect(folder / "journal.db") as connection:
+            connection.execute("CREATE TRIGGER t AFTER INSERT ON events BEGIN SELECT 1; END")
+        connection.close()
+    again = await start(state_dir=folder)
+    await until(lambda: bool(list(folder.glob("journal.db.damaged-*"))))
+    await until(lambda: not again.journal.failing and (folder / "journal.db").exists())
+    async with again.http() as http:
+        assert (await post(http)).status_code == 201
+        assert (await http.get("/api/events?q=forged")).json()["events"] == []
+
+
 async def test_while_the_file_is_locked_events_go_on_live_and_come_into_the_journal_later(
     start: Start,
 ) -> None:
@@ -128,6 +160,22 @@ async def test_while_the_file_is_locked_events_go_on_live_and_come_into_the_jour
         assert (await receive_type(client, "notice"))["code"] == "journal_back"
         assert (await post(http)).json()["sequence_number"] == 3
         assert numbers((await http.get("/api/events?order=desc")).json()) == [3, 2, 1]
+
+
+async def test_in_a_folder_with_other_files_git_add_leaves_ours_out(
+    start: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "clone" / ".sightline"
+    folder.mkdir(parents=True)
+    (folder / "notes").write_text("work")
+    gateway = await start(state_dir=folder, session_token=None)
+    async with httpx.AsyncClient() as http:
+        assert (await http.get(f"http://127.0.0.1:{gateway.port}/api/health")).status_code == 200
+    await asyncio.to_thread(git, tmp_path / "clone", "init", "-q")
+    added = await asyncio.to_thread(git, tmp_path / "clone", "add", "-An", ".")
+    assert set(added.split()) == {
+        "add", "'.sightline/.gitignore'", "'.sightline/notes'"
+    }  # fmt: skip
 
 
 async def test_the_file_is_for_its_owner_alone(start: Start) -> None:
