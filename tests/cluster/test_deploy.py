@@ -180,14 +180,16 @@ async def test_a_browser_that_logged_in_stays_at_the_gateway_that_knows_it(proxy
             assert done.status_code == 204
         cookie = done.headers["set-cookie"]
         assert "Secure" in cookie
-        name_and_value = cookie.partition(";")[0]
+        name_and_value, key = cookie.partition(";")[0], done.headers["x-browser-key"]
         for _ in range(6):
-            answer = await browser.get("/api/session", headers={"Cookie": name_and_value})
+            answer = await browser.get(
+                "/api/session", headers={"Cookie": name_and_value, "X-Browser-Key": key}
+            )
             assert answer.status_code == 200
     for _ in range(6):  # the browser's client offers its protocol, and no token
         async with proxy.socket(
             additional_headers={"Cookie": name_and_value, "Origin": f"https://{HOST}"},
-            subprotocols=["events.v1"],
+            subprotocols=["events.v1", f"key.{key}"],
         ) as socket:
             assert json.loads(await socket.recv())["type"] == "connected"
 
@@ -229,7 +231,7 @@ def units(tmp_path: Path) -> list[Path]:
     found = []
     for unit in sorted(DEPLOY.glob("*.service")):
         text = unit.read_text().replace("/usr/local/bin/nats-server", str(BINARY))
-        text = text.replace("/opt/sightline/bin/litestar", str(BINARY.parent / "litestar"))
+        text = text.replace("/opt/sightline/bin/sightline", str(BINARY.parent / "sightline"))
         copy = tmp_path / unit.name.replace("@.", "@3001.")
         copy.write_text(text)
         found.append(copy)
