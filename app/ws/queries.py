@@ -63,16 +63,21 @@ class Query:
 
     def any_position(self, name: str) -> Position | None:
         """A position as `epoch:number`, or as a number with the parameter `epoch`; or None."""
-        value = self.get(name)
+        value, epoch = self.get(name), self.get("epoch")
+        if epoch is not None:
+            _name("epoch", epoch)
         if value is None:
-            if name == "after" and self.get("epoch") is not None and self.get("before") is None:
+            if name == "after" and epoch is not None and self.get("before") is None:
                 raise BadRequestError("epoch without after: send both, a position consists of both")
             return None
         if ":" in value:
-            return parse_position(name, value)
-        number, epoch = self.number(name), self.get("epoch")
+            position = parse_position(name, value)
+            if epoch not in (None, position.epoch):
+                raise BadRequestError(f"{name} and epoch name two epochs: send the position alone")
+            return position
+        number = self.number(name)
         assert number is not None
-        return Position(number, None if epoch is None else _name("epoch", epoch))
+        return Position(number, epoch)
 
     def last_event_id(self) -> Position | None:
         """The position in `Last-Event-ID`, which `EventSource` sends; or None."""
