@@ -58,7 +58,7 @@ async def one_turn() -> None:
 
 
 @pytest.mark.parametrize("direct", [True, False], ids=["direct", "asgi"])
-@pytest.mark.parametrize("end", ["stays", "leaves", "floods"])
+@pytest.mark.parametrize("end", ["stays", "leaves", pytest.param("floods", marks=pytest.mark.slow)])
 async def test_cancelled_at_any_await_a_connection_leaves_nothing(
     tmp_path: Path, direct: bool, end: str
 ) -> None:

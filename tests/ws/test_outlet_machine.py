@@ -164,7 +164,7 @@ class DirectStream(RuleBasedStateMachine):
 
 TestDirectStream = DirectStream.TestCase
 TestDirectStream.settings = settings(
-    max_examples=250,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
