@@ -71,10 +71,7 @@ class Query:
                 raise BadRequestError("epoch without after: send both, a position consists of both")
             return None
         if ":" in value:
-            position = parse_position(name, value)
-            if epoch not in (None, position.epoch):
-                raise BadRequestError(f"{name} and epoch name two epochs: send the position alone")
-            return position
+            return parse_position(name, value)  # which names its epoch itself
         number = self.number(name)
         assert number is not None
         return Position(number, epoch)
