@@ -97,7 +97,8 @@ test-js: $(DEV) ## test the browser client and the console, if node is installed
 		../../tests/console/*.test.js
 
 test-browser: $(BROWSER) ## test the console in a real browser (Debian's chromium)
-	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/browser tests/live/test_login_page.py
+	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/browser
+	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/live/test_login_page.py
 
 screenshots: $(BROWSER) ## take the screenshots in docs/images again
 	$(BIN)/python -m tests.browser.screenshots docs/images
