@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.waiting import lines_of_file
 from tests.snippets import ROOT, snippets
 from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
-from tests.waiting import lines_of_file
 
 README = snippets("clients/python/README.md", "sh python python python")
 TERMINAL = snippets("docs/terminal.md", "bash bash bash bash")

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.kit.waiting import WATCHDOG_S
 from tests.snippets import ROOT, snippets
-from tests.waiting import WATCHDOG_S
 
 FENCES = snippets("README.md", "sh bash bash bash json console")
 PATIENCE_S = WATCHDOG_S

@@ -136,7 +136,7 @@ class StreamConnection:
             self._closed.set_result(False)
 
     def close(self, code: int, reason: str) -> None:
-        """Begin to end the response; server-sent events have neither code nor reason."""
+        """Begin to end the response. The code and the reason are for WebSockets alone."""
         self._subscription.close()  # nothing may follow
         if not self._closed.done():
             self._closed.set_result(True)

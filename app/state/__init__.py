@@ -15,21 +15,10 @@ from ..errors import SettingsError
 TOKEN_FILE = "session.token"
 URL_FILE = "gateway.url"
 BROWSERS_FILE = "browser.sessions"
-_OUR_FILES = (
-    *(
-        b"/session.token*",
-        b"/.session.token*",
-        b"/gateway.url*",
-        b"/gateway.lock",
-        b"/login-*.html",
-    ),
-    *(
-        b"/browser.sessions*",
-        b"/.browser.sessions*",
-        b"/hook.token*",
-        b"/journal.db*",
-        b"/.journal.db*",
-    ),
+# What `.gitignore` must hold. A file that is replaced has a second name for a moment.
+_OUR_FILES = tuple(
+    b"/session.token* /.session.token* /gateway.url* /gateway.lock /login-*.html"
+    b" /browser.sessions* /.browser.sessions* /journal.db* /.journal.db*".split()
 )
 _MOST_BYTES = 64 * 1024
 _GIT_S = 10
@@ -49,7 +38,7 @@ class NotOursError(OSError):
 
 
 def make_folder(folder: Path) -> None:
-    """Make the state folder. An empty one is hidden from git; others may hold the user's work."""
+    """Make the state folder and hide it from git; among a user's other files, hide only ours."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.is_symlink():  # a clone can contain a link to any place
         raise OSError(errno.ELOOP, "it is a link: name the folder that it points to")

@@ -156,7 +156,7 @@ async def connection_lifespan(
     """Carry one client from its upgrade to its last trace. Cancelling leaves nothing."""
     scope = socket.scope
     request = asked(scope)
-    scope["headers"] = []  # read: an idle connection keeps neither them nor their token
+    scope["headers"] = []  # read already; an idle connection must not keep the token
     log = _log.bind(client_id=request.client_id)
     offered = scope.get("subprotocols") or []
 

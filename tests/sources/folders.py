@@ -22,7 +22,7 @@ Scan = dict[str, tuple[bool, int]]  # by path: whether it is a folder, and its s
 
 
 def git(folder: Path, *arguments: str, given: str = "", check: bool = True) -> str:
-    """Run git as somebody who has no settings."""
+    """Run git without the user's settings."""
     settings = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "gc.auto=0")
     done = subprocess.run(
         ["git", *settings, *arguments],
@@ -134,7 +134,7 @@ class Watched:
                 return self.told[before:]
 
     def paths(self, kind: str) -> list[str]:
-        """What was told so far, of this kind."""
+        """The events of this kind so far."""
         return [change.path for change in self.told if change.kind == kind]
 
     def watched(self) -> set[str]:
