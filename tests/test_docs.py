@@ -82,7 +82,7 @@ def test_json_is_json_and_messages_are_those_of_the_protocol(page: str) -> None:
 
 
 @pytest.mark.parametrize("goal", ["run", "test"])
-def test_an_old_python_is_told_with_the_command_that_was_meant(tmp_path: Path, goal: str) -> None:
+def test_an_old_python_is_refused_with_the_command_that_works(tmp_path: Path, goal: str) -> None:
     (tmp_path / "clients/python").mkdir(parents=True)
     for name in (
         "requirements.lock",

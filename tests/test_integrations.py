@@ -85,7 +85,7 @@ def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> Non
     assert len(events(server)) == 1
 
 
-def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
+def test_pythons_logging_publishes_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
     script = LOGGING + "logging.getLogger().warning('not told')\n"
     run(server, sys.executable, "-c", script)
     (event,) = events(server)

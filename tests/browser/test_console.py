@@ -203,16 +203,16 @@ def test_whatever_stands_in_whatever_field_is_a_row_and_the_page_goes_on(
     random = Random(seed)
     example = re.compile(r"^## (\S+)$.*?^```json\n(.*?)^```$", re.M | re.S)
     catalog = (Path(__file__).parent.parent.parent / "docs" / "events.md").read_text()
-    told = kept = 0
+    reported = kept = 0
     for type_, text in example.findall(catalog):
         data = json.loads(text)
         for field in [*data, "message_id", "path", "role", "extra"]:
             for value in (POISON, anything(random)):
                 with suppress(HTTPError):  # a type that says what the field is: refused
                     gateway.publish((type_, data | {field: value}), agent=random.choice(TEXTS))
-                    told += 1
+                    reported += 1
                     kept += type_ != "chat.streaming_chunk"  # which the journal leaves out
-    assert told > 100
+    assert reported > 100
     for key in ["j", "Enter", "Enter"] * 15:
         page.keyboard.press(key)
     page.get_by_test_id("filter-text").fill("o")
@@ -220,7 +220,7 @@ def test_whatever_stands_in_whatever_field_is_a_row_and_the_page_goes_on(
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     gateway.say("still here")
-    for since, count in (("live", told), ("retained", kept)):
+    for since, count in (("live", reported), ("retained", kept)):
         if since == "retained":
             page.reload()
         expect(rows(page, "still here")).to_have_count(1)
@@ -403,7 +403,7 @@ def test_newest_first_or_last_is_a_choice_that_lasts(page: Page, gateway: Gatewa
 # --- the connection ---
 
 
-def test_a_killed_gateway_is_told_at_once_and_after_its_restart_an_honest_gap_and_live_again(
+def test_a_killed_gateway_shows_at_once_and_after_its_restart_an_honest_gap_and_live_again(
     page: Page, gateway: Gateway
 ) -> None:
     gateway.publish(("workflow.started", {"workflow_id": "w", "workflow_name": "Nightly"}))
@@ -447,7 +447,7 @@ def test_a_page_whose_network_is_cut_says_so_and_comes_back_with_what_it_missed(
     expect(page.get_by_test_id("gap")).to_have_count(0)
 
 
-def test_a_log_in_that_ended_is_told_with_the_remedy(
+def test_a_login_that_ended_shows_its_remedy(
     page: Page, context: BrowserContext, gateway: Gateway
 ) -> None:
     gateway.kill()

@@ -103,7 +103,7 @@ def calm(page: Page, gateway: Gateway, seconds: float) -> dict[str, float]:
 
 def test_20000_events_stay_smooth_and_memory_stays_bounded(page: Page, gateway: Gateway) -> None:
     said = [("chat.message_sent", {"role": "user", "content": f"n{n}"}) for n in range(KEPT + 3000)]
-    for start in range(0, len(said), 500):  # no faster than a page reads, or a gap would be told
+    for start in range(0, len(said), 500):  # no faster than a page reads, or the page reports a gap
         last = gateway.publish(*said[start : start + 500])
         expect(page.get_by_test_id("row").first.locator(".seq")).to_have_text(f"#{last}")
     expect(page.get_by_test_id("tally")).to_have_text(

@@ -54,7 +54,7 @@ async def test_litestar_run_shows_a_file_and_a_commit_and_ends_at_sigterm(
     assert git(repository, "status", "--porcelain") == ""  # the token's folder ignores itself
 
 
-async def test_ctrl_c_tells_clients_1012_and_ends_without_a_traceback(tmp_path: Path) -> None:
+async def test_ctrl_c_closes_clients_with_1012_and_ends_without_a_traceback(tmp_path: Path) -> None:
     async with litestar_run(tmp_path) as run:
         await run.says("running on")
         async with run.connect() as client:
