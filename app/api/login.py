@@ -52,7 +52,7 @@ async def log_in(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Res
     secret = keyring.log_in(ticket, request.headers.get("user-agent", ""))
     if secret is None:
         raise UnauthorizedError(
-            "this link was used before or is over five minutes old: run `litestar login`"
+            "this link was used before or is over five minutes old: run `sightline login`"
             " in the gateway's folder for another"
         )
     headers = {KEY_HEADER: secret.key, "Cache-Control": "no-store"}

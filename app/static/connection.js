@@ -4,7 +4,7 @@ import { setText } from "./dom.js";
 import { logOut } from "./login-key.js";
 
 const WHY = {
-  "not logged in": "not logged in: run litestar login in the gateway's folder and open its link",
+  "not logged in": "not logged in: run sightline login in the gateway's folder and open its link",
   down: "the gateway does not answer",
   full: "all places are taken",
   restarting: "the gateway is restarting",

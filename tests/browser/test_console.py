@@ -66,7 +66,7 @@ def test_a_newcomer_sees_what_the_gateway_still_retains_and_then_what_is_live(
 def test_who_is_not_logged_in_sees_how_to(context: BrowserContext, gateway: Gateway) -> None:
     page = context.new_page()
     page.goto(gateway.origin)
-    expect(page.locator("body")).to_contain_text("litestar login")
+    expect(page.locator("body")).to_contain_text("sightline login")
     expect(page.get_by_test_id("state")).to_have_count(0)
 
 
@@ -454,7 +454,7 @@ def test_a_login_that_ended_shows_its_remedy(
     context.clear_cookies()
     gateway.start()
     expect_state(page, "refused")
-    expect(page.get_by_test_id("state")).to_contain_text("litestar login")
+    expect(page.get_by_test_id("state")).to_contain_text("sightline login")
 
 
 def test_two_tabs_see_the_same_and_take_nothing_from_each_other(

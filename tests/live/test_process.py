@@ -82,7 +82,7 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
 ) -> None:
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
-        await first.says("running on", "litestar login")
+        await first.says("running on", "sightline login")
         async with litestar_run(tmp_path, first.port) as second:  # on the same port
             assert await second.ended() == 3
         (line,) = second.said.splitlines()
@@ -117,7 +117,7 @@ async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends
     tmp_path: Path,
 ) -> None:
     async with litestar_run(tmp_path, app="examples.stories:create_app") as run:
-        await run.says("running on", "litestar login")
+        await run.says("running on", "sightline login")
         async with run.connect() as client:
             assert (await receive(client))["type"] == "connected"
             run.process.send_signal(signal.SIGTERM)
