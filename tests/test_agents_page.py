@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tests.kit.processes import PATIENCE_S
+from tests.kit.readme import Gateway, gateway
 from tests.recordings import hooks_of
 from tests.snippets import snippets
-from tests.test_readme import Gateway, gateway
 
 INSTALL, LOOK, UNINSTALL, CODEX = snippets("docs/agents.md", "sh sh sh sh")
 

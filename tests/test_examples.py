@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kit.processes import PATIENCE_S, line_with, running
-from tests.test_readme import Gateway, gateway
+from tests.kit.readme import Gateway, gateway
 
 
 def call(server: Gateway, path: str, body: bytes | None = None) -> Any:

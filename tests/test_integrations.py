@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.kit.processes import PATIENCE_S, line_with, running
+from tests.kit.readme import Gateway, gateway
 from tests.snippets import snippets
-from tests.test_readme import Gateway, gateway
 
 # the last one is run in a browser, by tests/live/test_event_source.py
 TELL, TOLD, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
