@@ -18,8 +18,9 @@ from ..errors import (
     WrongLoopError,
 )
 from ..events import Clock, Event
+from ..redaction import Redactor
 from .backend import ChannelBackend
-from .check import Checked, EventCheck, check_key
+from .check import Checked, EventCheck
 from .encoding import Fields
 from .loop_calls import LoopCalls
 from .owner import Owner
@@ -49,12 +50,13 @@ class EventPublisher:
         clock: Clock,
         max_event_bytes: int,
         disk: Disk | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
-        """`disk` stores events in addition to the backend's log; None without a journal."""
+        """`disk` stores events too, `redactor` replaces secrets: by default nothing, and all."""
         self.disk = disk
         self._backend = backend
         self.max_event_bytes = max_event_bytes
-        self._checks = EventCheck(catalog, clock, max_event_bytes)
+        self._checks = EventCheck(catalog, clock, max_event_bytes, redactor or Redactor())
         self._closed = False
         self._owner = Owner()
         self._since_pause = 0
@@ -86,7 +88,7 @@ class EventPublisher:
         """
         self._ensure_open()
         if key is not None:
-            check_key(key)
+            key = self._checks.check_key(key)
         if durable:
             (durably,) = await self.publish_all(
                 [(event, data or {}, metadata or {})], [key], durable=True
@@ -120,10 +122,8 @@ class EventPublisher:
         """
         self._ensure_open()
         checked = [self._checks.check(*event) for event in events]
-        keys = keys or [None] * len(checked)
-        for key in keys:
-            if key is not None:
-                check_key(key)
+        check_key = self._checks.check_key
+        keys = [key if key is None else check_key(key) for key in keys or [None] * len(checked)]
         pairs = list(zip(checked, keys, strict=True))
         if not self._owner.is_here():
             there = self._publish_pairs(pairs, durable)
