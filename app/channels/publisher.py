@@ -56,7 +56,8 @@ class EventPublisher:
         self.disk = disk
         self._backend = backend
         self.max_event_bytes = max_event_bytes
-        self._checks = EventCheck(catalog, clock, max_event_bytes, redactor or Redactor())
+        self.redactor = redactor or Redactor()
+        self._checks = EventCheck(catalog, clock, max_event_bytes, self.redactor)
         self._closed = False
         self._owner = Owner()
         self._since_pause = 0

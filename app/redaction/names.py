@@ -5,6 +5,7 @@
 """
 
 import re
+import string
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -39,7 +40,9 @@ LITERALS = (
     *(b"uth_key", b"uthKey", b"UTH_KEY", b"ENCRYPTION_KEY", b"SIGNING_KEY"),
     *(b"OKEN", b"oken=", b'oken":', b'oken\\"', b"oken:", b"oken'", b"oken ="),
 )
-_NAME = re.compile(rb"[A-Za-z0-9_.-]*+")
+# What a literal must begin: the rest of a name, and what gives it a value.
+NAMED = re.compile(rb"([A-Za-z0-9_.-]{0,64}+)(\":|(?:\\+\"|')?\]?\s{0,4}[:=])")
+_OF_NAMES = (string.ascii_letters + string.digits + "_.-").encode()
 _LONGEST_NAME = 64
 _ESCAPED = b"bfnrt"  # the letters of escapes
 _SHELL_NAME = re.compile(
@@ -68,7 +71,7 @@ _SHORTEST_TOKEN = 16  # `token: …` means many things
 _PLACEHOLDER = re.compile(
     rb"""\$[\w{(]|<|\{|%(?:[A-Z_]+%|[s({])|\[redacted:|\*  # a variable, a template, or redacted before
     |.{0,80}?(?:\.\.\.|\xe2\x80\xa6|\*\*\*|\$\{|\{\{|EXAMPLE|xxxx|XXXX)
-    |(?:your|my|the|some|an?)[-_\ ]
+    |(?:your|my)[-_]
     |(?:(?:os|process|import\.meta)\.)?env(?:iron)?[.\[]
     |(?:change-?me|placeholder|redacted|example|dummy|null|none|nil|true|false|undefined
        |password|passwd|pass|secret|token|string|str|required|optional|empty|unset|hidden
@@ -101,11 +104,11 @@ class Names:
         self._finds_keys = "key" in choice.kinds
         self._finds_assignments = "env" in choice.kinds
 
-    def find(self, body: bytes, at: int) -> Iterator[Span]:
-        """The secrets whose name has a literal at `at`."""
-        start, end = _name_around(body, at)
-        name = body[start:end]
-        if body.startswith(b'":', end):
+    def find(self, body: bytes, found: re.Match[bytes]) -> Iterator[Span]:
+        """The secrets whose name has a literal where `NAMED` matched."""
+        end = found.end(1)
+        name = body[_start_of_name(body, found.start()) : end]
+        if found[2] == b'":':
             norm = _normalised(name)
             chosen = norm in self._keys
             if chosen or (self._finds_keys and norm.endswith(_KEYS)):
@@ -118,16 +121,12 @@ def _normalised(name: bytes) -> str:
     return re.sub(r"[-_.]", "", name.decode(errors="replace")).lower()
 
 
-def _name_around(body: bytes, at: int) -> tuple[int, int]:
-    before = body[max(at - _LONGEST_NAME, 0) : at][::-1]
-    found = _NAME.match(before)
-    assert found is not None
-    start = at - found.end()
-    if body[start - 1 : start] == b"\\" and body[start] in _ESCAPED and start < at:
+def _start_of_name(body: bytes, at: int) -> int:
+    before = body[max(at - _LONGEST_NAME, 0) : at]
+    start = at - len(before) + len(before.rstrip(_OF_NAMES))
+    if start < at and body[start - 1 : start] == b"\\" and body[start] in _ESCAPED:
         start += 1
-    after = _NAME.match(body, at, at + _LONGEST_NAME)
-    assert after is not None
-    return start, after.end()
+    return start
 
 
 def _value_of_key(body: bytes, at: int, chosen: bool) -> Iterator[Span]:

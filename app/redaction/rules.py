@@ -18,9 +18,10 @@ class Rule(NamedTuple):
     before: int = 0  # bytes in front of the match that belong to the secret
 
 
-# No letter or digit in front, unless it belongs to an escape such as `\n`.
-_BEGIN = rb"(?:(?<![A-Za-z0-9_])|(?<=\\[bfnrt]))"
-_BEGIN_RUN = rb"(?:(?<![A-Za-z0-9_-])|(?<=\\[bfnrt]))"
+# No letter or digit in front, unless it ends an escape: `\n`, `\u0000`, a colour of a terminal.
+_ESCAPE = rb"(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=[0-9\[]m)"
+_BEGIN = rb"(?:(?<![A-Za-z0-9_])|" + _ESCAPE + rb")"
+_BEGIN_RUN = rb"(?:(?<![A-Za-z0-9_-])|" + _ESCAPE + rb")"
 _END = rb"(?![A-Za-z0-9])"
 _CHARACTER = rb'(?:[^"\\]|\\.)'
 
@@ -99,10 +100,10 @@ RULES = (
         re.compile(
             rb"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----"
             # A new line or a piece of a key, so not a search for keys; and no dots in its place.
-            rb"(?=\\+[nr]|\s?[A-Za-z0-9+/]{8}|" + _CHARACTER + rb"{0,200}?[A-Za-z0-9+/]{40})"
+            rb"(?=\\+[nr]|\s?[A-Za-z0-9+][A-Za-z0-9+/]{15})"
             rb"(?!(?:\\+[nrt]|\s)*+(?:\.|\xe2\x80\xa6))"
             # To its end, or where the text was cut.
-            rb"(?:[^\"\\-]|\\.|-(?!----))*+(?:-----END [A-Z0-9 ]{0,60}-----)?"
+            rb"(?:[^\"\\-]|\\++[^\"\\]|-(?!----))*+(?:-----END [A-Z0-9 ]{0,60}-----)?"
         ),
     ),
     Rule(
