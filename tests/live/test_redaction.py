@@ -1,16 +1,18 @@
 """Secrets that come in on every way are nowhere: not in what clients read, on disk, or in the log."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from tests.kit.event_stream import open_stream
+from tests.kit.event_stream import listen
 from tests.kit.gateway import Gateway, Start
 from tests.kit.messages import receive
-from tests.kit.waiting import until
+from tests.kit.waiting import WATCHDOG_S, until
 from tests.redaction.secrets import forms
 from tests.sources.repositories import commit, create
 
@@ -22,6 +24,13 @@ def pieces(secret: str) -> list[bytes]:
     """Telling pieces of a secret, as any encoding of JSON has them."""
     lines = [line for line in secret.split("\n") if not line.startswith("-----")]
     return [line[-10:].encode() for line in lines if len(line) >= 10] or [secret.encode()]
+
+
+def encoded(received: object) -> str:
+    """What a client received: a frame as it came, or a block of the event stream."""
+    if isinstance(received, str):
+        return received
+    return msgspec.json.encode(received).decode()
 
 
 async def post(http: httpx.AsyncClient, body: Any, **headers: str) -> httpx.Response:
@@ -84,24 +93,32 @@ async def test_planted_secrets_are_in_no_frame_page_file_log_metric_or_error(
     commit(workspace, "empty")
     gateway = await start(workspace=workspace)
     seen = b""
-    async with gateway.connect() as client, open_stream(gateway) as stream:
+
+    def log() -> bytes:
+        nonlocal logged
+        logged += "".join(capfd.readouterr()).encode()
+        return logged
+
+    logged = b""
+    await until(lambda: b"files_watched" in log())
+    async with gateway.connect() as client:
         await receive(client)
+        stream = await listen(gateway)
         published = await publish_every_way(gateway, texts, workspace)
         kinds = {form.kind for form in found}
         for form in found:  # and every form once
             await gateway.publisher.publish("chat.message_sent", {**SAID, "content": form.text})
-        await until(lambda: gateway.bus.head >= published + len(found) + 2)  # file and commit
+        await until(lambda: gateway.bus.head >= published + len(found) + 2, 8)  # file and commit
         last = gateway.bus.head
-        frames = [await client.recv() for _ in range(last)]
-        seen += "".join(map(str, frames)).encode()
-        for _ in range(last):
-            seen += json.dumps(await stream.block()).encode()
+        for read in (client.recv, stream.block):
+            async with asyncio.timeout(WATCHDOG_S):
+                while f'"sequence_number":{last},' not in (text := encoded(await read())):
+                    seen += text.encode()
     async with gateway.http() as http:
         for path in (f"/api/events?limit={last}", "/metrics", "/api/health", "/api/sessions"):
             seen += (await http.get(path)).content
     await gateway.stop()
-    captured = capfd.readouterr()
-    seen += (captured.out + captured.err).encode()
+    seen += log()
     for file in (tmp_path / "state").rglob("*"):
         if file.is_file():
             seen += file.read_bytes()
@@ -113,7 +130,9 @@ async def test_planted_secrets_are_in_no_frame_page_file_log_metric_or_error(
     assert b"emit_failed" in seen
 
 
-async def test_an_empty_setting_ends_redaction_and_a_kind_narrows_it(start: Start, tmp_path: Path) -> None:
+async def test_an_empty_setting_ends_redaction_and_a_kind_narrows_it(
+    start: Start, tmp_path: Path
+) -> None:
     token, env = forms(1)[0], next(form for form in forms(1) if form.kind == "env")
     for redact, expected in (
         ((), [token.text, env.text]),
