@@ -32,7 +32,7 @@ _ASSIGNED = (
 )
 # A part of each of these names in each spelling: what the search looks for.
 LITERALS = (
-    *(b"assword", b"ASSWORD", b"asswd", b"ASSWD", b"assphrase", b"ASSPHRASE", b"_pass=", b"_PASS"),
+    *(b"assword", b"ASSWORD", b"asswd", b"ASSWD", b"assphrase", b"ASSPHRASE", b"_pass", b"_PASS"),
     *(b"ecret", b"ECRET", b"redentials", b"REDENTIALS", b'uthorization":', b'ookie":', b"Pwd="),
     *(b"pi_key", b"pi-key", b"piKey", b"pikey", b"PI_KEY", b"PIKEY", b"pi-Key", b"PI-KEY"),
     *(b"ccess_key", b"ccess-key", b"ccessKey", b"ccesskey", b"CCESS_KEY", b"pwd=", b"_PWD="),
@@ -41,7 +41,7 @@ LITERALS = (
     *(b"OKEN", b"oken=", b'oken":', b'oken\\"', b"oken:", b"oken'", b"oken ="),
 )
 # What a literal must begin: the rest of a name, and what gives it a value.
-NAMED = re.compile(rb"([A-Za-z0-9_.-]{0,64}+)(\":|(?:\\+\"|')?\]?\s{0,4}[:=])")
+NAMED = re.compile(rb"([A-Za-z0-9_.-]{0,64}+)(\":|(?:\\+\"|')?\]?\s{0,4}[:=!])")
 _OF_NAMES = (string.ascii_letters + string.digits + "_.-").encode()
 _LONGEST_NAME = 64
 _ESCAPED = b"bfnrt"  # the letters of escapes
@@ -54,7 +54,7 @@ _SHELL_NAME = re.compile(
 _VALUE_OF_KEY = re.compile(rb'"((?:[^"\\]|\\.)*+)"|(-?[0-9][0-9.eE+-]*+)|[\[{]')
 _PART_OF_JSON = re.compile(rb'"((?:[^"\\]|\\.)*+)"(:?)|(-?[0-9][0-9.eE+-]*+)|[\[\]{}]')
 
-_ASSIGNS = re.compile(rb"(?:\\+\"|')?\]?(\s{0,4}(?:=>|:=|==?|:)\s{0,4})(\\+\"|['`])?")
+_ASSIGNS = re.compile(rb"(?:\\+\"|')?\]?(\s{0,4}(?:=>|:=|!==?|={1,3}|:)\s{0,4})(\\+\"|['`])?")
 # What a value consists of after an escaped quote, another quote, or none; the rest of a long one.
 _IN_QUOTES = rb"(?:[^\"\\]|\\\\(?![\\\"]))"
 _IN_SINGLE = rb"(?:[^'`\"\\])"
@@ -66,6 +66,7 @@ _VALUES = {
 _MIXED = re.compile(
     rb"(?![/.~])(?=[^0-9]*+[0-9])(?=[^A-Za-z]*+[A-Za-z])[A-Za-z0-9+/=_~!@#%^*.:?$-]{6,}+$"
 )
+_MIXED_IN_QUOTES = re.compile(rb"(?=[^0-9]*+[0-9])(?=[^A-Za-z]*+[A-Za-z])[^\s]{6,}+$")
 _ATTRIBUTE = re.compile(rb"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)++$")
 _SHORTEST_TOKEN = 16  # `token: …` means many things
 _PLACEHOLDER = re.compile(
@@ -171,7 +172,7 @@ def _assigned(body: bytes, name: bytes, end: int) -> Iterator[Span]:
         is_secret = (
             norm.endswith(_ASSIGNED)
             and len(value[0]) >= shortest
-            and _MIXED.match(value[0]) is not None
+            and (_MIXED_IN_QUOTES if quote else _MIXED).match(value[0]) is not None
             and (bool(quote) or not _is_code(body, value))
         )
     if is_secret:
