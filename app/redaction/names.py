@@ -22,13 +22,22 @@ class Span(NamedTuple):
 
 # A name is one of a secret if it ends so, in small letters and without separators.
 _KEYS = (
-    *("password", "passwd", "passphrase", "secret", "apikey", "accesskey", "privatekey"),
-    *("secretkey", "accesstoken", "refreshtoken", "authtoken", "sessiontoken", "apitoken"),
-    *("bearertoken", "bottoken", "credentials", "authorization", "cookie"),
+    *(b"password", b"passwd", b"passphrase", b"secret", b"apikey", b"accesskey", b"privatekey"),
+    *(b"secretkey", b"accesstoken", b"refreshtoken", b"authtoken", b"sessiontoken", b"apitoken"),
+    *(b"bearertoken", b"bottoken", b"credentials", b"authorization", b"cookie"),
 )
 _ASSIGNED = (
-    *("password", "passwd", "passphrase", "secret", "apikey", "accesskey", "privatekey"),
-    *("secretkey", "token", "pass", "pwd", "credentials", "authkey", "encryptionkey", "signingkey"),
+    *(b"password", b"passwd", b"passphrase", b"secret", b"apikey", b"accesskey", b"privatekey"),
+    *(
+        b"secretkey",
+        b"token",
+        b"pass",
+        b"pwd",
+        b"credentials",
+        b"authkey",
+        b"encryptionkey",
+        b"signingkey",
+    ),
 )
 # A part of each of these names in each spelling: what the search looks for.
 LITERALS = (
@@ -118,8 +127,8 @@ class Names:
             yield from _assigned(body, name, end)
 
 
-def _normalised(name: bytes) -> str:
-    return re.sub(r"[-_.]", "", name.decode(errors="replace")).lower()
+def _normalised(name: bytes) -> bytes:
+    return name.translate(None, b"-_.").lower()
 
 
 def _start_of_name(body: bytes, at: int) -> int:
@@ -162,20 +171,20 @@ def _assigned(body: bytes, name: bytes, end: int) -> Iterator[Span]:
     operator, quote = assigns.groups()
     first, rest = _VALUES[quote[-1:] if quote else b""]
     value = first.match(body, assigns.end())
-    if value is None or is_placeholder(value[0]):
+    if value is None:
         return
     if operator == b"=" and _SHELL_NAME.fullmatch(name):
         is_secret = len(value[0]) >= 4 and not (len(value[0]) < 6 and value[0].isdigit())
     else:
         norm = _normalised(name)
-        shortest = _SHORTEST_TOKEN if norm == "token" else 0
+        shortest = _SHORTEST_TOKEN if norm == b"token" else 0
         is_secret = (
             norm.endswith(_ASSIGNED)
             and len(value[0]) >= shortest
             and (_MIXED_IN_QUOTES if quote else _MIXED).match(value[0]) is not None
             and (bool(quote) or not _is_code(body, value))
         )
-    if is_secret:
+    if is_secret and not is_placeholder(value[0]):
         remainder = rest.match(body, value.end())
         yield Span(value.start(), remainder.end() if remainder else value.end(), "env")
 
