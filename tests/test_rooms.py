@@ -28,6 +28,7 @@ KNOWS = {
     "click": r"(plugin)\.py|server/(serve|sockets)\.py|cli/\w+\.py",
     "prometheus_client": r"api/metrics\.py",
     "ahocorasick_rs": r"redaction/\w+\.py",
+    "orjson": r"channels/encoding\.py",
     "watchfiles": r"sources/\w+\.py",
     "inotify_simple": r"sources/\w+\.py",
 }
