@@ -63,6 +63,21 @@ def encode(
         ) from error
 
 
+def ensure_can_fit(name: str, text: bytes, max_bytes: int) -> None:
+    """Refuse JSON as it was sent that is over `max_bytes`, however it is written.
+
+    Cheap, so that a body of megabytes is refused before objects are made of it. White space,
+    escapes and long numbers may become shorter: what they take is not counted.
+
+    Raises:
+        EventTooLargeError: the message begins with `name`.
+    """
+    if len(text) > max_bytes:
+        rest = len(text.translate(None, b" \t\r\n0123456789.+-eE"))
+        if rest - 5 * text.count(b"\\u") - text.count(b"\\/") > max_bytes:
+            raise EventTooLargeError(too_large(name, len(text), max_bytes))
+
+
 def too_large(name: str, size: int, max_bytes: int) -> str:
     """The message for an event, or a part of it, that is over the bound."""
     return (

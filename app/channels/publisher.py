@@ -3,7 +3,7 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import get_ident
 from typing import Protocol
 
@@ -108,7 +108,7 @@ class EventPublisher:
 
     async def publish_all(
         self,
-        events: Sequence[tuple[str | msgspec.Struct, Fields, Fields]],
+        events: Iterable[tuple[str | msgspec.Struct, Fields, Fields]],
         keys: Sequence[str | None] | None = None,
         *,
         durable: bool = False,
@@ -122,7 +122,7 @@ class EventPublisher:
             UnavailableError: as `publish`; a backend that failed half-way has published some.
         """
         self._ensure_open()
-        checked = [self._checks.check(*event) for event in events]
+        checked = await self._checks.check_all(events)
         check_key = self._checks.check_key
         keys = [key if key is None else check_key(key) for key in keys or [None] * len(checked)]
         pairs = list(zip(checked, keys, strict=True))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from app.channels.encoding import encode
+from app.channels.encoding import encode, ensure_can_fit
 from app.channels.strict_json import MAX_DEPTH
 from app.errors import EventTooLargeError, InvalidDataError
 
@@ -138,3 +138,31 @@ def test_the_depth_is_the_same_whichever_encoder_takes_it(levels: int) -> None:
 def test_a_large_value_is_measured_before_it_is_looked_at() -> None:
     with pytest.raises(EventTooLargeError, match="data has 2008 bytes, over the 100 allowed"):
         encode("data", {"a": "x" * 2000}, 100)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    # Each of these is written longer in some way than it has to be.
+    | st.text(max_size=6) | st.sampled_from(["é/\n", "🙂", 1e300, 0.5, "\x00"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(max_size=4), JSON), st.booleans(), st.sampled_from([None, 4]))
+def test_no_text_is_refused_by_its_length_that_would_fit_once_it_is_read(
+    value: dict[str, Any], ascii_only: bool, indent: int | None
+) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent).replace("/", "\\/")
+    text = text.replace(".5", ".500000")
+    size = len(encode("data", json.loads(text))[0])
+    ensure_can_fit("data", text.encode(), size)
+
+
+@pytest.mark.parametrize(
+    "value", [{"a": "xyz" * 100}, {"a": [{"b": True}] * 40}, {"a": ["", ""] * 99}]
+)
+def test_a_text_that_cannot_fit_is_refused_unread(value: dict[str, Any]) -> None:
+    text = json.dumps(value).encode()
+    with pytest.raises(EventTooLargeError, match=f"^data has {len(text)} bytes, over the 100 "):
+        ensure_can_fit("data", text, 100)
