@@ -27,7 +27,7 @@ KNOWS = {
     "sqlite3": r"journal/\w+\.py|cli/journal\.py",
     "click": r"(plugin)\.py|server/(serve|sockets)\.py|cli/\w+\.py",
     "prometheus_client": r"api/metrics\.py",
-    "ahocorasick_rs": r"redaction/\w+\.py",
+    "ahocorasick_rs": r"redaction/\w+\.py|channels/encoding\.py",
     "orjson": r"channels/encoding\.py",
     "watchfiles": r"sources/\w+\.py",
     "inotify_simple": r"sources/\w+\.py",

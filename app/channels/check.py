@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -31,6 +32,7 @@ class EventCheck:
         self._clock = clock
         self._max_bytes = max_bytes
         self._redactor = redactor
+        self._redact_type = lru_cache(maxsize=1024)(redactor.redact_text)
 
     def check(
         self, event: str | msgspec.Struct, data: Fields | None, metadata: Fields | None
@@ -46,19 +48,18 @@ class EventCheck:
         else:
             type_, payload = self._catalog.type_of(type(event)), event
         if type_ not in self._catalog.structs:  # an unknown type is shown in an error
-            type_ = self._redactor.redact_text(type_)
+            type_ = self._redact_type(type_)
         max_bytes = self._max_bytes
         encoded, fields = encode("data", payload, max_bytes)
         encoded_metadata = encode("metadata", metadata, max_bytes)[0] if metadata else b"{}"
         self._ensure_fits(encoded, encoded_metadata)
-        redact = self._redactor.redact
-        redacted = redact(encoded)
-        redacted_metadata = redact(encoded_metadata)
-        if redacted is not encoded or redacted_metadata is not encoded_metadata:
-            self._ensure_fits(redacted, redacted_metadata)  # the marks can be longer
-            fields = _decode(redacted)
+        redactor = self._redactor
+        if redactor.has_candidates(encoded + encoded_metadata):
+            encoded, encoded_metadata = redactor.redact(encoded), redactor.redact(encoded_metadata)
+            self._ensure_fits(encoded, encoded_metadata)  # the marks can be longer
+            fields = _decode(encoded)
         self._catalog.check(type_, fields)
-        return type_, self._clock.timestamp(), (redacted, redacted_metadata)
+        return type_, self._clock.timestamp(), (encoded, encoded_metadata)
 
     async def check_all(
         self, events: Iterable[tuple[str | msgspec.Struct, Fields, Fields]]
