@@ -130,6 +130,20 @@ async def test_planted_secrets_are_in_no_frame_page_file_log_metric_or_error(
     assert b"emit_failed" in seen
 
 
+async def test_no_beginning_of_a_secret_stays_where_a_text_of_a_hook_is_cut(start: Start) -> None:
+    gateway = await start()
+    for form in forms(8)[:5]:
+        hook = {"session_id": "s", "hook_event_name": "PreToolUse", "tool_name": "Bash"}
+        # The summary is cut after 200 characters, and a text after 4,000.
+        command = f"{'x' * 180} {form.text} {'x' * 3785} {form.text}"
+        async with gateway.http() as http:
+            body = {**hook, "tool_input": {"command": command}}
+            await http.post("/api/hooks/claude-code", json=body)
+            seen = (await http.get("/api/events")).content
+        assert seen.count(b"[redacted:token]") >= 2
+        assert form.secret[:10].encode() not in seen
+
+
 async def test_an_empty_setting_ends_redaction_and_a_kind_narrows_it(
     start: Start, tmp_path: Path
 ) -> None:
