@@ -7,7 +7,7 @@ import msgspec
 KINDS = ("token", "private_key", "authorization", "url", "jwt", "env", "key")
 ALL = "all"
 KEY = "key:"
-_NAME = re.compile(r"[\w.-]*[^\W_][\w.-]*")
+_NAME = re.compile(r"(?=.*[A-Za-z0-9])[A-Za-z0-9_.-]{1,64}")
 
 
 class Choice(msgspec.Struct, frozen=True):

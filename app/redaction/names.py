@@ -117,10 +117,11 @@ class Names:
     def find(self, body: bytes, found: re.Match[bytes]) -> Iterator[Span]:
         """The secrets whose name has a literal where `NAMED` matched."""
         end = found.end(1)
-        name = body[_start_of_name(body, found.start()) : end]
+        start = _start_of_name(body, found.start())
+        name = body[start:end]
         if found[2] == b'":':
             norm = _normalised(name)
-            chosen = norm in self._keys
+            chosen = norm in self._keys and body[start - 1 : start] == b'"'
             if chosen or (self._finds_keys and norm.endswith(_KEYS)):
                 yield from _value_of_key(body, end + 2, chosen)
         elif self._finds_assignments:
