@@ -115,7 +115,7 @@ def test_a_value_is_refused_or_read_as_strict_json_has_it(value: dict[str, objec
     assert b"\n" not in encoded  # it would end a server-sent event
 
 
-@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
 @pytest.mark.parametrize("beside", [{}, {"n": None}])
 def test_each_odd_value_alone_and_beside_a_null(odd: object, beside: dict[str, object]) -> None:
     test_a_value_is_refused_or_read_as_strict_json_has_it.hypothesis.inner_test(  # type: ignore
