@@ -30,7 +30,9 @@ _encode_strictly = json.JSONEncoder(
 def encode(
     name: str, value: Fields | msgspec.Struct, max_bytes: int | None = None
 ) -> tuple[bytes, dict[str, object]]:
-    """Encode `value`; return the bytes, and fields equal to those that a reader decodes.
+    """Encode `value`; return the bytes, and the fields that the catalog checks.
+
+    They are what a reader decodes, but a tuple may stay one: it fits the same types as a list.
 
     Raises:
         InvalidDataError: `value` is not an object, is nested over 256 deep, or holds NaN, bytes, a
