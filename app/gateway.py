@@ -28,6 +28,7 @@ from .journal.journal import JournalStatus
 from .journal.wiring import journal_of
 from .log.flood import report_left_out
 from .metrics import Counters, watch_lag
+from .redaction import Redactor, choice_of
 from .settings import Settings
 from .sources import check_workspace
 from .sources.running import keep_running, sources_of
@@ -93,8 +94,9 @@ class Gateway:
         self.registry = ConnectionRegistry(settings.max_clients)
         self.journal = journal_of(settings, clock, self._report_journal)
         self.backend = _backend(settings, self.bus, self.registry)
+        redactor = Redactor(choice_of(settings.redact))
         self.publisher = EventPublisher(
-            self.backend, catalog, clock, settings.max_event_bytes, self.journal
+            self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
         )
         site = [pages.console, pages.login_page, pages.static_file]
         left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
