@@ -13,7 +13,8 @@ from .history import Page, Question, position_text
 from .record import message_of
 from .schema import open_reader
 from .search import Search, may_hold
-from .writer import Epoch, Segment
+from .segments import Segment
+from .writer import Epoch
 
 
 class FirstPosition(NamedTuple):
