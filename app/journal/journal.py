@@ -18,11 +18,11 @@ from ..errors import JournalUnavailableError, UnavailableError
 from ..events import Clock, Event
 from .history import Page, Question, position_text
 from .mark import Mark, take_mark
-from .reader import FirstPosition
 from .reading import Reading
 from .record import to_timestamp
 from .retention import size_on_disk
 from .storing import Storing
+from .summary import FirstPosition
 from .writer import Bounds
 
 CATCH_UP_S = 0.5  # how long a page waits for events published just before

@@ -13,9 +13,9 @@ from ..events import Clock, Event
 from ..state import NotOursError
 from .mark import leave_mark
 from .pending import BATCH_EVENTS, Pending, Start
-from .reader import FirstPosition, first_position
 from .retention import Retention
 from .schema import identity, put_aside
+from .summary import FirstPosition, first_position
 from .writer import Bounds, Writer
 
 GATHER_S = 0.02  # how long events are gathered if no publisher waits
