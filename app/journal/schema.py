@@ -90,13 +90,17 @@ def open_writer(path: Path) -> sqlite3.Connection:
     _create_private(path)
     connection = _connect(path)
     try:
+        version = _known_version(connection)
         foreign = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
         if connection.execute(foreign).fetchone()[0]:  # SQL that would run with ours
             raise NotOursError(path, "it holds triggers or views, which no gateway makes")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only in a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        _migrate(connection)
+        for newer in range(version + 1, VERSION + 1):
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_MIGRATIONS[newer]}; PRAGMA user_version = {newer}; COMMIT;"
+            )
     except BaseException:
         connection.close()
         raise
@@ -145,14 +149,12 @@ def _create_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _known_version(connection: sqlite3.Connection) -> int:
+    found: int
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > VERSION:
         raise NewerJournalError(
             f"the journal has version {found}, and this Sightline knows version {VERSION}:"
             " start the newer Sightline, or move the journal away"
         )
-    for version in range(found + 1, VERSION + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_MIGRATIONS[version]}; PRAGMA user_version = {version}; COMMIT;"
-        )
+    return found
