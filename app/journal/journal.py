@@ -66,6 +66,7 @@ class Journal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._head = 0  # the last number offered
         self._stored = 0  # the last number on disk
+        self._opened = asyncio.Event()  # the thread has opened the file, or failed to
         self._reason: str | None = None
         self._waiters: dict[asyncio.Future[None], int] = {}  # each with its number
         self._wake_is_due = False
@@ -178,9 +179,10 @@ class Journal:
         Raises:
             UnavailableError: the file cannot be read, or too many questions wait.
         """
-        if self._reason is None and self._stored < self._head:
+        if self._reason is None and not (self._opened.is_set() and self._stored == self._head):
             try:
                 async with asyncio.timeout(CATCH_UP_S):
+                    await self._opened.wait()
                     await self.stored(self._head)
             except (TimeoutError, JournalUnavailableError):
                 pass  # the page then ends where the journal ends
@@ -203,6 +205,7 @@ class Journal:
             self._loop.call_soon_threadsafe(self._on_report, stored, reason, first)
 
     def _on_report(self, stored: int, reason: str | None, first: FirstPosition | None) -> None:
+        self._opened.set()
         changed = (reason is None) != (self._reason is None)
         self._stored, self._reason, self._first = stored, reason, first or self._first
         self._settle(stored if reason is None else self._head, reason)
