@@ -18,6 +18,7 @@ from ..errors import JournalUnavailableError, UnavailableError
 from ..events import Clock, Event
 from .history import Page, Question, position_text
 from .mark import Mark, take_mark
+from .pending import Start
 from .reading import Reading
 from .record import to_timestamp
 from .retention import size_on_disk
@@ -64,6 +65,7 @@ class Journal:
         self._storing = Storing(path, bounds, clock, leave_out, self._report, numbers_are_ours)
         self._pending = self._storing.pending
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._start = Start("", 0)  # of the present epoch
         self._head = 0  # the last number offered
         self._stored = 0  # the last number on disk
         self._opened = asyncio.Event()  # the thread has opened the file, or failed to
@@ -131,8 +133,10 @@ class Journal:
 
     def begin(self, epoch: str, head: int) -> None:
         """Store the events after number `head` of `epoch`."""
+        self._settle(self._head, "another stream began")
         self._head = self._stored = head
-        self._storing.begin(epoch, head)
+        self._start = Start(epoch, head)
+        self._storing.begin(self._start)
 
     def offer(self, event: Event) -> None:
         """Take an event of the bus. Never waits. Only on the loop's thread."""
@@ -198,13 +202,19 @@ class Journal:
         self._reading.close()
         self._storing.end(STOP_S)
 
-    def _report(self, stored: int, reason: str | None, first: FirstPosition | None) -> None:
+    def _report(
+        self, start: Start, stored: int, reason: str | None, first: FirstPosition | None
+    ) -> None:
         """Pass on progress; the storing thread calls this after each batch and each failure."""
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._on_report, stored, reason, first)
+            self._loop.call_soon_threadsafe(self._on_report, start, stored, reason, first)
 
-    def _on_report(self, stored: int, reason: str | None, first: FirstPosition | None) -> None:
+    def _on_report(
+        self, start: Start, stored: int, reason: str | None, first: FirstPosition | None
+    ) -> None:
+        if start is not self._start:  # the number is one of another epoch
+            stored = self._stored
         self._opened.set()
         changed = (reason is None) != (self._reason is None)
         self._stored, self._reason, self._first = stored, reason, first or self._first

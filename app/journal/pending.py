@@ -36,9 +36,9 @@ class Pending:
     def __len__(self) -> int:
         return len(self._items)
 
-    def begin(self, epoch: str, head: int) -> None:
-        """The next events follow number `head` of `epoch`."""
-        self._items.append(Start(epoch, head))
+    def begin(self, start: Start) -> None:
+        """The next events follow `start`."""
+        self._items.append(start)
 
     def add(self, event: Event) -> None:
         """Append an event."""

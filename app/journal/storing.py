@@ -23,7 +23,7 @@ FIRST_PAUSE_S = 0.25  # after a failure; doubled each time, up to
 LONGEST_PAUSE_S = 5.0
 TIDY_S = 60.0  # how often an idle journal deletes events that are too old
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-Report = Callable[[int, str | None, FirstPosition | None], None]
+Report = Callable[[Start, int, str | None, FirstPosition | None], None]
 _log = structlog.get_logger("sightline.journal")
 
 
@@ -39,7 +39,8 @@ class Storing:
         report: Report,
         leaves_mark: bool,
     ) -> None:
-        """`report` gets the last stored number, the reason of a failure, and the first position.
+        """`report` gets the present start, the last stored number after it, the reason of a failure,
+        and the first position.
 
         `leaves_mark`: a clean stop leaves the mark that lets the epoch continue.
         """
@@ -53,16 +54,16 @@ class Storing:
         self._writer: Writer | None = None
         self._retention: Retention | None = None
         self.file_id = (0, 0)  # identity of the open file, which is ours
-        self._epoch, self._head = "", 0
+        self._start, self._head = Start("", 0), 0
         self._batch: list[Event] = []  # taken, not yet stored
         self._wakeup = threading.Condition()
         self._woken = self._hurry = self._ending = False
         self._until = 0.0  # when storing has to end
         self._thread: threading.Thread | None = None
 
-    def begin(self, epoch: str, head: int) -> None:
-        """Store the events after number `head` of `epoch`; the first call starts the thread."""
-        self.pending.begin(epoch, head)
+    def begin(self, start: Start) -> None:
+        """Store the events after `start`; the first call starts the thread."""
+        self.pending.begin(start)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
             self._thread.start()
@@ -112,24 +113,27 @@ class Storing:
     def _store_all(self) -> None:
         """Store every pending event; raises the errors of the file."""
         writer, retention = self._open()
+        is_idle = not self._waits
         while self._waits:
             while retention.step(self._now_ms()):
                 pass
             if not self._batch:
                 taken = self.pending.take()
                 if isinstance(taken, Start):
-                    self._epoch, self._head = taken  # first: if this fails, the next opening begins
+                    # first: if this fails, the next opening begins
+                    self._start, self._head = taken, taken.head
                     writer.begin(*taken)
-                    continue
-                self._batch = taken
+                else:
+                    self._batch = taken
             if self._batch:
                 writer.store(self._batch)
                 self._head = self._batch[-1].sequence_number
                 self._batch = []
-            self._report(self._head, None, first_position(writer.connection))
+            self._report(self._start, self._head, None, first_position(writer.connection))
         if retention.step(self._now_ms()):
             self.wake(hurry=False)
-        self._report(self._head, None, first_position(writer.connection))
+        if is_idle:
+            self._report(self._start, self._head, None, first_position(writer.connection))
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
@@ -143,8 +147,8 @@ class Storing:
             self._drop_file()
         writer = Writer(self._path, self._bounds, self._leave_out)
         try:
-            if self._epoch:
-                writer.begin(self._epoch, self._head)
+            if self._start.epoch:
+                writer.begin(self._start.epoch, self._head)
             retention = Retention(writer)
             self.file_id = identity(self._path)
         except BaseException:
@@ -166,7 +170,7 @@ class Storing:
                 _log.error("journal_put_aside", to=str(aside), error=str(error))
         elif not isinstance(error, sqlite3.Error | OSError):
             _log.error("journal_failed", error_type=type(error).__name__, exc_info=error)
-        self._report(self._head, f"{type(error).__name__}: {error}", None)
+        self._report(self._start, self._head, f"{type(error).__name__}: {error}", None)
 
     def _drop_file(self) -> None:
         writer, self._writer, self._retention = self._writer, None, None
@@ -194,6 +198,6 @@ class Storing:
         try:
             writer.close()
             if self._leaves_mark and not self._waits:
-                leave_mark(self._path, self._epoch, self._head)
+                leave_mark(self._path, self._start.epoch, self._head)
         except (sqlite3.Error, OSError) as error:
             _log.warning("journal_not_closed", path=str(self._path), error=str(error))

@@ -20,7 +20,7 @@ def test_the_oldest_events_are_dropped_and_the_start_of_the_epoch_stays(
     size = len(event(1, "x", "ada").encoded)
     monkeypatch.setattr(pending, bound, 5 if bound == "MAX_WAITING" else 5 * size)
     waiting = Pending()
-    waiting.begin("e", 0)  # no file could be opened yet, so nothing has taken it
+    waiting.begin(Start("e", 0))  # no file could be opened yet, so nothing has taken it
     for number in range(1, 10):
         waiting.add(event(number, "x", "ada"))
         waiting.drop_excess()
@@ -47,7 +47,7 @@ def test_an_excess_is_dropped_once_and_its_last_number_is_said(
 def test_a_batch_ends_before_another_epoch() -> None:
     waiting = Pending()
     waiting.add(event(1, "x", "ada"))
-    waiting.begin("f", 7)
+    waiting.begin(Start("f", 7))
     waiting.add(event(8, "x", "ada"))
     assert numbers(waiting.take()) == [1]
     assert waiting.take() == Start("f", 7)
