@@ -1,6 +1,6 @@
 """`make bench-journal`, or `python -m benchmarks.journal [PART ...]`: what the journal costs.
 
-The figures are kept in `build/journal.json`; `report` writes them into docs/performance.md.
+The figures are kept in `build/journal.json`; `report` writes them into docs/journal.md.
 """
 
 import argparse
@@ -18,12 +18,13 @@ from benchmarks.events import Order
 from benchmarks.peers import ROOT
 from benchmarks.peers.gateway import NO_JOURNAL
 from benchmarks.reader import Setup
-from benchmarks.report import PAGE, number, table
+from benchmarks.report import number, table
 from benchmarks.results import machine
 from benchmarks.runner import measure
 from benchmarks.scenarios import Comparison
 
 FILE = ROOT / "build" / "journal.json"
+PAGE = ROOT / "docs" / "journal.md"
 PLOT = ROOT / "docs" / "images" / "journal.svg"
 Figures = dict[str, float]
 
