@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser screenshots static quick check format bench bench-cluster soak attack docs lock
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -125,6 +125,9 @@ bench: $(BENCH) ## measure the gateway beside its peers (20 minutes)
 bench-cluster: $(DEV) ## measure the gateway on NATS JetStream, with one and two gateways (3 minutes)
 	$(BIN)/python -m benchmarks.cluster
 	$(BIN)/python -m benchmarks.million
+
+bench-journal: $(BENCH) ## measure the journal: what it costs, and its answers with up to 5,000,000 events (20 minutes, 6 GB)
+	$(BIN)/python -m benchmarks.journal
 
 MINUTES ?= 10
 

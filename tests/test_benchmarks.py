@@ -193,3 +193,20 @@ def test_every_scenario_runs_and_a_peer_that_is_not_here_is_named(tmp_path: Path
     assert done.returncode == 0, done.stderr
     shown = {line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")}
     assert shown - {"bun:"} == set(SCENARIOS)
+
+
+@pytest.mark.attack
+def test_every_part_of_the_journals_benchmark_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.journal", "--quick", "publish", "file", "bounds"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {line.split(":")[0] for line in done.stdout.splitlines() if line[0] != " "} == {
+        "publish",
+        "file",
+        "bounds",
+    }

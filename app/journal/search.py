@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .history import Question
 from .schema import words_table
-from .writer import Segment
+from .segments import Segment
 
 MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early above this
 READ_S = 0.25  # after this time a page ends early, and says where to continue
