@@ -29,6 +29,8 @@ KNOWS = {
     "prometheus_client": r"api/metrics\.py",
     "watchfiles": r"sources/\w+\.py",
     "inotify_simple": r"sources/\w+\.py",
+    "opentelemetry": r"ingest/otlp_protobuf\.py",
+    "google": r"ingest/otlp_protobuf\.py",
 }
 LAZILY = {("plugin.py", "cli.run")}  # imported in a function, where a command line asks for it
 MOST_LINES = 250

@@ -5,9 +5,21 @@ from typing import NamedTuple
 
 from litestar.handlers import HTTPRouteHandler
 
-from ..api import events, history, hooks, login, metrics, pages, sessions, status, stream, token
+from ..api import (
+    events,
+    history,
+    hooks,
+    login,
+    metrics,
+    otlp,
+    pages,
+    sessions,
+    status,
+    stream,
+    token,
+)
 from ..auth.credentials import KEY_HEADER
-from ..ingest import cloudevents
+from ..ingest import cloudevents, otlp_http
 from .parameters import HISTORY, IF_NONE_MATCH, KEY, LAST_EVENT_ID
 from .schemas import (
     HISTORY as UPGRADE_HISTORY,
@@ -26,6 +38,10 @@ _LOGGED_IN = {
     KEY_HEADER: "The browser key, which must accompany the cookie.",
 }
 _LOGGED_OUT = {"Set-Cookie": "Deletes the cookie."}
+_OTLP: dict[str, Schema] = {
+    otlp_http.JSON: {"type": "object"},
+    otlp_http.PROTOBUF: {"type": "string", "format": "binary"},
+}
 _ETAG = {"ETag": "For `If-None-Match`."}
 
 
@@ -81,6 +97,15 @@ def routes(schemas: Schemas) -> list[Route]:
         *(
             Route(route, {204: answer("Always, with no body.")}, (413,), body={JSON: {}})
             for route in hooks.ROUTES
+        ),
+        *(
+            Route(
+                route,
+                {200: answer("Taken, as far as `partialSuccess` says no other.", _OTLP)},
+                (413, 415),
+                body=_OTLP,
+            )
+            for route in otlp.ROUTES
         ),
         Route(status.catalog, {200: json_answer("Every event type.", schemas[status.CatalogPage])}),
         Route(
