@@ -151,7 +151,7 @@ def _decode(body: bytes, shape: type[_T]) -> _T:
             raise
         except (msgspec.DecodeError, UnicodeError):
             # SDKs that cut texts may cut a character in half, which this decoder accepts.
-            return msgspec.convert(json.loads(body), shape)
+            return msgspec.convert(json.loads(body.decode()), shape)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise BadRequestError(f"{reason(error, body)}: send OTLP as JSON") from error
 
