@@ -19,7 +19,9 @@ from ..api import (
     token,
 )
 from ..auth.credentials import KEY_HEADER
+from ..errors import ErrorMessage
 from ..ingest import cloudevents, otlp_http
+from ..ingest.otlp_http import Status
 from .parameters import HISTORY, IF_NONE_MATCH, KEY, LAST_EVENT_ID
 from .schemas import (
     HISTORY as UPGRADE_HISTORY,
@@ -55,6 +57,7 @@ class Route(NamedTuple):
     query: Mapping[str, Schema] = {}
     headers: Mapping[str, Schema] = {}
     body: Mapping[str, Schema] | None = None
+    refused: Mapping[str, Schema] | None = None  # bodies of refusals, where they are not the usual
 
 
 def routes(schemas: Schemas) -> list[Route]:
@@ -103,7 +106,8 @@ def routes(schemas: Schemas) -> list[Route]:
                 route,
                 {200: answer("Taken, as far as `partialSuccess` says no other.", _OTLP)},
                 (413, 415),
-                body=_OTLP,
+                body=_OTLP if route is not otlp.export_metrics else _OTLP | {JSON: {}},
+                refused=_OTLP | {JSON: {"anyOf": [schemas[Status], schemas[ErrorMessage]]}},
             )
             for route in otlp.ROUTES
         ),

@@ -13,6 +13,13 @@ MAX_BYTES = 4 * 1024 * 1024  # of a body, after decompression
 _ITEMS: dict[Signal, str] = {"traces": "Spans", "logs": "LogRecords", "metrics": "DataPoints"}
 
 
+class Status(msgspec.Struct):
+    """The body of a refusal: a `google.rpc.Status`."""
+
+    code: int
+    message: str
+
+
 class TooLargeError(BadRequestError):
     code = "body_too_large"
     status = 413
@@ -52,9 +59,9 @@ def success(signal: Signal, content_type: str, rejected: int = 0, message: str =
 
 
 def status(content_type: str, code: int, message: str) -> bytes:
-    """The body of a refusal: a `google.rpc.Status`."""
+    """A `Status` as bytes."""
     if content_type == JSON:
-        return msgspec.json.encode({"code": code, "message": message})
+        return msgspec.json.encode(Status(code, message))
     return b"\x08" + _varint(code) + _length(b"\x12", message)
 
 
