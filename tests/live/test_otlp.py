@@ -116,6 +116,7 @@ async def test_the_javascript_sdk_needs_an_endpoint_and_headers_alone(start: Sta
 
 @pytest.mark.parametrize("name", ["otlp_logs_json", "otlp_traces_nested", "python_genai_protobuf"])
 async def test_a_batch_that_is_sent_again_publishes_nothing(gateway: Gateway, name: str) -> None:
+    heads: list[int] = []
     async with gateway.http() as http:
         for _ in range(2):
             for path, headers, body in requests_of(name):
@@ -123,10 +124,8 @@ async def test_a_batch_that_is_sent_again_publishes_nothing(gateway: Gateway, na
                 assert answer.status_code == 200, answer.text
                 assert answer.headers["content-type"] == headers["content-type"]
                 assert answer.content in (b"", b"{}")
-            events = len(await retained(gateway))
-            assert gateway.bus.head == events
-    once = gateway.bus.head
-    assert once > 0
+            heads.append(gateway.bus.head)
+    assert heads[0] == heads[1] > 0
 
 
 async def test_every_recorded_request_is_taken(gateway: Gateway) -> None:
