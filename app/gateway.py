@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from .api import events, history, hooks, login, pages, sessions, status, stream, token
+from .api import events, history, hooks, login, otlp, pages, sessions, status, stream, token
 from .api.metrics import metrics as metrics_page
 from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import require_credential
@@ -24,6 +24,7 @@ from .contract.openapi import to_openapi
 from .contract.schemas import to_text
 from .errors import CloseCode, SettingsError
 from .events import Clock
+from .ingest.recent import RecentTelemetry
 from .journal.journal import JournalStatus
 from .journal.wiring import journal_of
 from .log.flood import report_left_out
@@ -109,10 +110,10 @@ class Gateway:
                 events_socket,
                 events.publish_events,
                 *hooks.ROUTES,
+                *otlp.ROUTES,
                 history.read_events,
                 stream.stream_events,
-                login.make_ticket,
-                login.log_in,
+                *login.ROUTES,
                 *token.ROUTES,
                 *sessions.ROUTES,
                 pages.client_file,
@@ -137,6 +138,7 @@ class Gateway:
                 "openapi": _lazily(lambda: to_text(to_openapi(catalog, left_out))),
                 "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
                 "counters": _given(self.counters),
+                "recent": _given(RecentTelemetry()),
                 "keyring": Provide(keyring_of, sync_to_thread=False),
             },
             guards=[require_credential],

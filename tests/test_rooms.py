@@ -31,6 +31,8 @@ KNOWS = {
     "orjson": r"channels/encoding\.py",
     "watchfiles": r"sources/\w+\.py",
     "inotify_simple": r"sources/\w+\.py",
+    "opentelemetry": r"ingest/otlp_protobuf\.py",
+    "google": r"ingest/otlp_protobuf\.py",
 }
 LAZILY = {("plugin.py", "cli.run")}  # imported in a function, where a command line asks for it
 MOST_LINES = 250

@@ -60,6 +60,9 @@ async def log_in(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Res
     return Response(None, status_code=204, headers=headers)
 
 
+ROUTES = (make_ticket, log_in)
+
+
 def login_cookie(request: HTTPRequest, value: str, max_age_s: int) -> str:
     """The `Set-Cookie` header; a `max_age_s` of 0 deletes the cookie."""
     cookie = f"{cookie_name(request.scope['headers'])}={value}; HttpOnly; SameSite=Strict"
