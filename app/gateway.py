@@ -14,7 +14,7 @@ from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import require_credential
 from .auth.tokens import Keyring
 from .catalog.registry import Catalog
-from .channels.backend import ChannelBackend, MemoryBackend
+from .channel_backend import backend_of
 from .channels.bus import EventBus, new_epoch
 from .channels.publisher import EventPublisher
 from .channels.replay import ReplayStore
@@ -22,7 +22,6 @@ from .channels.subscription import QueueBounds
 from .contract.asyncapi import to_asyncapi
 from .contract.openapi import to_openapi
 from .contract.schemas import to_text
-from .errors import CloseCode, SettingsError
 from .events import Clock
 from .ingest.recent import RecentTelemetry
 from .journal.journal import JournalStatus
@@ -94,7 +93,7 @@ class Gateway:
         )
         self.registry = ConnectionRegistry(settings.max_clients)
         self.journal = journal_of(settings, clock, self._report_journal)
-        self.backend = _backend(settings, self.bus, self.registry)
+        self.backend = backend_of(settings, self.bus, self.registry)
         redactor = Redactor(choice_of(settings.redact))
         self.publisher = EventPublisher(
             self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
@@ -228,25 +227,3 @@ class Gateway:
                     if self.journal is not None:
                         await self.journal.close()
                     report_left_out()
-
-
-def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) -> ChannelBackend:
-    """The channel backend that the settings choose."""
-    if settings.nats_url is None:
-        return MemoryBackend(bus)
-    try:
-        from .channels.nats.backend import JetStreamBackend
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline-gateway[nats]'"
-        ) from error
-
-    def close_all() -> None:
-        registry.close_all(CloseCode.RESTART, "the stream continues elsewhere: reconnect")
-
-    def report(connected: bool) -> None:
-        now = bus.clock.timestamp()
-        notice = Notice.backend_back(now) if connected else Notice.backend_away(now)
-        registry.send_all(encode(notice))
-
-    return JetStreamBackend(bus, settings, close_all, report)

@@ -15,7 +15,7 @@ FLOORS = [
     {"journal", "ingest", "sources"},
     {"ws"},
     {"api"},
-    {"contract", "mounting", "gateway", "plugin", "main"},
+    {"contract", "channel_backend", "mounting", "gateway", "plugin", "main"},
     {"server", "cli"},
     {"__init__"},
 ]

@@ -18,7 +18,6 @@ from ..channels.publisher import EventPublisher
 from ..ingest import claude_code, codex
 from ..ingest.hooks import MAX_DATA_BYTES, AgentEvent, Hook, cut
 from ..ingest.recent import RecentTelemetry
-from ..redaction import Redactor
 
 MAX_HOOK_BYTES = 16 * 1024 * 1024  # a hook about a large file holds it several times over
 ROOM = 1024  # for the metadata of an event, within its bound
@@ -62,22 +61,13 @@ def _publish(
         _log.warning("hook_unreadable", source=source, bytes=len(body))
         return
     # Before texts are cut: what is left of a secret has no shape that tells it.
-    for event in read(_without_secrets(hook, publisher.redactor)):
+    for event in read(publisher.redactor.redact_value(hook)):
         data = event.data
         if publisher.max_event_bytes < MAX_DATA_BYTES + ROOM:
             data = cut(data, publisher.max_event_bytes - ROOM)
         if isinstance(session_id := data.get("session_id"), str):
             recent.hooked[session_id] = ""
         publisher.emit(event.type, data, event.metadata)
-
-
-def _without_secrets(hook: Hook, redactor: Redactor) -> Hook:
-    try:
-        body = msgspec.json.encode(hook)
-    except UnicodeError:  # half characters
-        body = json.dumps(hook, separators=(",", ":")).encode()
-    redacted = redactor.redact(body)
-    return hook if redacted is body else _hook(redacted) or {}
 
 
 def _hook(body: bytes) -> Hook | None:

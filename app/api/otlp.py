@@ -69,7 +69,8 @@ async def export_traces(
 
     def read(body: bytes) -> _Batch:
         spans = list(_spans(request.content_type[0], body))
-        named = [span for span in spans if span.trace_id and span.span_id]
+        redact = publisher.redactor.redact_value  # before texts are cut
+        named = [redact(span) for span in spans if span.trace_id and span.span_id]
         read = read_spans(named, recent.traces)
         return _bounded(read, len(spans) - len(named), "a span without traceId or spanId")
 
@@ -91,7 +92,8 @@ async def export_logs(
     """Take the log records of agents; others are ignored."""
 
     def read(body: bytes) -> _Batch:
-        return _bounded(map(read_record, _records(request.content_type[0], body)))
+        records = _records(request.content_type[0], body)
+        return _bounded(map(read_record, map(publisher.redactor.redact_value, records)))
 
     return await _export(request, "logs", read, publisher, recent)
 

@@ -4,8 +4,9 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+import msgspec
 from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
 
 from .kinds import ALL, Choice, choice_of
@@ -15,6 +16,7 @@ from .rules import RULES, Rule
 # Of one search. With over 64, it no longer compares many bytes at once, and takes five times as
 # long; two searches for 32 to 44 are faster than one for 64.
 MOST_LITERALS = 44
+T = TypeVar("T")
 EVERYTHING = choice_of((ALL,))
 _REST_OF_STRING = re.compile(rb'(?:[^"\\]|\\.)*+"')
 
@@ -66,6 +68,15 @@ class Redactor:
     def redact(self, body: bytes) -> bytes:
         """The JSON without secrets; the same object if there are none."""
         return self._replace(body) if self.has_candidates(body) else body
+
+    def redact_value(self, value: T) -> T:
+        """A JSON value, or a tuple of such, without secrets; the same object if there are none."""
+        try:
+            body = msgspec.json.encode(value)
+        except UnicodeError:  # lone surrogates
+            body = json.dumps(value, separators=(",", ":")).encode()
+        redacted = self.redact(body)
+        return value if redacted is body else msgspec.convert(json.loads(redacted), type(value))
 
     def redact_text(self, text: str) -> str:
         """A text without secrets, such as a message of an error."""

@@ -32,6 +32,7 @@ from tests.kit.http import TOKEN
 from tests.kit.waiting import WATCHDOG_S
 from tests.live.test_hooks import ROUTES, retained
 from tests.recordings import OTLP_FILES, hooks_of, requests_of
+from tests.redaction.secrets import forms
 
 PROGRAMS = Path(__file__).parent.parent / "otlp"
 SPAN = {"traceId": "a1" * 16, "spanId": "b2" * 8, "name": "execute_tool x", "attributes": []}
@@ -423,3 +424,21 @@ async def test_requests_are_read_in_a_thread_one_at_a_time(
     assert {answer.status_code for answer in answers} == {200}
     assert most == [1] * 5
     assert gateway.bus.head == 5
+
+
+async def test_no_beginning_of_a_secret_stays_where_a_text_of_a_span_is_cut(
+    gateway: Gateway,
+) -> None:
+    form = forms(8)[0]
+    span = {
+        **tool_span(1),
+        "status": {
+            "code": 2,
+            "message": f"{'x' * 3985} {form.text}",
+        },
+    }
+    async with gateway.http() as http:
+        assert (await http.post("/v1/traces", json=traces(span))).status_code == 200
+        seen = (await http.get("/api/events")).content
+    assert b"x" * 3000 in seen
+    assert form.secret[:10].encode() not in seen
