@@ -15,7 +15,10 @@ from tests.recordings import hooks_of
 from tests.snippets import snippets
 from tests.test_readme import Gateway, gateway
 
-INSTALL, LOOK, UNINSTALL, CODEX = snippets("docs/agents.md", "sh sh sh sh")
+# the recipes of frameworks are run in tests/frameworks, which has their packages
+INSTALL, LOOK, UNINSTALL, CODEX, OPENAI_AGENTS, LANGCHAIN = snippets(
+    "docs/agents.md", "sh sh sh sh python python"
+)
 
 
 @pytest.fixture
