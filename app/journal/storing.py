@@ -118,6 +118,8 @@ class Storing:
     def wake(self, *, hurry: bool) -> None:
         """Store what waits: at once, or within `GATHER_S`."""
         with self._wakeup:
+            if self._woken and (self._hurry or not hurry):
+                return  # the thread knows: each notification would take the loop's turn from it
             self._woken = True
             self._hurry = self._hurry or hurry
             self._wakeup.notify()
