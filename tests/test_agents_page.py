@@ -15,8 +15,11 @@ from tests.kit.readme import Gateway, gateway
 from tests.recordings import hooks_of
 from tests.snippets import snippets
 
-INSTALL, LOOK, UNINSTALL, CODEX, OTLP = snippets("docs/agents.md", "sh sh sh sh sh")
 SEND = Path(__file__).parent / "otlp" / "send.py"
+# the recipes of frameworks are run in tests/frameworks, which has their packages
+INSTALL, LOOK, UNINSTALL, CODEX, OTLP, *_ = snippets(
+    "docs/agents.md", "sh sh sh sh sh python python"
+)
 
 
 @pytest.fixture

@@ -80,6 +80,8 @@ class Storing:
         if self._woken and self._hurry >= hurry:
             return  # the thread has not begun to take yet
         with self._wakeup:
+            if self._woken and (self._hurry or not hurry):
+                return  # the thread knows: each notification would take the loop's turn from it
             self._woken = True
             self._hurry = self._hurry or hurry
             self._wakeup.notify()
