@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.kit.processes import PATIENCE_S
-from tests.snippets import ROOT
-from tests.test_agents_page import LANGCHAIN, OPENAI_AGENTS
-from tests.test_readme import gateway
+from tests.kit.readme import gateway
+from tests.snippets import ROOT, snippets
 
 PYTHON = ROOT / "build/frameworks/bin/python"
 HERE = Path(__file__).parent
+OPENAI_AGENTS, LANGCHAIN = snippets("docs/agents.md", "sh sh sh sh sh python python")[-2:]
 Sessions = dict[str, dict[str, Any]]
 
 
