@@ -1,8 +1,9 @@
 /**
  * The console's wiring: start reading here.
  *
- * The path of an event: `EventStream` delivers the events of one animation frame; `Overview` counts
- * them; `Feed` stores them; `View` filters them and folds them into rows; `VirtualList` draws the visible rows.
+ * The path of an event: `EventStream` delivers the events of one animation frame; `Backfill` puts what was
+ * missed before them; `Overview` counts them; `Feed` stores them; `View` filters them and folds them into rows;
+ * `VirtualList` draws the visible rows. `Scrollback` shows a window over all that is kept instead.
  */
 
 import { EventStream } from "../client/sightline.js";
@@ -11,7 +12,8 @@ import { Controls } from "./controls.js";
 import { fileName, toCsv, toJson } from "./export.js";
 import { Feed } from "./feed.js";
 import { drawChart, drawCommit, drawWorkflows } from "./glance.js";
-import { retained } from "./history.js";
+import { Backfill } from "./history/backfill.js";
+import { Scrollback } from "./history/scrollback.js";
 import { parse } from "./json.js";
 import { listenToKeys } from "./keys.js";
 import { Notices } from "./notices.js";
@@ -37,7 +39,7 @@ const controls = new Controls(
     clearButton: byId("clear"),
     order: byId("order"),
   },
-  { onFilter: (filter) => panel.setFilter(filter), onOrder: (newestFirst) => panel.setOrder(newestFirst) },
+  { onFilter: setFilter, onOrder: (newestFirst) => panel.setOrder(newestFirst) },
 );
 const panel = new Panel(
   new Feed({ problems }),
@@ -45,6 +47,7 @@ const panel = new Panel(
     scroller: byId("scroller"),
     canvas: byId("feed"),
     lead: byId("lead"),
+    tail: byId("tail"),
     empty: byId("empty"),
     pauseButton: byId("pause"),
     waitingPlace: byId("waiting"),
@@ -72,22 +75,19 @@ const connection = new Connection(
   () => stream.reconnect(),
 );
 
-let held = []; // live events, until the retained events are shown
 let opened = false;
+
+const backfill = new Backfill({ position: () => stream.position, show, onBroken: () => panel.restart(), problems });
+const scrollback = new Scrollback(panel, { backfill, hitsPlace: byId("hits"), problems });
 
 const stream = new EventStream({
   url: "ws",
   batch: true,
   parse, // JSON.parse would round large numbers
-  onEvents: take,
+  onEvents: (items) => backfill.take(items),
   onState: showState,
   onNotice: (notice) => notices.show(notice),
 });
-
-function take(items) {
-  if (held) held.push(...items);
-  else show(items);
-}
 
 function show(items) {
   for (const item of items) problems.guard("counting an event", () => overview.observe(item));
@@ -102,17 +102,16 @@ function showState(state) {
   queueMicrotask(begin); // the stream knows its position once this handler has returned
 }
 
-/** Show the retained events, then the live ones. */
 async function begin() {
-  try {
-    show(await retained(stream.position));
-  } catch (error) {
-    problems.report("loading what happened before this page opened", error);
-  }
-  const live = held;
-  held = null;
-  show(live);
+  panel.quietS = stream.limits?.replay_window_s ?? panel.quietS;
+  await backfill.begin();
+  scrollback.start();
   byId("feed").setAttribute("aria-busy", "false");
+}
+
+function setFilter(filter) {
+  panel.setFilter(filter);
+  scrollback.filterChanged();
 }
 
 function glance() {
@@ -123,6 +122,7 @@ function glance() {
     () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows),
     () => controls.count(overview.totals),
     () => panel.tick(),
+    () => scrollback.tick(),
     () => connection.tick(),
   ];
   for (const part of parts) problems.guard("drawing the head of the page", part);

@@ -2,7 +2,7 @@
 
 import { clock, element, marked } from "./dom.js";
 import { cut, text as textOf } from "./fields.js";
-import { hiddenPlace, needleOf } from "./filters.js";
+import { hiddenPlace, needlesOf } from "./filters.js";
 import { stringify } from "./json.js";
 import { burstOf } from "./sentences.js";
 import { unisolated, visible } from "./visible.js";
@@ -48,6 +48,10 @@ export function refreshRow(article, row, { open, selected, search }) {
   article.classList.toggle("open", open);
   article.tabIndex = selected ? 0 : -1;
   article.setAttribute("aria-current", selected);
+  if (row.kind === "left") {
+    article.replaceChildren(element("div", { class: "left", "data-testid": "left" }, entry.what));
+    return;
+  }
   if (row.kind === "gap" || row.kind === "broken") {
     article.replaceChildren(element("div", { class: `line ${row.kind}`, "data-testid": row.kind }, entry.what));
     if (open) article.append(element("div", { class: "detail" }, json("as it came", entry.gap ?? entry.item, "")));
@@ -97,10 +101,10 @@ export function refreshBroken(article, row, error) {
 
 /** Mark the search hits in a row, or name the place of hits outside its text. */
 function hintOf(row, shown, search) {
-  const needle = needleOf(search);
-  if (!needle || shown.toLowerCase().includes(needle)) return "";
+  const needle = needlesOf(search).find((one) => !shown.toLowerCase().includes(one));
+  if (needle === undefined) return "";
   if (row.entries.length > 1) return "found inside";
-  const place = hiddenPlace(row.entry, search);
+  const place = hiddenPlace(row.entry, needle);
   return place && `in the ${place}`;
 }
 

@@ -167,10 +167,18 @@ function failed(data) {
   return data.success === false || data.ok === false || data.is_error === true || Boolean(text(data.error));
 }
 
+/** The types whose data say whether they report a failure. */
+export const MAY_FAIL = new Set(["agent.tool_finished", "workflow.finished"]);
+
 /** Whether the event reports a failure. */
 export function isFailure({ type, data }) {
   if (type === "agent.tool_finished") return failed(data);
   if (type === "workflow.finished") return /^(fail|error|abort|cancel)/i.test(text(data.status));
+  return isFailureType(type);
+}
+
+/** Whether every event of this type reports a failure. */
+export function isFailureType(type) {
   return /(^|_)(failed|failure|error|crashed|refused)$/.test(type.slice(type.indexOf(".") + 1));
 }
 

@@ -35,7 +35,7 @@ function console_() {
     { onFilter: (filter) => panel.setFilter(filter), onOrder() {} },
   );
   const elements = Object.fromEntries(
-    ["scroller", "canvas", "lead", "empty", "pauseButton", "waitingPlace", "waitingText", "followButton", "tally"].map((name) => [name, make()]),
+    ["scroller", "canvas", "lead", "tail", "empty", "pauseButton", "waitingPlace", "waitingText", "followButton", "tally"].map((name) => [name, make()]),
   );
   const feed = new Feed({ problems });
   const panel = new Panel(feed, elements, {
