@@ -76,8 +76,9 @@ export function hiddenPlace(entry, needle) {
 
 /** `text` split at the search hits: `[plain, hit, plain, hit, …, plain]`. */
 export function split(text, search) {
-  const needles = termsOf(search).map(({ term }) => visible(term).replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
-  if (!needles.length) return [text];
+  const terms = termsOf(search).map(({ term }) => term);
+  if (!terms.length) return [text];
+  const needles = [search.trim(), ...terms].map((term) => visible(term).replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
   // Not by lower-casing both texts: that changes the length of some letters, and so later positions.
   // The longest term first: a shorter one may be its beginning.
   const hit = new RegExp(`(${needles.sort((a, b) => b.length - a.length).join("|")})`, "giu");

@@ -102,12 +102,13 @@ export class Backfill {
 /** The newest events up to a position, oldest first, and not those up to `known`. Throws `NoPageError`. */
 async function newest({ epoch, number }, known) {
   let items = [];
+  let next = epoch; // of what follows
   let older = written({ epoch, number: number + 1 });
   for (let pages = 0; older && pages < MOST_PAGES; pages += 1) {
     const page = await ask({ order: "desc", limit: PAGE, before: older });
     const found = itemsOf(page, "desc");
-    const next = epochOf(items[0]);
-    if (found.length && next && next !== page.epoch) found.push(restart(next));
+    if (found.length && next !== page.epoch) found.push(restart(next));
+    if (found.length) next = page.epoch;
     items = [...found, ...items];
     older = page.older;
     const seen = known
