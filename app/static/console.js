@@ -11,7 +11,9 @@ import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { fileName, toCsv, toJson } from "./export.js";
 import { Feed } from "./feed.js";
-import { drawChart, drawCommit, drawWorkflows } from "./glance.js";
+import { drawChart, drawCommit, drawWorkflows, minuteAt } from "./glance.js";
+import { Away } from "./history/away.js";
+import { Axis } from "./history/axis.js";
 import { Backfill } from "./history/backfill.js";
 import { Scrollback } from "./history/scrollback.js";
 import { parse } from "./json.js";
@@ -38,8 +40,10 @@ const controls = new Controls(
     namespaces: byId("namespaces"),
     clearButton: byId("clear"),
     order: byId("order"),
+    times: byId("times"),
+    failedButton: byId("failed"),
   },
-  { onFilter: setFilter, onOrder: (newestFirst) => panel.setOrder(newestFirst) },
+  { onFilter: setFilter, onOrder: (newestFirst) => panel.setOrder(newestFirst), onTimes: (relative) => panel.setRelative(relative) },
 );
 const panel = new Panel(
   new Feed({ problems }),
@@ -58,6 +62,7 @@ const panel = new Panel(
   {
     filter: controls.filter,
     newestFirst: controls.newestFirst,
+    relative: controls.relative,
     onEntry: (entry) => controls.learn(entry),
     onClear: () => controls.clear(),
     problems,
@@ -79,6 +84,18 @@ let opened = false;
 
 const backfill = new Backfill({ position: () => stream.position, show, onBroken: () => panel.restart(), problems });
 const scrollback = new Scrollback(panel, { backfill, hitsPlace: byId("hits"), problems });
+
+const away = new Away(byId("away"), {
+  panel,
+  backfill,
+  scrollback,
+  position: () => stream.position,
+  announce: (said) => (byId("announcer").textContent = said),
+});
+const axis = new Axis(
+  { place: byId("axis"), slider: byId("axis-slider"), ticks: byId("axis-ticks"), label: byId("axis-label") },
+  { jump: (time) => scrollback.jump(time), follow: () => panel.resume() },
+);
 
 const stream = new EventStream({
   url: "ws",
@@ -106,6 +123,7 @@ async function begin() {
   panel.quietS = stream.limits?.replay_window_s ?? panel.quietS;
   await backfill.begin();
   scrollback.start();
+  away.start();
   byId("feed").setAttribute("aria-busy", "false");
 }
 
@@ -119,17 +137,18 @@ function glance() {
   const parts = [
     () => drawChart(byId("chart"), byId("pace"), overview, now),
     () => drawCommit(byId("commit"), overview.commit, now),
-    () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows),
-    () => controls.count(overview.totals),
+    () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows, now),
+    () => controls.count(overview.totals, panel.feed.failures),
     () => panel.tick(),
     () => scrollback.tick(),
+    () => axis.draw(backfill.kept?.since, panel.paused ? panel.timeInSight() : null, now),
     () => connection.tick(),
   ];
   for (const part of parts) problems.guard("drawing the head of the page", part);
 }
 
 function save(extension, type, write) {
-  const url = URL.createObjectURL(new Blob([write(panel.view.entries(), problems)], { type }));
+  const url = URL.createObjectURL(new Blob([write(panel.view.entries().filter(({ kind }) => kind !== "left"), problems)], { type }));
   const link = document.createElement("a");
   link.href = url;
   link.download = fileName(extension, new Date());
@@ -137,6 +156,11 @@ function save(extension, type, write) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download has begun by then
 }
 
+byId("chart").addEventListener("click", ({ clientX }) => {
+  const { left, width } = byId("chart").getBoundingClientRect();
+  const start = minuteAt((clientX - left) / width, overview, Date.now());
+  if (start !== undefined) scrollback.jump(start);
+});
 byId("save-json").addEventListener("click", () => save("json", "application/json", toJson));
 byId("save-csv").addEventListener("click", () => save("csv", "text/csv", toCsv));
 byId("help-button").addEventListener("click", () => byId("help").showModal());
@@ -145,6 +169,7 @@ listenToKeys({
   move: (by) => panel.move(by),
   page: (direction) => panel.page(direction),
   toggle: () => panel.toggle(),
+  failure: (direction) => scrollback.failure(direction),
   pause: () => panel.togglePause(),
   clear: () => controls.clear(),
   help: () => byId("help").showModal(),

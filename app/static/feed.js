@@ -42,6 +42,7 @@ export class Feed {
     this._start = 0;
     this._next = next;
     this.failures = 0; // entries that report one
+    this.left = null; // the line where the user left
     this._messages = new Map(); // open chat messages by id or agent
     this._writing = new Set(); // open ones that had a chunk in the last ten seconds
     this._workflows = new Map(); // names by id
@@ -103,10 +104,19 @@ export class Feed {
     return made;
   }
 
-  /** Put the line where the user left after the entry at a place. */
+  /** Put the line where the user left after the entry at a place, and remove an earlier one. */
   markLeft(place, what) {
-    const index = this.at(place).index + STEP / 2;
-    this._insert(place + 1, [{ kind: "left", index, what, haystack: what, size: what.length }]);
+    const { index } = this.at(place);
+    this.unmark();
+    this.left = { kind: "left", index: index + STEP / 2, what, haystack: what, size: 0 };
+    const next = this._entries.findIndex((entry) => entry?.index > index);
+    this._entries.splice(next === -1 ? this._entries.length : next, 0, this.left);
+  }
+
+  /** Remove the line where the user left. */
+  unmark() {
+    if (this.left) this._entries.splice(this._entries.indexOf(this.left), 1);
+    this.left = null;
   }
 
   /** Remove the oldest entries over the bounds; returns them, oldest first. */
@@ -146,6 +156,7 @@ export class Feed {
     this._start = 0;
     this.characters = 0;
     this.failures = 0;
+    this.left = null;
     this._messages.clear();
     this._writing.clear();
   }
@@ -170,14 +181,16 @@ export class Feed {
     this._remember(entry);
   }
 
-  _remember({ size, failure }) {
-    this.characters += size;
-    if (failure) this.failures += 1;
+  _remember(entry) {
+    this.characters += entry.size;
+    if (entry.failure) this.failures += 1;
+    if (entry.kind === "left") this.left = entry;
   }
 
-  _forget({ size, failure }) {
-    this.characters -= size;
-    if (failure) this.failures -= 1;
+  _forget(entry) {
+    this.characters -= entry.size;
+    if (entry.failure) this.failures -= 1;
+    if (entry === this.left) this.left = null;
   }
 
   /** Insert loaded entries, and put the chunks of chat messages together anew. */

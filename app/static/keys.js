@@ -14,6 +14,8 @@ export function listenToKeys(actions) {
     G: () => actions.move(Infinity),
     End: () => actions.move(Infinity),
     Enter: () => actions.toggle(),
+    f: () => actions.failure(1),
+    F: () => actions.failure(-1),
     p: () => actions.pause(),
     "/": () => actions.search(),
     x: () => actions.clear(),
@@ -26,7 +28,8 @@ export function listenToKeys(actions) {
       actions.escape(target);
       return;
     }
-    if (!Object.hasOwn(keys, key) || target.closest("input, select, textarea")) return;
+    if (!Object.hasOwn(keys, key) || target.closest("input:not([type=range]), select, textarea")) return;
+    if (target.closest("input") && !/^[a-z/?]$/i.test(key)) return; // a slider has the arrows
     if (key === "Enter" && target.closest("button, summary, a")) return;
     pressed.preventDefault();
     keys[key]();

@@ -9,10 +9,10 @@
 import { setText } from "./dom.js";
 import { drawEmpty } from "./empty.js";
 import { VirtualList } from "./list.js";
-import { makeRow, refreshBroken, refreshRow } from "./row.js";
+import { makeRow, refreshBroken, refreshRow, refreshTime } from "./row.js";
 import { Problems } from "./problems.js";
 import { isEmpty } from "./filters.js";
-import { positionOf } from "./history/positions.js";
+import { placeOf, positionOf } from "./history/positions.js";
 import { count } from "./sentences.js";
 import { View } from "./view.js";
 
@@ -22,10 +22,11 @@ const WORK_STEP = 50; // entries between two looks at the clock
 const NEAR = 2; // heights of the window: an end of the list that is nearer is about to be seen
 
 export class Panel {
-  constructor(feed, elements, { filter, newestFirst, onEntry, onClear, problems = new Problems() }) {
+  constructor(feed, elements, { filter, newestFirst, relative = true, onEntry, onClear, problems = new Problems() }) {
     Object.assign(this, elements, { live: feed, onEntry, onClear, problems });
     this.past = null; // the window over the history that is shown instead of the live feed
     this.keepsAll = false; // whether the gateway has a journal, which older events load from
+    this.relative = relative; // times are ages
     this.quietS = 30; // without an event, the panel says so
     this.loading = false;
     this.matched = 0; // live events so far that match the filter
@@ -35,6 +36,7 @@ export class Panel {
     this.waiting = 0; // new events that match the filter
     this.selected = null; // key of a row
     this._pausedAt = 0; // the index of the first live entry after the paused view
+    this._away = null; // {position, what}: where the user left
     this._pausedEnd = null; // the position of the last live event before it
     this._left = []; // items that wait for a frame
     this._frame = 0;
@@ -135,6 +137,52 @@ export class Panel {
     return found !== undefined;
   }
 
+  /** Put a line where the user left, after a position, as soon as the feed holds it. */
+  markLeft(position, what) {
+    this._away = { position, what };
+    const held = this.paused ? this._held() : null;
+    for (const feed of new Set([this.live, this.feed])) feed.unmark();
+    this._rebuild();
+    this.draw(held && this._found(held));
+  }
+
+  /** Show the line where the user left; returns whether there is one. */
+  revealLeft() {
+    const { left } = this.feed;
+    if (left) this.reveal(left);
+    return left !== null;
+  }
+
+  /** Select the next row that reports a failure, `direction` 1 is further down; returns whether there is one. */
+  moveToFailure(direction) {
+    const { rows } = this.view;
+    const at = this.list.placeOf(this._row(this.selected));
+    const from = at === -1 ? this.list.firstInSight() - (direction > 0 ? 1 : -1) : at;
+    for (let place = from + direction; place >= 0 && place < rows.length; place += direction) {
+      if (!this.list.rowAt(place).entries.some(({ failure }) => failure)) continue;
+      this.pause("reading");
+      this._select(place);
+      return true;
+    }
+    return false;
+  }
+
+  /** Show times as ages, or by the clock. */
+  setRelative(relative) {
+    this.relative = relative;
+    this._drawTimes();
+  }
+
+  /** The time of the topmost event in sight, in milliseconds; null without one. */
+  timeInSight() {
+    const place = this.list.firstInSight();
+    for (let i = place; i < Math.min(place + 5, this.view.rows.length); i += 1) {
+      const { time } = this.list.rowAt(i)?.entry ?? {};
+      if (time) return time;
+    }
+    return null;
+  }
+
   /** The main entry of the topmost row in sight. */
   inSight() {
     return this.list.rowAt(this.list.firstInSight())?.entry;
@@ -205,6 +253,7 @@ export class Panel {
     const silent = [...new Set([this.live, this.feed])].flatMap((feed) => feed.settle());
     if (silent.length && !this.paused) this.view.settle(silent);
     this.draw();
+    this._drawTimes();
   }
 
   draw(hold = null) {
@@ -254,7 +303,7 @@ export class Panel {
     const { live, past, view, keepsAll } = this;
     const shown = view.shown.toLocaleString("en");
     if (past && !past.attached) return `${shown} events of the past shown`;
-    const of = past ? `${shown} events shown` : `${shown} of ${count(live.length, "event")} shown`;
+    const of = past ? `${shown} events shown` : `${shown} of ${count(live.length - (live.left ? 1 : 0), "event")} shown`;
     if (keepsAll) return of;
     return live.foldedAway ? `${of}, ${live.foldedAway.toLocaleString("en")} older folded away` : of;
   }
@@ -279,9 +328,18 @@ export class Panel {
 
   /** Make the rows anew from the feed that is shown. */
   _rebuild(filter = this.view.filter) {
+    this._placeLeft();
     const until = this.paused && (this.past?.attached ?? true) ? this._pausedAt : Infinity;
     this.view = new View(filter);
     for (const entry of this.feed.entries()) if (entry.index < until) this._show(entry);
+  }
+
+  _placeLeft() {
+    if (!this._away) return;
+    for (const feed of new Set([this.live, this.feed])) {
+      const place = feed.left ? -1 : placeOf(feed, this._away.position);
+      if (place !== -1 && place < feed.length - 1) feed.markLeft(place, this._away.what);
+    }
   }
 
   /** The topmost row in sight, to be found again in other rows: `{item, offset}`. */
@@ -322,6 +380,10 @@ export class Panel {
     else if (shown) this._show(shown);
   }
 
+  _drawTimes() {
+    this.list.eachDrawn((article, row) => refreshTime(article, row, this.relative));
+  }
+
   _show(entry) {
     this.problems.guard(
       "placing an event",
@@ -334,7 +396,7 @@ export class Panel {
     const open = this.list.open.has(row.key);
     const selected = row.key === this.selected;
     try {
-      refreshRow(article, row, { open, selected, search: this.view.filter.text });
+      refreshRow(article, row, { open, selected, search: this.view.filter.text, relative: this.relative });
     } catch (error) {
       if (!this._undrawn.has(row.key)) this.problems.report("drawing an event", error);
       this._undrawn.add(row.key);

@@ -11,7 +11,7 @@ import { Feed } from "../feed.js";
 import { matcher } from "../filters.js";
 import { isFailure, whoOf } from "../sentences.js";
 import { findsAll } from "./question.js";
-import { positionOf, restart, written } from "./positions.js";
+import { placeOf, positionOf, restart, written } from "./positions.js";
 
 const BEFORE_LIVE = -(2 ** 30); // the first index of a window that does not begin with live entries
 
@@ -133,21 +133,11 @@ function end(feed, from, step) {
  * `isEnd` says that the journal has nothing after the position.
  */
 export function placeAfter(live, { epoch, number }, isEnd) {
-  for (let i = live.length - 1; i >= 0; i -= 1) {
-    const position = positionOf(live.at(i));
-    if (position?.epoch === epoch && position.number <= number) return i + 1;
-  }
+  const last = placeOf(live, { epoch, number });
+  if (last !== -1) return last + 1;
   const first = end(live, 0, 1);
   if (isEnd || (first?.epoch === epoch && first.number === number + 1)) return 0;
   return null;
 }
 
-/** The place of the last entry that the user saw before leaving; -1 if it is not in the feed. */
-export function placeOfLeft(feed, left) {
-  for (let i = feed.length - 1; i >= 0; i -= 1) {
-    const position = positionOf(feed.at(i));
-    if (position?.epoch === left.epoch && position.number <= left.number) return i;
-  }
-  return -1;
-}
 

@@ -18,6 +18,15 @@ export function positionOf({ event }) {
   return epoch === undefined ? null : { epoch, number: event.sequence_number };
 }
 
+/** The place in a feed of the last event up to a position in its epoch; -1 if the feed has none. */
+export function placeOf(feed, { epoch, number }) {
+  for (let i = feed.length - 1; i >= 0; i -= 1) {
+    const position = positionOf(feed.at(i));
+    if (position?.epoch === epoch && position.number <= number) return i;
+  }
+  return -1;
+}
+
 /** A position as one value: `epoch:number`. */
 export function written({ epoch, number }) {
   return `${epoch}:${number}`;

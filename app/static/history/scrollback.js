@@ -90,6 +90,11 @@ export class Scrollback {
     });
   }
 
+  /** Select the next failure in a direction, 1 being further down; the end of the list loads what is beyond. */
+  failure(direction) {
+    if (!this.panel.moveToFailure(direction)) this.panel.move(direction * Infinity);
+  }
+
   async _edge(end, scrolled) {
     if (scrolled) this._unasked = 0;
     if (!this._backfill.kept || this._busy || performance.now() < this._restUntil) return;
