@@ -90,6 +90,7 @@ const away = new Away(byId("away"), {
   backfill,
   scrollback,
   position: () => stream.position,
+  problems,
   announce: (said) => (byId("announcer").textContent = said),
 });
 const axis = new Axis(
@@ -141,6 +142,7 @@ function glance() {
     () => controls.count(overview.totals, panel.feed.failures),
     () => panel.tick(),
     () => scrollback.tick(),
+    () => away.tick(),
     () => axis.draw(backfill.kept?.since, panel.paused ? panel.timeInSight() : null, now),
     () => connection.tick(),
   ];

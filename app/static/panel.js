@@ -72,6 +72,11 @@ export class Panel {
     return this.past?.feed ?? this.live;
   }
 
+  /** Whether items wait for a frame. */
+  get isBusy() {
+    return this._left.length > 0;
+  }
+
   pause(why) {
     if (this.paused) return;
     this.paused = why;

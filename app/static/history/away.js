@@ -6,11 +6,12 @@
 import { element } from "../dom.js";
 import { isFailure, isFailureType, MAY_FAIL, count } from "../sentences.js";
 import { moment } from "../times.js";
-import { ask, itemsOf } from "./pages.js";
+import { ask, itemsOf, NoPageError } from "./pages.js";
 import { placeOf, read, written } from "./positions.js";
 
 const KEY = "sightline.left";
 const AWAY_MS = 60_000; // what happened in the last minute was not missed
+const MOST_TRIES = 10;
 const PAGE = 1000;
 const MOST_PAGES = 5; // of the journal, for the counts
 const SESSION = "agent.session_started";
@@ -50,23 +51,39 @@ export function countedTypes(types) {
 
 /** Remembers where the user leaves, and says what was missed. */
 export class Away {
-  constructor(place, { panel, backfill, scrollback, position, announce }) {
-    Object.assign(this, { place, panel, backfill, scrollback, _position: position, _announce: announce });
-    this._left = null; // the position, while it is of interest
+  constructor(place, { panel, backfill, scrollback, position, announce, problems }) {
+    Object.assign(this, { place, panel, backfill, scrollback, _position: position, _announce: announce, _problems: problems });
+    this._left = null; // where the user left, until what came after it is known
+    this._tries = 0;
   }
 
   /** Begin once the live feed has been loaded. */
   start() {
     if (!this.backfill.kept) return;
-    this._greet(read(stored()));
+    this._return();
     addEventListener("pagehide", () => this._leave());
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "hidden") this._leave();
-      else this._greet(read(stored()));
+      else this._return();
     });
   }
 
+  /** Call once a second: a page that was asleep reconnects before it has what it missed. */
+  tick() {
+    if (!this._left || this.panel.isBusy || this.backfill.isBusy) return;
+    this._tries += 1;
+    this._greet(this._left);
+    if (this._tries >= MOST_TRIES) this._left = null;
+  }
+
+  _return() {
+    this._left = read(stored());
+    this._tries = 0;
+    this.tick();
+  }
+
   _leave() {
+    this._left = null;
     const { epoch, sequence_number: number } = this._position();
     store(written({ epoch, number }));
   }
@@ -74,15 +91,16 @@ export class Away {
   /** Say what came after a position, unless nothing did more than a minute ago. */
   async _greet(left) {
     const now = Date.now();
-    if (!left) return;
     try {
       const missed = await this._missed(left);
       if (!missed || now - missed.firstAt < AWAY_MS) return;
-      this._left = left;
+      if (left !== this._left) return; // said already, or away again
+      this._left = null;
       this.panel.markLeft(left, `You left here at ${moment(missed.since, now)}`);
       this._show(sentence(moment(missed.since, now), missed.counts, missed.isMore), left);
-    } catch {
-      // the gateway does not answer now: nothing is said, and nothing is lost
+    } catch (error) {
+      // Where the gateway does not answer now, nothing is said.
+      if (!(error instanceof NoPageError)) this._problems.report("counting what was missed", error);
     }
   }
 

@@ -22,6 +22,11 @@ export class Backfill {
     this._known = null; // the last position shown
   }
 
+  /** Whether live events wait for earlier ones. */
+  get isBusy() {
+    return this._held !== null;
+  }
+
   /** Live items of the stream. */
   take(items) {
     if (this._held) {

@@ -97,7 +97,7 @@ export class Scrollback {
 
   async _edge(end, scrolled) {
     if (scrolled) this._unasked = 0;
-    if (!this._backfill.kept || this._busy || performance.now() < this._restUntil) return;
+    if (!this._backfill.kept || this._busy || this.panel.isBusy || performance.now() < this._restUntil) return;
     const { past, view } = this.panel;
     if (this._unasked >= MOST_UNASKED || (past && past.filter !== view.filter)) return;
     if (end === "oldest") await this._older();
