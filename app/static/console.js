@@ -95,7 +95,7 @@ const away = new Away(byId("away"), {
 });
 const axis = new Axis(
   { place: byId("axis"), slider: byId("axis-slider"), ticks: byId("axis-ticks"), label: byId("axis-label") },
-  { jump: (time) => scrollback.jump(time), follow: () => panel.resume() },
+  { jump: (time) => scrollback.jump(time), follow: () => panel.resume(), sight: () => (panel.paused ? panel.timeInSight() : null) },
 );
 
 const stream = new EventStream({
@@ -139,11 +139,11 @@ function glance() {
     () => drawChart(byId("chart"), byId("pace"), overview, now),
     () => drawCommit(byId("commit"), overview.commit, now),
     () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows, now),
-    () => controls.count(overview.totals, panel.feed.failures),
+    () => controls.count(overview.totals, panel.live.failures, panel.keepsAll),
     () => panel.tick(),
     () => scrollback.tick(),
     () => away.tick(),
-    () => axis.draw(backfill.kept?.since, panel.paused ? panel.timeInSight() : null, now),
+    () => axis.draw(backfill.kept?.since, now),
     () => connection.tick(),
   ];
   for (const part of parts) problems.guard("drawing the head of the page", part);

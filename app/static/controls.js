@@ -49,9 +49,9 @@ export class Controls {
     this._choose("type", event.type);
   }
 
-  /** Show the events of the last 15 minutes on the chips, `totals` by namespace, and the failures in the feed. */
-  count(totals, failures) {
-    this.failedButton.hidden = !failures && !this.filter.failed;
+  /** Show the events of the last 15 minutes on the chips, `totals` by namespace, and the failures among the newest. */
+  count(totals, failures, keepsAll) {
+    this.failedButton.hidden = !failures && !this.filter.failed && !(keepsAll && totals.size);
     setText(this.failedButton.lastElementChild, failures.toLocaleString("en"));
     for (const [namespace, chip] of this._namespaces) {
       setText(chip.lastElementChild, (totals.get(namespace) ?? 0).toLocaleString("en"));

@@ -136,8 +136,8 @@ export class Away {
     const dismiss = () => this.place.replaceChildren();
     const go = async () => {
       dismiss();
-      if (!this.panel.revealLeft()) await this.scrollback.open({ after: written({ ...left, number: left.number - 1 }) });
-      this.panel.markLeft(left);
+      if (this.panel.revealLeft()) return;
+      await this.scrollback.open({ after: written({ ...left, number: left.number - 1 }) });
       this.panel.revealLeft();
     };
     this._announce(said);

@@ -14,7 +14,7 @@ const TICKS = [
   [12 * 3_600_000, "12 h"], [86_400_000, "1 day"], [3 * 86_400_000, "3 days"], [7 * 86_400_000, "1 week"],
   [14 * 86_400_000, "2 weeks"], [30 * 86_400_000, "30 days"], [90 * 86_400_000, "90 days"], [365 * 86_400_000, "1 year"],
 ];
-const LEAST_APART = 0.06; // of the axis, between two ticks
+const LEAST_APART_PX = 56; // between two ticks
 const SETTLE_MS = 250; // after the last key
 
 /** The place of a time on an axis from `since` (0) to `now` (1). */
@@ -30,13 +30,13 @@ export function timeAt(place, since, now) {
   return now - SOFT_MS * Math.expm1((1 - place) * Math.log1p(whole / SOFT_MS));
 }
 
-/** The ticks of an axis, `{place, label}`, from old to new, far enough apart to be read. */
-export function ticksOf(since, now) {
+/** The ticks of an axis, `{place, label}`, from old to new, at least `apart` (of the axis) from each other. */
+export function ticksOf(since, now, apart) {
   const ticks = [];
   let last = 1;
   for (const [age, label] of TICKS) {
     const place = placeOf(now - age, since, now);
-    if (now - age <= since || last - place < LEAST_APART || place < LEAST_APART / 2) continue;
+    if (now - age <= since || last - place < apart || place < apart / 2) continue;
     ticks.unshift({ place, label });
     last = place;
   }
@@ -45,29 +45,33 @@ export function ticksOf(since, now) {
 
 /** The slider under the filters; it shows what time is in sight, and jumps to where it is moved. */
 export class Axis {
-  constructor({ place, slider, ticks, label }, { jump, follow }) {
-    Object.assign(this, { place, slider, ticks, label, _jump: jump, _follow: follow });
+  /** `sight` returns the time in sight, in milliseconds; null while the newest events are. */
+  constructor({ place, slider, ticks, label }, { jump, follow, sight }) {
+    Object.assign(this, { place, slider, ticks, label, _jump: jump, _follow: follow, _sight: sight });
     this._since = null;
     this._timer = 0;
     this._moving = false;
+    this._rests = null; // {sight}: the slider stays where it was moved, until the user scrolls on
     this._drawn = "";
     slider.addEventListener("input", () => this._move());
     slider.addEventListener("change", () => this._go());
   }
 
-  /** Show the time in sight, in milliseconds; null while the newest events are. */
-  draw(since, time, now) {
+  /** Show the time in sight, on an axis from `since` to `now`. */
+  draw(since, now) {
     this._since = since;
     this.place.hidden = !since || now - since < LEAST_MS;
     if (this.place.hidden) return;
     this._drawTicks(now);
-    if (this._moving) return;
+    const time = this._sight();
+    if (this._moving || this._rests?.sight === time) return;
+    this._rests = null;
     this.slider.value = time === null ? STEPS : Math.round(placeOf(time, since, now) * STEPS);
     this._say(time, now);
   }
 
   _drawTicks(now) {
-    const ticks = ticksOf(this._since, now);
+    const ticks = ticksOf(this._since, now, LEAST_APART_PX / Math.max(1, this.slider.clientWidth));
     const drawn = ticks.map(({ place, label }) => `${label} ${place.toFixed(3)}`).join();
     if (drawn === this._drawn) return;
     this._drawn = drawn;
@@ -89,11 +93,13 @@ export class Axis {
   _go() {
     clearTimeout(this._timer);
     const time = this._chosen();
-    this._timer = setTimeout(() => {
-      this._moving = false;
+    const own = (this._timer = setTimeout(async () => {
       if (time === null) this._follow();
-      else this._jump(time);
-    }, SETTLE_MS);
+      else await this._jump(time);
+      if (own !== this._timer) return; // moved on meanwhile
+      this._moving = false;
+      this._rests = { sight: this._sight() };
+    }, SETTLE_MS));
   }
 
   _chosen() {

@@ -84,9 +84,10 @@ export class Past {
 
   /** Let the live events go on without the window. */
   detach() {
-    this.attached = false;
     const newest = this._newest();
-    this.newer = newest && written(newest);
+    if (!newest) return;
+    this.attached = false;
+    this.newer = written(newest);
   }
 
   /** The gaps, and the events that fit the filter where the journal could not tell. */
