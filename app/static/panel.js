@@ -112,13 +112,15 @@ export class Panel {
     this.draw();
   }
 
-  /** Show a window over the history, after it has changed; the rows in sight stay where they are. */
-  show(past) {
+  /**
+   * Show a window over the history, after it has changed; the rows in sight stay where they are. If it has
+   * `joined` the live events, those up to now are shown, and none is new.
+   */
+  show(past, joined = false) {
     const held = this.paused ? this._held() : null;
-    const joins = past.attached && !this.past?.attached;
     this.past = past;
     if (!past.attached && !this.paused) this.pause("scroll");
-    if (joins && this.paused) this._mark();
+    if (joined) this._mark();
     this._rebuild();
     this.draw(held && this._found(held));
   }

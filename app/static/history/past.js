@@ -60,14 +60,15 @@ export class Past {
     this.trim();
   }
 
-  /** Attach the window to the live feed if it reaches up to it, after a page that was read up to `next`. */
+  /** Attach the window to the live feed if it reaches it, after a page that was read up to `next`; returns whether. */
   join(live, { epoch, newer, next }) {
     const from = placeAfter(live, { epoch, number: next }, newer === null);
-    if (from === null) return;
+    if (from === null) return false;
     this.newer = null;
     this.attached = true;
     for (let i = from; i < live.length; i += 1) this.observe(live.at(i));
     this.trim();
+    return true;
   }
 
   /** Remove the oldest entries over the bounds; returns them. */

@@ -131,8 +131,7 @@ export class Scrollback {
       const page = await ask({ ...question, order: "asc", limit: PAGE, after: past.newer }, signal);
       if (panel.past !== past) return;
       past.append(itemsOf(page, "asc"), page);
-      past.join(panel.live, page);
-      panel.show(past);
+      panel.show(past, past.join(panel.live, page));
     });
   }
 
