@@ -25,6 +25,7 @@ import { Problems } from "./problems.js";
 import { count } from "./sentences.js";
 
 const byId = (id) => document.getElementById(id);
+const announce = (said) => (byId("announcer").textContent = said);
 
 const problems = new Problems((number) => {
   byId("problems").hidden = false;
@@ -83,7 +84,7 @@ const connection = new Connection(
 let opened = false;
 
 const backfill = new Backfill({ position: () => stream.position, show, onBroken: () => panel.restart(), problems });
-const scrollback = new Scrollback(panel, { backfill, hitsPlace: byId("hits"), problems });
+const scrollback = new Scrollback(panel, { backfill, hitsPlace: byId("hits"), announce, problems });
 
 const away = new Away(byId("away"), {
   panel,
@@ -91,7 +92,7 @@ const away = new Away(byId("away"), {
   scrollback,
   position: () => stream.position,
   problems,
-  announce: (said) => (byId("announcer").textContent = said),
+  announce,
 });
 const axis = new Axis(
   { place: byId("axis"), slider: byId("axis-slider"), ticks: byId("axis-ticks"), label: byId("axis-label") },
@@ -139,7 +140,7 @@ function glance() {
     () => drawChart(byId("chart"), byId("pace"), overview, now),
     () => drawCommit(byId("commit"), overview.commit, now),
     () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows, now),
-    () => controls.count(overview.totals, panel.live.failures, panel.keepsAll),
+    () => controls.count(overview.totals, panel.live.failures),
     () => panel.tick(),
     () => scrollback.tick(),
     () => away.tick(),

@@ -50,8 +50,7 @@ export class Controls {
   }
 
   /** Show the events of the last 15 minutes on the chips, `totals` by namespace, and the failures among the newest. */
-  count(totals, failures, keepsAll) {
-    this.failedButton.hidden = !failures && !this.filter.failed && !(keepsAll && totals.size);
+  count(totals, failures) {
     setText(this.failedButton.lastElementChild, failures.toLocaleString("en"));
     for (const [namespace, chip] of this._namespaces) {
       setText(chip.lastElementChild, (totals.get(namespace) ?? 0).toLocaleString("en"));
@@ -69,7 +68,6 @@ export class Controls {
   _show() {
     const { namespaces, type, who, text, failed } = this.filter;
     this.failedButton.setAttribute("aria-pressed", failed);
-    if (failed) this.failedButton.hidden = false;
     if (this.text.value !== text) this.text.value = text;
     for (const namespace of namespaces) if (!this._namespaces.has(namespace)) this._chip(namespace);
     for (const [namespace, chip] of this._namespaces) {

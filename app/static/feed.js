@@ -104,10 +104,9 @@ export class Feed {
     return made;
   }
 
-  /** Put the line where the user left after the entry at a place, and remove an earlier one. */
+  /** Put the line where the user left after the entry at a place; a feed has one at most. */
   markLeft(place, what) {
     const { index } = this.at(place);
-    this.unmark();
     this.left = { kind: "left", index: index + STEP / 2, what, haystack: what, size: 0 };
     const next = this._entries.findIndex((entry) => entry?.index > index);
     this._entries.splice(next === -1 ? this._entries.length : next, 0, this.left);

@@ -174,6 +174,14 @@ export class Panel {
     return false;
   }
 
+  /** Select the row of the first entry that `isIt`. */
+  select(isIt) {
+    const row = this.feed.entries().find((entry) => entry.row && isIt(entry))?.row;
+    if (!row) return;
+    this.pause("reading");
+    this._select(this.list.placeOf(row));
+  }
+
   /** Show times as ages, or by the clock. */
   setRelative(relative) {
     this.relative = relative;

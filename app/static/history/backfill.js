@@ -49,6 +49,7 @@ export class Backfill {
     const position = this._at(this._position());
     try {
       this.kept = await kept();
+      this.older = written({ epoch: position.epoch, number: position.number + 1 });
       if (this.kept) await this._load(position, null);
       else this._show(await retained(position));
     } catch (error) {
@@ -94,6 +95,7 @@ export class Backfill {
   _pass(items) {
     for (const item of items) if (this._epoch !== null) place(item, this._epoch);
     const last = items.findLast(({ type }) => type !== "gap");
+    if (last && this.kept) this.kept.since ??= Date.parse(last.timestamp);
     if (last) this._known = { epoch: this._epoch, number: last.sequence_number };
     this._show(items);
   }

@@ -93,7 +93,7 @@ export class Past {
 
   /** The gaps, and the events that fit the filter where the journal could not tell. */
   _fitting(items) {
-    return items.filter((item) => item.type === "gap" || this._matches(sketch(item, this.filter)));
+    return items.filter((item) => item.type === "gap" || fits(item, this.filter, this._matches));
   }
 
   _keep(entries) {
@@ -107,6 +107,11 @@ export class Past {
   _newest() {
     return end(this.feed, -1, -1);
   }
+}
+
+/** Whether an event of a page fits the filter that the page was asked for. */
+export function fits(event, filter, matches = matcher(filter)) {
+  return matches(sketch(event, filter));
 }
 
 /** As much of an event's entry as the filter needs; an event that cannot be read fits, and is shown as such. */

@@ -2,8 +2,8 @@
 
 import { count } from "../sentences.js";
 import { ask, itemsOf, NoPageError } from "./pages.js";
-import { Past } from "./past.js";
-import { positionOf, written } from "./positions.js";
+import { fits, Past } from "./past.js";
+import { epochOf, positionOf, written } from "./positions.js";
 import { isExact, questionOf } from "./question.js";
 
 const PAGE = 500;
@@ -14,8 +14,8 @@ const PAUSE_MS = 5000; // after a page that did not come
 
 export class Scrollback {
   /** `backfill` says what is kept, and where the live feed begins; `hitsPlace` shows the hits of a search. */
-  constructor(panel, { backfill, hitsPlace, problems }) {
-    Object.assign(this, { panel, hitsPlace, _backfill: backfill, _problems: problems });
+  constructor(panel, { backfill, hitsPlace, announce, problems }) {
+    Object.assign(this, { panel, hitsPlace, _backfill: backfill, _announce: announce, _problems: problems });
     this._busy = null; // the abort controller of the request under way
     this._unasked = 0;
     this._restUntil = 0;
@@ -90,9 +90,38 @@ export class Scrollback {
     });
   }
 
-  /** Select the next failure in a direction, 1 being further down; the end of the list loads what is beyond. */
-  failure(direction) {
-    if (!this.panel.moveToFailure(direction)) this.panel.move(direction * Infinity);
+  /** Select the next failure in a direction, 1 being further down, also beyond what is loaded. */
+  async failure(direction) {
+    const { panel } = this;
+    if (panel.moveToFailure(direction)) return;
+    const order = direction > 0 === panel.list.newestFirst ? "desc" : "asc";
+    const found = this._backfill.kept && (await this._nextFailure(order));
+    if (!found) {
+      this._announce("No further failure");
+      return;
+    }
+    const number = found.event.sequence_number;
+    await this.open({ after: written({ epoch: found.epoch, number: number - 1 }) });
+    panel.select(({ event }) => event?.sequence_number === number && epochOf(event) === found.epoch);
+  }
+
+  /** The next failure outside the loaded events: `{epoch, event}`; undefined if none is found. */
+  async _nextFailure(order) {
+    const { past, view } = this.panel;
+    const filter = { ...view.filter, failed: true };
+    const question = questionOf(filter, this._backfill.kept.types);
+    let from = order === "asc" ? past?.newer : past ? past.older : this._liveOlder();
+    let found;
+    await this._request(async (signal) => {
+      for (let pages = 0; question && from && !found && pages < MOST_EMPTY; pages += 1) {
+        const place = order === "asc" ? { after: from } : { before: from };
+        const page = await ask({ ...question, order, limit: PAGE, ...place }, signal);
+        const event = page.events.find((one) => fits(one, filter));
+        if (event) found = { epoch: page.epoch, event };
+        from = order === "asc" ? page.newer : page.older;
+      }
+    });
+    return found;
   }
 
   async _edge(end, scrolled) {
