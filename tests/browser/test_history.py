@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.browser.conftest import expect_state, log_in
 from tests.browser.gateway import Gateway, until
 from tests.browser.screenshots import StoryGateway
 from tests.browser.story import LENGTH_S
+from tests.browser.test_console import CONTRASTS
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -402,3 +404,37 @@ def test_without_a_journal_the_page_says_how_long_nothing_happened(
         expect(page.get_by_test_id("tally")).to_have_text("1 of 300 events shown")
     finally:
         gateway.stop()
+
+
+# --- looks ---
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_line_the_axis_and_the_hits_are_legible_and_fit_on_a_phone(
+    open_page: Callable[[], Page], old: OldGateway, scheme: str
+) -> None:
+    for hour in range(30, 0, -1):
+        data = {"role": "user", "content": f"{hour} hours ago " + "w" * 200}
+        old.publish(hour * HOUR_S, "chat.message_sent", data)
+    old.publish(90, "workflow.started", {"workflow_id": "w", "workflow_name": "x" * 100})
+    old.publish(80, "workflow.failed", {"workflow_id": "v", "error": "no space"})
+    page = open_page()
+    page.emulate_media(color_scheme=scheme)
+    page.add_init_script(f"localStorage.setItem('sightline.left', '{old.epoch}:20')")
+    log_in_old(page, old)
+    expect(page.get_by_test_id("away")).to_be_visible()
+    page.get_by_test_id("filter-text").fill("hours")
+    expect(page.get_by_test_id("hits")).to_have_text("30 hits")
+    expect(page.get_by_test_id("left")).to_be_visible()
+    assert page.evaluate(CONTRASTS) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.get_by_test_id("axis")).to_be_visible()
+    assert page.evaluate(CONTRASTS) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for name in ("away-go", "away-dismiss", "hits", "filter-failed", "axis-slider", "axis-label"):
+        expect(page.get_by_test_id(name)).to_be_in_viewport(ratio=1)
+    ticks = page.locator("#axis-ticks span").evaluate_all(
+        "ticks => ticks.map(tick => tick.getBoundingClientRect()).map(({ left, right }) => [left, right])"
+    )
+    assert all(a[1] <= b[0] for a, b in pairwise(ticks))
+    assert page.get_by_test_id("scroller").bounding_box()["height"] > 200
