@@ -95,9 +95,7 @@ export function drawWorkflows(place, title, workflows, now) {
   // A failure is always among the first three.
   const first = running.slice(0, failed.length ? SHOWN_WORKFLOWS - 1 : SHOWN_WORKFLOWS);
   const shown = [...first, ...failed].slice(0, SHOWN_WORKFLOWS);
-  const items = shown.map((workflow) => workflowRow(workflow, now));
-  if (all.length > shown.length) items.push(element("p", { class: "none" }, `and ${all.length - shown.length} more`));
-  place.replaceChildren(...items);
+  place.replaceChildren(...shown.map((workflow) => workflowRow(workflow, now)));
 }
 
 function workflowRow({ id, name, step, steps, stepName, uncertain, failed, error, time }, now) {

@@ -52,10 +52,6 @@ class OldGateway(StoryGateway):
         self.clock.story_s = LENGTH_S
 
     @property
-    def epoch(self) -> str:
-        return str(self._app.dependencies["bus"].dependency().epoch)
-
-    @property
     def link(self) -> str:
         return f"{self.origin}/login#{self.ticket()}"
 
