@@ -11,8 +11,8 @@ import { drawEmpty } from "./empty.js";
 import { VirtualList } from "./list.js";
 import { makeRow, refreshBroken, refreshRow, refreshTime } from "./row.js";
 import { Problems } from "./problems.js";
-import { isEmpty } from "./filters.js";
 import { placeOf, positionOf } from "./history/positions.js";
+import { newestNote, oldestNote, tallyOf, whyEmpty } from "./notes.js";
 import { count } from "./sentences.js";
 import { View } from "./view.js";
 
@@ -61,8 +61,9 @@ export class Panel {
     this._left = this._left.length ? this._left.concat(items) : items;
     const most = this.live.mostEntries; // after a hidden tab, more would be removed unseen
     if (this._left.length > most) {
-      this.live.foldedAway += this._left.length - most;
+      this.live.foldedAway += this.live.length + this._left.length - most;
       this._left = this._left.slice(-most);
+      this.restart();
     }
     if (!this._frame) this._work();
   }
@@ -273,54 +274,21 @@ export class Panel {
 
   draw(hold = null) {
     const { view } = this;
-    const [lead, tail] = [this._leadText(), this._tailText()];
+    const [lead, tail] = [oldestNote(this), newestNote(this, Date.now())];
     this.lead.hidden = !lead;
     this.tail.hidden = !tail;
     setText(this.lead, lead);
     setText(this.tail, tail);
     this.list.draw(view.rows, !this.paused, hold);
     this.empty.hidden = view.rows.length > 0;
-    if (!view.rows.length) drawEmpty(this.empty, this._emptyKind(), this);
+    if (!view.rows.length) drawEmpty(this.empty, whyEmpty(this), this);
     this.waitingPlace.hidden = !this.paused;
     this.waitingPlace.dataset.count = this.waiting;
     setText(this.waitingText, this.waiting ? `Paused, ${count(this.waiting, "new event")}` : "Paused");
     setText(this.pauseButton, this.paused ? "Follow" : "Pause");
     this.pauseButton.setAttribute("aria-pressed", this.paused !== null);
-    setText(this.tally, this._tallyText());
+    setText(this.tally, tallyOf(this));
     this._edges(false);
-  }
-
-  /** Why the feed shows nothing. */
-  _emptyKind() {
-    if (this.live.length || !isEmpty(this.view.filter)) return this.loading ? "searching" : "filtered";
-    return this.keepsAll ? "first" : "quiet";
-  }
-
-  _leadText() {
-    const { live, past } = this;
-    if (this.keepsAll) {
-      if (this.loading) return "Loading older events";
-      if (past?.older === null) return "The oldest event that is kept";
-      return live.foldedAway || past ? "Older events load as you scroll" : "";
-    }
-    if (!live.foldedAway) return "";
-    return `${count(live.foldedAway, "older event")} folded away: this page keeps the newest ${live.mostEntries.toLocaleString("en")}`;
-  }
-
-  _tailText() {
-    if (this.past && !this.past.attached) return "Newer events load as you scroll";
-    if (this.paused) return "";
-    const newest = this.live.at(-1);
-    return newest && Date.now() - newest.time > this.quietS * 1000 ? `Nothing in the last ${this.quietS} s` : "";
-  }
-
-  _tallyText() {
-    const { live, past, view, keepsAll } = this;
-    const shown = view.shown.toLocaleString("en");
-    if (past && !past.attached) return `${shown} events of the past shown`;
-    const of = past ? `${shown} events shown` : `${shown} of ${count(live.length - (live.left ? 1 : 0), "event")} shown`;
-    if (keepsAll) return of;
-    return live.foldedAway ? `${of}, ${live.foldedAway.toLocaleString("en")} older folded away` : of;
   }
 
   /** Report the ends of the list that are near. */

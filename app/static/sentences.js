@@ -208,6 +208,7 @@ function commonFolder(paths) {
 
 const REASONS = {
   slow_consumer: "this page read too slowly",
+  not_stored: "the journal could not be written",
   expired: "it was away for longer than the gateway keeps events",
   replay_limit: "more was missed than the gateway replays",
   epoch_changed: "the gateway restarted and its numbers began again",

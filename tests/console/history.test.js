@@ -8,6 +8,7 @@ import { placeOf, ticksOf, timeAt } from "../../app/static/history/axis.js";
 import { place, placeOf as placeIn, positionOf, read, written } from "../../app/static/history/positions.js";
 import { isExact, questionOf } from "../../app/static/history/question.js";
 import { Feed } from "../../app/static/feed.js";
+import { newestNote, oldestNote, tallyOf, whyEmpty } from "../../app/static/notes.js";
 import { ago, moment, span } from "../../app/static/times.js";
 import { commit, event, file, gap, said } from "./events.js";
 
@@ -144,4 +145,26 @@ test("times read as people say them", () => {
   assert.equal(moment(local, local + 99 * DAY), "24 Nov 2026 18:02");
   assert.equal(ago(NaN, local), "");
   assert.equal(ago(local + 5000, local), "now");
+});
+
+test("the panel says what is beyond the ends of the feed, how long it is quiet, and why it is empty", () => {
+  const feed = (fields) => Object.assign(new Feed(), fields);
+  const state = (fields) => ({ live: feed(), past: null, keepsAll: true, loading: false, paused: null, quietS: 30, view: { shown: 0, filter: NO_FILTER }, ...fields });
+  const attached = { attached: true, older: "one:1" };
+  assert.equal(oldestNote(state({})), "");
+  assert.equal(oldestNote(state({ live: feed({ foldedAway: 5 }) })), "Older events load as you scroll");
+  assert.equal(oldestNote(state({ past: attached, loading: true })), "Loading older events");
+  assert.equal(oldestNote(state({ past: { ...attached, older: null } })), "The oldest event that is kept");
+  const without = { live: feed({ foldedAway: 3000 }), keepsAll: false };
+  assert.equal(oldestNote(state(without)), "3,000 older events folded away: this page keeps the newest 20,000");
+  assert.equal(tallyOf(state(without)), "0 of 0 events shown, 3,000 older folded away");
+  assert.equal(tallyOf(state({ past: { attached: false } })), "0 events of the past shown");
+  assert.equal(newestNote(state({ past: { attached: false } }), NOW), "Newer events load as you scroll");
+  const live = new Feed();
+  const { time } = live.add(said("x"));
+  assert.equal(newestNote(state({ live }), time + 30_000), "");
+  assert.equal(newestNote(state({ live }), time + 30_001), "Nothing in the last 30 s");
+  assert.equal(newestNote(state({ live, paused: "user" }), time + 60_000), "");
+  const kinds = [{}, { keepsAll: false }, { live }, { live, loading: true }, { view: { filter: { ...NO_FILTER, who: "Ada" } } }];
+  assert.deepEqual(kinds.map((fields) => whyEmpty(state(fields))), ["first", "quiet", "filtered", "searching", "filtered"]);
 });

@@ -61,7 +61,9 @@ export class Away {
   start() {
     if (!this.backfill.kept) return;
     this._return();
-    addEventListener("pagehide", () => this._leave());
+    addEventListener("pagehide", () => {
+      if (document.visibilityState === "visible") this._leave(); // otherwise the user left earlier
+    });
     document.addEventListener("visibilitychange", () => {
       if (document.visibilityState === "hidden") this._leave();
       else this._return();
