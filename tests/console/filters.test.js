@@ -27,6 +27,9 @@ test("namespace, type, who and text all have to fit", () => {
   assert.ok(!fits({ type: "git.other" }));
   assert.ok(!fits({ who: "Bob" }));
   assert.ok(!fits({ text: "nowhere" }));
+  assert.ok(!fits({ failed: true }));
+  const failure = new Feed().add(event("workflow.failed", { workflow_id: "w", error: "x" }));
+  assert.ok(matcher({ ...NO_FILTER, failed: true })(failure));
 });
 
 test("the text is looked for in the sentence, the type, the number, data and metadata", () => {

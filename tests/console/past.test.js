@@ -74,6 +74,9 @@ test("a full window lets its newest rows go, and they come back", () => {
   assert.equal(eventsOf(past.feed)[0].data.content, "n0");
   while (!past.attached) newer(past, journal, live);
   assertRun(past, journal);
+  while (past.older) older(past, journal);
+  assertRun(past, journal);
+  assert.equal(eventsOf(past.feed)[0].data.content, "n0");
 });
 
 test("events that come while the window is attached are added to it, and others are not", () => {
