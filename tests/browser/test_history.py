@@ -405,6 +405,14 @@ def test_without_a_journal_the_page_says_how_long_nothing_happened(
 # --- looks ---
 
 
+def are_apart(labels: Locator) -> bool:
+    """Whether no label overlaps its neighbour; they are drawn once a second."""
+    sides = labels.evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect()).map(({ left, right }) => [left, right])"
+    )
+    return len(sides) > 1 and all(a[1] <= b[0] for a, b in pairwise(sides))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_line_the_axis_and_the_hits_are_legible_and_fit_on_a_phone(
     open_page: Callable[[], Page], old: OldGateway, scheme: str
@@ -429,8 +437,5 @@ def test_the_line_the_axis_and_the_hits_are_legible_and_fit_on_a_phone(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for name in ("away-go", "away-dismiss", "hits", "filter-failed", "axis-slider", "axis-label"):
         expect(page.get_by_test_id(name)).to_be_in_viewport(ratio=1)
-    ticks = page.locator("#axis-ticks span").evaluate_all(
-        "ticks => ticks.map(tick => tick.getBoundingClientRect()).map(({ left, right }) => [left, right])"
-    )
-    assert all(a[1] <= b[0] for a, b in pairwise(ticks))
+    until(lambda: are_apart(page.locator("#axis-ticks span")), "the labels of the axis are apart")
     assert page.get_by_test_id("scroller").bounding_box()["height"] > 200
