@@ -172,7 +172,7 @@ listenToKeys({
   move: (by) => panel.move(by),
   page: (direction) => panel.page(direction),
   toggle: () => panel.toggle(),
-  failure: (direction) => scrollback.failure(direction),
+  error: (direction) => scrollback.failure(direction),
   pause: () => panel.togglePause(),
   clear: () => controls.clear(),
   help: () => byId("help").showModal(),
