@@ -98,8 +98,7 @@ class Gateway:
         self.publisher = EventPublisher(
             self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
         )
-        site = [pages.console, pages.login_page, pages.static_file]
-        left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
+        left_out = [*([] if console else pages.SITE), *([] if metrics else [metrics_page])]
         self.started = False
         self.lock = FolderLock(settings.state_dir)
         state.begin_drain = self.begin_drain
@@ -122,7 +121,7 @@ class Gateway:
                 status.openapi_document,
                 status.asyncapi_document,
                 status.upgrade_required,
-                *(site if console else []),
+                *(pages.SITE if console else []),
                 *([metrics_page] if metrics else []),
             ],
             dependencies={

@@ -151,6 +151,13 @@ def routes(schemas: Schemas) -> list[Route]:
         Route(pages.console, pages_, headers=unless),
         Route(pages.login_page, pages_, headers=unless),
         Route(pages.static_file, files_, (404,), {"name": _named("console.js")}, headers=unless),
+        Route(
+            pages.static_folder_file,
+            files_,
+            (404,),
+            {"folder": _named("history"), "name": _named("pages.js")},
+            headers=unless,
+        ),
         Route(pages.client_file, files_, (404,), {"name": _named("sightline.js")}, headers=unless),
         Route(
             status.upgrade_required,

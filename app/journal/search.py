@@ -138,5 +138,10 @@ def may_hold(question: Question, segment: Segment) -> bool:
 
 
 def _match(words: Sequence[str]) -> str:
-    """A full-text expression that requires every word and phrase."""
-    return " AND ".join('"' + word.replace('"', '""') + '"' for word in words)
+    """A full-text expression that requires every word, beginning of a word and phrase."""
+    return " AND ".join(_term(word) for word in words)
+
+
+def _term(word: str) -> str:
+    quoted = '"' + word.rstrip("*").replace('"', '""') + '"'
+    return f"{quoted} *" if word.endswith("*") else quoted

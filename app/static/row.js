@@ -1,15 +1,17 @@
 /** The elements of one row of the feed: its line and, when open, all its events. */
 
-import { clock, element, marked } from "./dom.js";
+import { clock, element, marked, setText } from "./dom.js";
 import { cut, text as textOf } from "./fields.js";
-import { hiddenPlace, needleOf } from "./filters.js";
+import { hiddenPlace, needlesOf } from "./filters.js";
 import { stringify } from "./json.js";
 import { burstOf } from "./sentences.js";
+import { ago, DAY_MS, moment } from "./times.js";
 import { unisolated, visible } from "./visible.js";
 
 const MOST_LISTED = 200; // of a folded row's events; the export has them all
 const LONGEST_TAIL = 140; // characters of a message that is still being written
 const LONGEST_COLOURED = 20_000; // characters of JSON
+const UNTIMED = new Set(["gap", "broken", "left"]); // kinds of rows
 const LONGEST_SHOWN = 500_000; // of JSON; copies and exports are complete
 
 /** The text of a row: `{who, what}`. */
@@ -42,12 +44,16 @@ export function makeRow(row) {
 }
 
 /** Update a row's element. */
-export function refreshRow(article, row, { open, selected, search }) {
+export function refreshRow(article, row, { open, selected, search, relative }) {
   const { entry } = row;
   article.dataset.kind = row.kind;
   article.classList.toggle("open", open);
   article.tabIndex = selected ? 0 : -1;
   article.setAttribute("aria-current", selected);
+  if (row.kind === "left") {
+    article.replaceChildren(element("div", { class: "left", "data-testid": "left" }, entry.what));
+    return;
+  }
   if (row.kind === "gap" || row.kind === "broken") {
     article.replaceChildren(element("div", { class: `line ${row.kind}`, "data-testid": row.kind }, entry.what));
     if (open) article.append(element("div", { class: "detail" }, json("as it came", entry.gap ?? entry.item, "")));
@@ -70,13 +76,8 @@ export function refreshRow(article, row, { open, selected, search }) {
     );
     article.append(line);
   }
-  const [time, , whoCell, whatCell, badge, seq] = line.children;
-  // A message has the time of its newest part, any other row that of its first event.
-  const { timestamp } = (row.kind === "message" ? row.entries.at(-1) : entry).event;
-  const [seconds, ms] = clock(timestamp).split(".");
-  time.setAttribute("datetime", textOf(timestamp));
-  time.setAttribute("title", textOf(timestamp));
-  time.replaceChildren(seconds, element("span", { class: "ms" }, `.${ms}`));
+  const [, , whoCell, whatCell, badge, seq] = line.children;
+  refreshTime(article, row, relative);
   whoCell.replaceChildren(...marked(who, search));
   whatCell.replaceChildren(...marked(what, search));
   const events = row.entries.length > 1 ? `${row.entries.length.toLocaleString("en")} events` : "";
@@ -85,6 +86,22 @@ export function refreshRow(article, row, { open, selected, search }) {
   seq.replaceChildren(...marked(numbers(row.entries), search));
   if (!open) line.nextElementSibling?.remove();
   else if (!line.nextElementSibling) article.append(detail(row, search));
+}
+
+/** Update a row's time: an age, or by the clock. A message has the time of its newest part. */
+export function refreshTime(article, row, relative) {
+  if (UNTIMED.has(article.dataset.kind)) return;
+  const time = article.firstElementChild.firstElementChild;
+  const { event } = row.kind === "message" ? row.entries.at(-1) : row.entry;
+  const now = Date.now();
+  const at = Date.parse(event.timestamp);
+  if (relative) setText(time, ago(at, now));
+  else if (now - at < DAY_MS || Number.isNaN(at)) {
+    const [seconds, ms] = clock(event.timestamp).split(".");
+    time.replaceChildren(seconds, element("span", { class: "ms" }, `.${ms}`));
+  } else setText(time, moment(at, now));
+  time.setAttribute("datetime", textOf(event.timestamp));
+  time.setAttribute("title", `${clock(event.timestamp)}, ${textOf(event.timestamp)}`);
 }
 
 /** Replaces a row that cannot be drawn. */
@@ -97,10 +114,10 @@ export function refreshBroken(article, row, error) {
 
 /** Mark the search hits in a row, or name the place of hits outside its text. */
 function hintOf(row, shown, search) {
-  const needle = needleOf(search);
-  if (!needle || shown.toLowerCase().includes(needle)) return "";
+  const needle = needlesOf(search).find((one) => !shown.toLowerCase().includes(one));
+  if (needle === undefined) return "";
   if (row.entries.length > 1) return "found inside";
-  const place = hiddenPlace(row.entry, search);
+  const place = hiddenPlace(row.entry, needle);
   return place && `in the ${place}`;
 }
 

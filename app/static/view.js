@@ -68,7 +68,7 @@ export class View {
       entry.row = undefined;
       row.entries.splice(row.entries.indexOf(entry), 1);
       row.version += 1;
-      this.shown -= 1;
+      if (entry.kind !== "left") this.shown -= 1;
       if (row.entries.length > 0) {
         if (row.entry === entry) [row.entry] = row.entries;
       } else {
@@ -105,7 +105,7 @@ export class View {
     row.entries.push(entry);
     row.version += 1;
     entry.row = row;
-    this.shown += 1;
+    if (entry.kind !== "left") this.shown += 1;
   }
 
   _remove(row) {

@@ -19,9 +19,10 @@ from app.main import create_app
 from app.settings import Settings
 from tests.browser.conftest import CHROMIUM, OFFLINE
 from tests.browser.gateway import free_port, until
-from tests.browser.story import LENGTH_S, scenes
+from tests.browser.story import LENGTH_S, Scene, past, scenes
 
 TOKEN = "screenshots"
+SESSION = "agent.session_started"
 MOST_BYTES = 200_000
 
 
@@ -62,14 +63,20 @@ class StoryGateway:
             self._server.should_exit = True
             self._thread.join()
 
-    def play(self) -> int:
-        """Publish the whole story; returns its number of events."""
+    def play(self, story: list[Scene]) -> int:
+        """Publish a story; returns the number of its last event."""
         publisher: EventPublisher = self._app.dependencies["publisher"].dependency()
-        story = scenes()
+        number = 0
         for at, type_, data, metadata in story:
             self.clock.story_s = at
-            publisher.publish_from_thread(type_, data, metadata).result()
-        return len(story)
+            event = publisher.publish_from_thread(type_, data, metadata).result()
+            number = event.sequence_number
+        self.clock.story_s = LENGTH_S
+        return number
+
+    @property
+    def epoch(self) -> str:
+        return str(self._app.dependencies["bus"].dependency().epoch)
 
     def ticket(self) -> str:
         request = urllib.request.Request(
@@ -79,17 +86,28 @@ class StoryGateway:
             return str(answer.read().decode().split('"ticket":"')[1].split('"')[0])
 
 
-def open_page(browser: Browser, gateway: StoryGateway, scheme: str, width: int) -> Page:
-    """The console, live, before the story begins."""
-    page = browser.new_context(
+def open_page(
+    browser: Browser, gateway: StoryGateway, scheme: str, width: int, left: int = 0
+) -> Page:
+    """The console, live; for somebody who left after the event `left`."""
+    context = browser.new_context(
         viewport={"width": width, "height": 800 if width > 600 else 844},
         color_scheme=scheme,
         device_scale_factor=1 if width > 600 else 1.5,
         reduced_motion="reduce",
-    ).new_page()
+    )
+    if left:
+        position = f"{gateway.epoch}:{left}"
+        context.add_init_script(f"localStorage.setItem('sightline.left', '{position}')")
+    page = context.new_page()
     page.goto(f"{gateway.origin}/login#{gateway.ticket()}")
     expect(page.get_by_test_id("state")).to_have_attribute("data-state", "live")
     return page
+
+
+def take(page: Page, path: Path) -> None:
+    page.screenshot(path=path)
+    assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
 
 
 def main(folder: Path) -> None:
@@ -98,25 +116,33 @@ def main(folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
         gateway = StoryGateway(Path(state))
         with gateway.running():
+            before = past()
+            gateway.play(before)
             pages = {
                 "console-light": open_page(browser, gateway, "light", 1280),
                 "console-dark": open_page(browser, gateway, "dark", 1280),
                 "console-narrow": open_page(browser, gateway, "light", 390),
             }
-            number = gateway.play()
+            number = gateway.play(scenes())
             for name, page in pages.items():
-                expect(page.get_by_test_id("row").first.locator(".seq")).to_contain_text(
-                    f"{number}"
-                )
-                expect(page.get_by_test_id("pace")).to_contain_text(f"{number} in 15 minutes")
+                newest = page.get_by_test_id("row").first.locator(".seq")
+                expect(newest).to_contain_text(f"{number}")
+                expect(page.get_by_test_id("pace")).to_contain_text(f"{len(scenes())} ")
                 if name == "console-dark":
                     row = page.locator('[data-kind="commit"]').first
                     row.locator(".line").click()
                     expect(row.get_by_test_id("detail")).to_be_visible()
                     page.mouse.move(0, 0)
-                path = folder / f"{name}.png"
-                page.screenshot(path=path)
-                assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
+                take(page, folder / f"{name}.png")
+            night = next(i for i, (_, type_, *_) in enumerate(before) if type_ == SESSION)
+            page = open_page(browser, gateway, "light", 1280, left=night)
+            expect(page.get_by_test_id("away")).to_contain_text("3 sessions")
+            line = page.get_by_test_id("left")
+            while line.count() == 0 or line.bounding_box()["y"] > 600:
+                page.get_by_test_id("scroller").evaluate("list => list.scrollBy(0, 150)")
+                page.wait_for_timeout(50)
+            page.wait_for_timeout(1000)  # the axis follows once a second
+            take(page, folder / "console-history.png")
             browser.close()
 
 

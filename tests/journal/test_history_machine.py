@@ -36,6 +36,13 @@ def event(
     return Event(type_, stamp, number, 0.0, msgspec.json.encode(message))
 
 
+def holds(words: frozenset[str], term: str) -> bool:
+    """Whether a word, or the beginning of one, is among the words of an event."""
+    if term.endswith("*"):
+        return any(word.startswith(term[:-1]) for word in words)
+    return term in words
+
+
 class Known(msgspec.Struct):
     epoch: str
     number: int
@@ -159,7 +166,9 @@ class JournalMachine(RuleBasedStateMachine):
         limit=st.integers(1, 7),
         patterns=st.sampled_from([("*",), ("file.*",), ("git.*", "agent.*"), ()]),
         agent=st.sampled_from([None, "ada", "nobody"]),
-        words=st.sampled_from([(), ("red",), ("red", "green"), ("blue",), ("red green",)]),
+        words=st.sampled_from(
+            [(), ("red",), ("red", "green"), ("blue",), ("red green",), ("gr*",), ("r*", "gree*")]
+        ),
         since=st.none() | st.integers(0, 3_000_000),
         until=st.none() | st.integers(0, 3_000_000),
     )
@@ -180,7 +189,7 @@ class JournalMachine(RuleBasedStateMachine):
             for known in self.events
             if event_filter.matches(known.type)
             and agent in (None, known.agent)
-            and {w for term in words for w in term.split()} <= known.words
+            and all(holds(known.words, word) for term in words for word in term.split())
             and (since is None or known.time_ms >= NOW_MS + since)
             and (until is None or known.time_ms < NOW_MS + until)
         ]
