@@ -96,7 +96,7 @@ class Gateway:
         self.publisher = EventPublisher(
             self.backend, catalog, clock, settings.max_event_bytes, self.journal
         )
-        site = [pages.console, pages.login_page, pages.static_file]
+        site = [pages.console, pages.login_page, pages.static_file, pages.agents_file]
         left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
         self.started = False
         self.lock = FolderLock(settings.state_dir)

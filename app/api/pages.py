@@ -94,6 +94,12 @@ def static_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
     return _listed(request, STATIC, name)
 
 
+@get("/static/agents/{name:str}", opt={"open": True}, sync_to_thread=False)
+def agents_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
+    """Serve a script or style sheet of the console's view of agents."""
+    return _listed(request, STATIC / "agents", name)
+
+
 @get("/client/{name:str}", opt={"open": True}, sync_to_thread=False)
 def client_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
     """Serve a file of the browser client, which any page may import."""

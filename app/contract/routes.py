@@ -122,6 +122,7 @@ def routes(schemas: Schemas) -> list[Route]:
         Route(pages.console, pages_, headers=unless),
         Route(pages.login_page, pages_, headers=unless),
         Route(pages.static_file, files_, (404,), {"name": _named("console.js")}, headers=unless),
+        Route(pages.agents_file, files_, (404,), {"name": _named("page.js")}, headers=unless),
         Route(pages.client_file, files_, (404,), {"name": _named("sightline.js")}, headers=unless),
         Route(
             status.upgrade_required,

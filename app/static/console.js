@@ -6,6 +6,7 @@
  */
 
 import { EventStream } from "../client/sightline.js";
+import { Agents } from "./agents/page.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { fileName, toCsv, toJson } from "./export.js";
@@ -28,6 +29,7 @@ const problems = new Problems((number) => {
 });
 const notices = new Notices(byId("notices"), byId("announcer"));
 const overview = new Overview(Date.now());
+const agents = new Agents(problems);
 const controls = new Controls(
   {
     text: byId("text"),
@@ -85,6 +87,7 @@ const stream = new EventStream({
 });
 
 function take(items) {
+  agents.take(items);
   if (held) held.push(...items);
   else show(items);
 }
@@ -104,8 +107,9 @@ function showState(state) {
 
 /** Show the retained events, then the live ones. */
 async function begin() {
+  const { position } = stream;
   try {
-    show(await retained(stream.position));
+    show(await retained(position));
   } catch (error) {
     problems.report("loading what happened before this page opened", error);
   }
@@ -113,6 +117,7 @@ async function begin() {
   held = null;
   show(live);
   byId("feed").setAttribute("aria-busy", "false");
+  await agents.begin(position);
 }
 
 function glance() {
@@ -124,6 +129,7 @@ function glance() {
     () => controls.count(overview.totals),
     () => panel.tick(),
     () => connection.tick(),
+    () => agents.tick(),
   ];
   for (const part of parts) problems.guard("drawing the head of the page", part);
 }
@@ -141,17 +147,22 @@ byId("save-json").addEventListener("click", () => save("json", "application/json
 byId("save-csv").addEventListener("click", () => save("csv", "text/csv", toCsv));
 byId("help-button").addEventListener("click", () => byId("help").showModal());
 
+const reading = () => (agents.hasKeys ? agents : panel); // whose rows the keys move through
+
 listenToKeys({
-  move: (by) => panel.move(by),
-  page: (direction) => panel.page(direction),
-  toggle: () => panel.toggle(),
+  move: (by) => reading().move(by),
+  page: (direction) => (agents.session.isOpen ? agents.session : panel).page(direction),
+  toggle: () => (agents.session.isOpen ? agents.session : panel).toggle(),
+  agents: () => agents.focus(),
+  error: (direction) => agents.session.isOpen && agents.session.toError(direction),
+  fold: (folded) => agents.session.isOpen && agents.session.setFold(undefined, folded),
   pause: () => panel.togglePause(),
   clear: () => controls.clear(),
   help: () => byId("help").showModal(),
   search: () => byId("text").select(),
   escape: (target) => {
     if (target.closest("input, select")) target.blur();
-    else panel.escape();
+    else reading().escape();
   },
 });
 

@@ -122,7 +122,7 @@ function detail(row, search) {
 }
 
 /** All details of one event. */
-function whole(event, search) {
+export function whole(event, search) {
   const facts = element(
     "p",
     { class: "facts" },

@@ -62,9 +62,14 @@ class StoryGateway:
             self._server.should_exit = True
             self._thread.join()
 
+    @property
+    def publisher(self) -> EventPublisher:
+        publisher: EventPublisher = self._app.dependencies["publisher"].dependency()
+        return publisher
+
     def play(self) -> int:
         """Publish the whole story; returns its number of events."""
-        publisher: EventPublisher = self._app.dependencies["publisher"].dependency()
+        publisher = self.publisher
         story = scenes()
         for at, type_, data, metadata in story:
             self.clock.story_s = at

@@ -1,0 +1,181 @@
+/**
+ * Wires the agents' side of the console: the cards beside the feed, and the page of one session.
+ *
+ * The address `#session=…` is the session that is open, so that back, reload and a kept link work.
+ */
+
+import { Attention } from "./attention.js";
+import { Cards, linkTo } from "./cards.js";
+import { Fleet } from "./fleet.js";
+import { agentsBefore, clockAheadMs } from "./past.js";
+import { SessionPage } from "./session.js";
+
+const DRAW_EVERY_MS = 200; // while events come; clocks tick once a second
+const MOST_RECENT = 2000; // live events kept for a session that is opened before the journal has them
+
+const byId = (id) => document.getElementById(id);
+const sessionIn = (hash) => new URLSearchParams(hash.replace(/^#/, "")).get("session");
+
+export class Agents {
+  constructor(problems) {
+    this.problems = problems;
+    this.fleet = new Fleet();
+    this._held = []; // live events, until the past is there
+    this._recent = [];
+    this._drawn = 0;
+    this._timer = 0;
+    this._position = null;
+    this._cards = [];
+    this._closedHash = "";
+    this.cards = new Cards({ list: byId("agents-list"), tally: byId("agents-tally") });
+    this.session = new SessionPage(
+      {
+        head: byId("session"),
+        back: byId("session-back"),
+        name: byId("session-name"),
+        state: byId("session-state"),
+        task: byId("session-task"),
+        facts: byId("session-facts"),
+        done: byId("session-done"),
+        errors: byId("session-errors"),
+        previous: byId("session-previous"),
+        next: byId("session-next"),
+        fold: byId("session-fold"),
+        follow: byId("session-follow"),
+        scroller: byId("session-scroller"),
+        canvas: byId("session-canvas"),
+        lead: byId("session-lead"),
+        empty: byId("session-empty"),
+      },
+      {
+        card: (id) => this._cards.find((card) => card.session_id === id),
+        now: () => this._now(),
+        position: () => this._position,
+        problems,
+        onClose: () => this.close(),
+      },
+    );
+    this.attention = new Attention({ icon: byId("icon"), button: byId("notify"), announcer: byId("announcer") }, (id) => {
+      location.hash = linkTo(id);
+    });
+    for (const [id, view] of [["show-agents", "agents"], ["show-events", "events"]]) {
+      byId(id).addEventListener("click", () => this._view(view));
+    }
+    this._view("agents");
+    addEventListener("hashchange", ({ oldURL }) => {
+      const before = new URL(oldURL).hash;
+      if (sessionIn(before) === null) this._closedHash = before; // the feed's filter
+      this._route();
+    });
+    addEventListener("popstate", () => this._route());
+  }
+
+  /** Take live events and gaps, in order. */
+  take(items) {
+    const own = items.filter(({ type }) => type === "gap" || type.startsWith("agent."));
+    if (!own.length) return;
+    this._recent.push(...own);
+    if (this._recent.length > MOST_RECENT) this._recent.splice(0, this._recent.length - MOST_RECENT);
+    if (this._held) this._held.push(...own);
+    this._show(own);
+  }
+
+  /** Load what agents did before the page was opened at `position`, then go on with what came since. */
+  async begin(position) {
+    this._position = position;
+    const shown = (items) => {
+      this.fleet = new Fleet();
+      this._show([...items, ...this._held]);
+    };
+    try {
+      shown(await agentsBefore(position, shown));
+    } catch (error) {
+      this.problems.report("loading what agents did before this page opened", error);
+    }
+    this._held = null;
+    this._draw();
+    byId("agents").setAttribute("aria-busy", "false");
+    this._route();
+  }
+
+  /** Call once a second: clocks tick, and a silent session is seen to be silent. */
+  tick() {
+    this._draw();
+  }
+
+  /** Whether a key is for this side: a session is open, or a card has the focus. */
+  get hasKeys() {
+    return this.session.isOpen || this.cards.links().includes(document.activeElement);
+  }
+
+  move(by) {
+    if (!this.cards.move(by)) this.session.move(by);
+  }
+
+  /** Put the focus on the first card, or on the open session's. */
+  focus() {
+    this._view("agents");
+    const links = this.cards.links();
+    (links.find((link) => link.getAttribute("aria-current")) ?? links[0])?.focus();
+  }
+
+  escape() {
+    if (this.session.isOpen && !this.session.escape()) this.close();
+    else if (!this.session.isOpen) document.activeElement?.blur();
+  }
+
+  close() {
+    const { id } = this.session;
+    history.pushState(null, "", location.pathname + location.search + this._closedHash);
+    this._route();
+    this.cards.links().find((link) => link.getAttribute("href") === linkTo(id))?.focus();
+  }
+
+  _now() {
+    return (Date.now() + clockAheadMs) / 1000;
+  }
+
+  _show(items) {
+    this.problems.guard("reading what agents do", () => this.fleet.take(items));
+    this.session.take(items);
+    if (!this._timer) {
+      const wait = Math.max(0, this._drawn + DRAW_EVERY_MS - performance.now());
+      this._timer = setTimeout(() => this._draw(), wait);
+    }
+  }
+
+  _draw() {
+    clearTimeout(this._timer);
+    this._timer = 0;
+    this._drawn = performance.now();
+    this.problems.guard("drawing the agents", () => {
+      const now = this._now();
+      this._cards = this.fleet.cards(now);
+      const any = this._cards.length > 0;
+      byId("agents").hidden = byId("switch").hidden = !any;
+      document.body.dataset.agents = any;
+      this.cards.draw(this._cards, now, this.session.id);
+      if (!this._held) this.attention.show(this._cards);
+      this.session.draw();
+    });
+  }
+
+  _route() {
+    const id = sessionIn(location.hash);
+    document.body.dataset.session = id !== null;
+    byId("session").hidden = id === null;
+    byId("events").hidden = id !== null;
+    if (id === null) this.session.hide();
+    else if (id !== this.session.id && this._position) {
+      this.session.show(id, this._recent.filter(({ type, data }) => type === "gap" || data?.session_id === id));
+      byId("session-name").focus({ preventScroll: true });
+    }
+    this._draw();
+  }
+
+  _view(view) {
+    document.body.dataset.view = view;
+    byId("show-agents").setAttribute("aria-pressed", view === "agents");
+    byId("show-events").setAttribute("aria-pressed", view === "events");
+  }
+}

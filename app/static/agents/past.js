@@ -1,0 +1,83 @@
+/**
+ * Loads what agents did before the page was opened.
+ *
+ * Pages of the journal come from the newest to the oldest; a gateway without a journal answers with what it retains.
+ */
+
+import { parse } from "../json.js";
+import { keyHeaders } from "../login-key.js";
+
+const PAGE = 1000;
+const MOST_PAGES = 20;
+const MOST_CHARACTERS = 64_000_000;
+const TYPES = "agent.*";
+const SINCE = "24h"; // as far back as `sightline events sessions` looks
+
+/** How far the gateway's clock is ahead of this page's, in milliseconds, as its last answer said. */
+export let clockAheadMs = 0;
+
+/**
+ * The events of agents before `position`, in the order of the stream, with a gap where another epoch begins
+ * or events are missing. `onPart(items)` gets what is known after the first page, to show it at once.
+ */
+export async function agentsBefore({ epoch, sequence_number: upTo }, onPart) {
+  const pages = [];
+  let characters = 0;
+  for (let before = `${epoch}:${upTo + 1}`; before && pages.length < MOST_PAGES && characters < MOST_CHARACTERS; ) {
+    const page = await ask({ types: TYPES, order: "desc", since: SINCE, before });
+    if (!page) return retained(epoch, upTo);
+    characters += page.characters;
+    pages.unshift({ ...page, events: page.events.reverse() });
+    if (pages.length === 1 && page.older) onPart(inOrder(pages));
+    before = page.older;
+  }
+  return inOrder(pages);
+}
+
+/**
+ * One page of a session's events before a position, or the newest one without it: `{items, older}`, oldest
+ * first. A gateway without a journal answers with what it retains.
+ */
+export async function sessionBefore(sessionId, before, position) {
+  const page = await ask({ session_id: sessionId, order: "desc", ...(before ? { before } : {}) });
+  if (page) return { items: inOrder([{ ...page, events: page.events.reverse() }]), older: page.older, epoch: page.epoch };
+  const items = await retained(position.epoch, position.sequence_number);
+  return { items: items.filter(({ data }) => data.session_id === sessionId), older: null, epoch: position.epoch };
+}
+
+/** The events of pages, oldest first, with a gap between epochs and where events are missing. */
+function inOrder(pages) {
+  const items = [];
+  let epoch = null;
+  for (const page of pages) {
+    if (epoch !== null && page.epoch !== epoch) items.push({ type: "gap", reason: "epoch_changed", dropped: 0 });
+    else if (page.gap) items.push(page.gap);
+    epoch = page.epoch;
+    for (const event of page.events) items.push(event);
+  }
+  return items;
+}
+
+/** What a gateway without a journal retains up to a number. */
+async function retained(epoch, upTo) {
+  const items = [];
+  for (let after = null; ; ) {
+    const page = await ask({ types: TYPES, ...(after === null ? {} : { after, epoch }) });
+    if (page?.epoch !== epoch) return [];
+    items.push(...page.events.filter((event) => event.sequence_number <= upTo));
+    if (page.next >= upTo || page.next === after) return items;
+    after = page.next;
+  }
+}
+
+/** One page, or null where the gateway keeps no journal to answer from. */
+async function ask(parameters) {
+  const query = new URLSearchParams({ limit: PAGE, ...parameters });
+  const answer = await fetch(`api/events?${query}`, { cache: "no-store", headers: keyHeaders() });
+  if (answer.status === 400) return null;
+  if (!answer.ok) throw new Error(`GET /api/events answered ${answer.status}`);
+  const ahead = Date.parse(answer.headers.get("Date")) - Date.now();
+  clockAheadMs = Math.abs(ahead) > 2000 ? ahead : 0; // the header counts whole seconds
+  const body = await answer.text();
+  return { ...parse(body), characters: body.length };
+}
