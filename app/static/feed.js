@@ -7,6 +7,7 @@
  * numbers begin again when the gateway restarts); `time` is milliseconds, `size` characters.
  */
 
+import { Names } from "./agents/names.js";
 import { keyOf, text } from "./fields.js";
 import { stringify } from "./json.js";
 import { Problems } from "./problems.js";
@@ -41,6 +42,7 @@ export class Feed {
     this._messages = new Map(); // open chat messages by id or agent
     this._writing = new Set(); // open ones that had a chunk in the last ten seconds
     this._workflows = new Map(); // names by id
+    this.names = new Names(); // of the sessions of agents
   }
 
   get length() {
@@ -130,8 +132,13 @@ export class Feed {
       size: haystack.length + body.length, // the event itself is about as big as its text
       message: undefined,
       row: undefined, // the view's row that shows it
+      session: undefined, // of an agent
     };
     if (namespace === "chat") this._grow(entry);
+    if (namespace === "agent" && typeof event.data.session_id === "string") {
+      entry.session = event.data.session_id;
+      this.names.learn(entry.session, who, typeof event.data.folder === "string" ? event.data.folder : "");
+    }
     return entry;
   }
 

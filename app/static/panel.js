@@ -144,6 +144,8 @@ export class Panel {
     const { view, feed } = this;
     this.lead.hidden = feed.foldedAway === 0;
     setText(this.lead, `${count(feed.foldedAway, "older event")} folded away: this page keeps the newest ${feed.mostEntries.toLocaleString("en")}`);
+    if (this._names !== feed.names.version) this.list.touchAll(); // names of sessions have changed
+    this._names = feed.names.version;
     this.list.draw(view.rows, !this.paused);
     this.empty.hidden = view.rows.length > 0;
     if (!view.rows.length) drawEmpty(this.empty, feed.length, this.onClear);
@@ -186,7 +188,7 @@ export class Panel {
     const open = this.list.open.has(row.key);
     const selected = row.key === this.selected;
     try {
-      refreshRow(article, row, { open, selected, search: this.view.filter.text });
+      refreshRow(article, row, { open, selected, search: this.view.filter.text, tag: this.feed.names.tag(row.entry.session) });
     } catch (error) {
       if (!this._undrawn.has(row.key)) this.problems.report("drawing an event", error);
       this._undrawn.add(row.key);

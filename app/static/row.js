@@ -1,5 +1,7 @@
 /** The elements of one row of the feed: its line and, when open, all its events. */
 
+import { callSentence, callsOf, callsSentence, failedIn } from "./agents/calls.js";
+import { callsDetail, eventDetail, json as toggled } from "./agents/detail.js";
 import { clock, element, marked } from "./dom.js";
 import { cut, text as textOf } from "./fields.js";
 import { hiddenPlace, needleOf } from "./filters.js";
@@ -27,6 +29,7 @@ export function sentenceOf(row) {
     const end = tail.slice(-LONGEST_TAIL).replace(/^[\udc00-\udfff]/, "");
     return { who: entry.who, what: `is writing: “${tail.length > LONGEST_TAIL ? "…" : ""}${visible(end)}` };
   }
+  if (kind === "calls") return { who: entry.who, what: callsSentence(row) };
   return { who: entry.who ?? "", what: entry.what };
 }
 
@@ -42,7 +45,7 @@ export function makeRow(row) {
 }
 
 /** Update a row's element. */
-export function refreshRow(article, row, { open, selected, search }) {
+export function refreshRow(article, row, { open, selected, search, tag = "" }) {
   const { entry } = row;
   article.dataset.kind = row.kind;
   article.classList.toggle("open", open);
@@ -54,7 +57,8 @@ export function refreshRow(article, row, { open, selected, search }) {
     return;
   }
   article.dataset.ns = entry.namespace;
-  article.classList.toggle("failure", entry.failure);
+  article.classList.toggle("failure", row.kind === "calls" ? failedIn(row) : entry.failure);
+  article.classList.toggle("asks", entry.event.type === "agent.attention_needed");
   const { who, what } = sentenceOf(row);
   let line = article.firstElementChild;
   if (!line) {
@@ -77,9 +81,9 @@ export function refreshRow(article, row, { open, selected, search }) {
   time.setAttribute("datetime", textOf(timestamp));
   time.setAttribute("title", textOf(timestamp));
   time.replaceChildren(seconds, element("span", { class: "ms" }, `.${ms}`));
-  whoCell.replaceChildren(...marked(who, search));
+  whoCell.replaceChildren(...marked(who, search), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
   whatCell.replaceChildren(...marked(what, search));
-  const events = row.entries.length > 1 ? `${row.entries.length.toLocaleString("en")} events` : "";
+  const events = row.entries.length > 1 && row.kind !== "calls" ? `${row.entries.length.toLocaleString("en")} events` : "";
   const hint = hintOf(row, `${who}\n${what}\n${numbers(row.entries)}`, search);
   badge.replaceChildren(...(hint ? [element("mark", { "data-testid": "hint" }, hint), " "] : []), events);
   seq.replaceChildren(...marked(numbers(row.entries), search));
@@ -115,7 +119,13 @@ function detail(row, search) {
   if (kind === "message") {
     parts.push(element("p", { class: "prose", "data-testid": "message" }, ...marked(visible(entry.message.text), search)));
   }
-  if (kind === "event" || kind === "commit" || entries.length === 1) parts.push(whole(entry.event, search));
+  if (kind === "calls") {
+    return element("div", { class: "detail", "data-testid": "detail" }, ...callsDetail(callsOf(row), callSentence, (event) => whole(event, search)));
+  }
+  if (kind === "event" || kind === "commit" || entries.length === 1) {
+    const views = eventDetail(entry.event);
+    parts.push(...views, views.length ? toggled([entry.event], (event) => whole(event, search), search !== "") : whole(entry.event, search));
+  }
   const members = kind === "commit" ? entries.filter((other) => other !== entry) : entries;
   if (entries.length > 1) parts.push(memberList(members, search));
   return element("div", { class: "detail", "data-testid": "detail" }, ...parts);

@@ -118,7 +118,7 @@ export class Cards {
 
 /** All that a card says, as texts. */
 function partsOf(card, now) {
-  const { name, project, tag, attention, current, facts, folder, state, ended } = card;
+  const { name, project, tag, attention, doing, facts, folder, state, ended } = card;
   const label = tag.startsWith(project) ? tag.slice(project.length).trim() : tag;
   const isOver = ended !== null;
   return {
@@ -128,10 +128,10 @@ function partsOf(card, now) {
     title: text(folder),
     state: stateOf(card, now),
     task: text(card.task, 300),
-    asks: attention && { words: asks(attention, card.agents), what: callWords(attention, folder), message: text(attention.message) },
+    asks: attention && { words: asks(attention, card.agents), since: span(now - attention.since), what: callWords(attention, folder), message: text(attention.message) },
     why: state === "failed" || state === "silent" ? text(card.why) : "",
     error: state === "failed" ? text(card.agents[0].summary) : "",
-    now: !isOver && !attention && current?.state === "running" ? [...callWords(current, folder), ticking(now - (current.started ?? now))] : null,
+    now: !isOver && !attention && doing ? [...callWords(doing, folder), ticking(now - (doing.started ?? now))] : null,
     message: isOver ? "" : text(facts?.message, LONGEST_MESSAGE),
     figures: figures(card),
     since: clock(card.started * 1000).slice(0, 5),
@@ -183,7 +183,7 @@ function fill(item, link, parts) {
       element(
         "div",
         { class: "ask", "data-testid": "agent-asks" },
-        element("p", {}, asked.words),
+        element("p", {}, asked.words, element("span", { class: "ticking", title: "for so long" }, asked.since)),
         asked.what.some(Boolean) ? element("p", { class: "call" }, ...code(...asked.what)) : element("p", {}, asked.message),
       ),
     );

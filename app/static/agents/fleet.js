@@ -8,7 +8,7 @@
 import { Facts } from "./facts.js";
 import { Names, projectOf } from "./names.js";
 import { Sessions } from "./reducer.js";
-import { byNeed, standingOf } from "./standing.js";
+import { byNeed, callOf, standingOf } from "./standing.js";
 
 const FAILED = ["failed", "denied", "interrupted", "unknown"];
 const CHANGE_WITH_TIME = ["working", "silent"];
@@ -74,10 +74,19 @@ export class Fleet {
       project: projectOf(session.folder),
       tag: this.names.tag(session.id),
       facts: this._facts.get(session.id),
+      doing: doing(session, card),
       calls: [...counts.values()].reduce((sum, number) => sum + number, 0),
       notable: FAILED.filter((state) => counts.get(state)).map((state) => [state, counts.get(state)]),
     });
   }
+}
+
+/** The call that a card shows: the main agent's latest open one, which does not wait for a sub-agent if it can. */
+function doing(session, { state, current }) {
+  const open = session.callsOf(null).filter((call) => call.open);
+  const call = open.findLast(({ spawns }) => !spawns) ?? open.at(-1);
+  if (state !== "working") return null;
+  return call ? callOf(call) : current;
 }
 
 /** The sub-agents of a card as a tree in rows: `[agent, depth]`, each once, whatever their parents are. */

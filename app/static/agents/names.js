@@ -1,6 +1,9 @@
 /** Names of sessions for people, and what tells sessions with the same name apart. Pure. */
 
+import { text } from "../fields.js";
+
 const SHORT_ID = 4;
+const LONGEST = 60;
 const MOST_NAMES = 1000;
 
 /** The last part of a folder's path: `/home/ada/shop` is `shop`. */
@@ -51,11 +54,11 @@ export class Names {
     if (!alike || alike.size < 2) return "";
     const project = alike.get(id);
     const same = [...alike].filter(([, other]) => other === project);
-    if (project && same.length === 1) return project;
+    if (project && same.length === 1) return text(project, LONGEST);
     // So many characters of the id that no other session of this name and project has them.
     let length = SHORT_ID;
     while (length < id.length && same.filter(([other]) => other.startsWith(id.slice(0, length))).length > 1) length += 1;
-    return `${project ? `${project} ` : ""}${id.slice(0, length)}`;
+    return text(`${project ? `${project} ` : ""}${id.slice(0, length)}`, LONGEST);
   }
 
   _forget(id) {

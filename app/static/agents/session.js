@@ -9,7 +9,7 @@ import { text } from "../fields.js";
 import { VirtualList } from "../list.js";
 import { whole } from "../row.js";
 import { count, duration } from "../sentences.js";
-import { callDetail, eventDetail } from "./detail.js";
+import { callDetail, eventDetail, json } from "./detail.js";
 import { relative } from "./names.js";
 import { sessionBefore } from "./past.js";
 import { spanOf, Timeline } from "./timeline.js";
@@ -88,6 +88,7 @@ export class SessionPage {
     this.lead.hidden = false;
     setText(this.lead, this._loading ? "Loading what came before…" : this._older ? "Scroll up for what came before" : "The start of the session");
     this.list.draw(rows, this._following);
+    this.follow.hidden = this._following || this.list.atNewest();
     this.empty.hidden = rows.length > 0 || this._loading;
   }
 
@@ -218,7 +219,6 @@ export class SessionPage {
     setText(this.errors, failures ? count(failures, "error") : "No errors");
     this.previous.disabled = this.next.disabled = failures === 0;
     this.errors.classList.toggle("bad", failures > 0);
-    this.follow.hidden = this._following;
     const foldable = this._rows.filter(({ agents }) => agents.length);
     this.fold.hidden = !foldable.length;
     setText(this.fold, foldable.some(({ folded }) => !folded) ? "Fold sub-agents" : "Unfold sub-agents");
@@ -234,7 +234,7 @@ export class SessionPage {
     setText(this.task, text(card.task, 400));
     this.task.hidden = !card.task;
     const facts = [
-      ...figures(card),
+      ...figures(card).filter(([words]) => !/^[\d,]+ (file|commit)s?$/.test(words)), // listed below
       [`since ${clock(card.started * 1000).slice(0, 8)}`, ""],
       [`${card.ended === null ? "for" : "took"} ${duration(card.duration_ms)}`, ""],
       ...(card.model ? [[text(card.model, 60), ""]] : []),
@@ -385,7 +385,5 @@ function detailOf(row, folder) {
         ? eventDetail({ type: "agent.message", data: { content: record.text } })
         : kind === "gap" ? [] : eventDetail(record.event, folder);
   const events = [record.event, record.finished].filter((event) => event?.sequence_number !== undefined);
-  const raw = element("details", { class: "raw", "data-testid": "raw" }, element("summary", {}, "JSON"));
-  raw.addEventListener("toggle", () => raw.append(...events.map((event) => whole(event, ""))), { once: true });
-  return element("div", { class: "detail", "data-testid": "step-detail", "data-version": `${record.version} ${state}` }, ...parts, ...(events.length ? [raw] : []));
+  return element("div", { class: "detail", "data-testid": "step-detail", "data-version": `${record.version} ${state}` }, ...parts, ...(events.length ? [json(events, (event) => whole(event, ""))] : []));
 }

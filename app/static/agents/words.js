@@ -31,10 +31,10 @@ export function tokens(number) {
   return number < 999_950 ? `${(number / 1000).toFixed(1)}k` : `${(number / 1e6).toFixed(1)}M`;
 }
 
-/** A session's state and since when: `waiting for you, 2 min`. */
+/** A session's state and since when: `silent for 12 min`, `idle, 7 min ago`. */
 export function stateOf(card, now) {
-  const { state, attention, ended, last } = card;
-  if (state === "waiting") return `${STATES.waiting}, ${span(now - attention.since)}`;
+  const { state, ended, last } = card;
+  if (state === "waiting") return STATES.waiting;
   if (state === "silent") return `silent for ${span(now - last)}`;
   if (state === "working") return now - last > QUIET_S ? `working, no news for ${span(now - last)}` : STATES.working;
   return `${STATES[state] ?? state}, ${span(now - (ended ?? last))} ago`;
