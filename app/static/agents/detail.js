@@ -19,7 +19,7 @@ const MARKS = { done: "✓", completed: "✓", in_progress: "▸" };
  */
 export function callDetail({ called, finished, batch, state, why }) {
   const data = { ...called?.data, ...finished?.data };
-  const { folder } = data;
+  const folder = text(data, "folder");
   const parts = [];
   const diff = diffOf(data);
   const command = text(data.tool_input, "command");
@@ -42,7 +42,7 @@ export function eventDetail({ type, data }, folder) {
   if (type === "git.commit_created") return [commit(data)];
   const said = text(data, "content") ?? text(data, "prompt") ?? text(data, "summary") ?? text(data, "message");
   if (type.startsWith("agent.") && said !== null && type !== "agent.attention_needed") return [prose(said)];
-  if (type === "agent.attention_needed") return [...(said ? [prose(said)] : []), ...generic(data, folder ?? data.folder)];
+  if (type === "agent.attention_needed") return [...(said ? [prose(said)] : []), ...generic(data, folder ?? text(data, "folder"))];
   return [];
 }
 
