@@ -46,13 +46,17 @@ class Session:
     def end(self, at: float, call: dict[str, Any], took_s: float, response: Any = None) -> None:
         details = {} if response is None else {"details": {"tool_response": response}}
         duration = round(took_s * 1000)
-        self.at(at, "tool_finished", **call, outcome="ok", success=True, duration_ms=duration, **details)
+        self.at(
+            at, "tool_finished", **call, outcome="ok", success=True, duration_ms=duration, **details
+        )
 
     def fail(self, at: float, call: dict[str, Any], took_s: float, error: str) -> None:
         result = {"outcome": "failed", "success": False, "error": error}
         self.at(at, "tool_finished", **call, **result, duration_ms=round(took_s * 1000))
 
-    def run(self, at: float, tool: str, summary: str, took_s: float, response: Any = None, **more: Any) -> None:
+    def run(
+        self, at: float, tool: str, summary: str, took_s: float, response: Any = None, **more: Any
+    ) -> None:
         call = self.call(at, tool, summary, **more)
         self.end(at + took_s, call, took_s, response)
 
@@ -92,7 +96,11 @@ def working() -> Session:
     path = "/home/ada/shop/src/prices.py"
     one = Session("c2d9-prices", "/home/ada/shop")
     one.at(120, "session_started", reason="startup", model="claude-sonnet-5-5")
-    one.at(121, "turn_started", prompt="The discount of 10 % on 200 gives 190. Find the bug and fix it.")
+    one.at(
+        121,
+        "turn_started",
+        prompt="The discount of 10 % on 200 gives 190. Find the bug and fix it.",
+    )
     one.at(126, "message", content="I will look at the price module and its tests.")
     for index, name in enumerate(("prices", "cart", "totals")):
         one.run(130 + index * 2, "Read", f"/home/ada/shop/src/{name}.py", 0.01)
@@ -104,15 +112,33 @@ def working() -> Session:
     one.at(171, "turn_started", **child)
     one.run(180, "Grep", "from prices import", 0.3, None, **child)
     one.run(190, "Read", "/home/ada/shop/src/cart.py", 0.02, None, **child)
-    one.run(200, "Bash", "git log -5 --oneline src/prices.py", 0.1, _printed("9f1c2ab Round totals"), **child)
+    one.run(
+        200,
+        "Bash",
+        "git log -5 --oneline src/prices.py",
+        0.1,
+        _printed("9f1c2ab Round totals"),
+        **child,
+    )
     one.at(240, "turn_finished", **child, summary="Three callers, all pass whole percents.")
     one.end(241, {**lead, "child_id": "ag-1"}, 71)
     edit = {"old_string": PRICES[1], "new_string": "    return price * (1 - percent / 100)"}
-    one.run(300, "Edit", path, 0.2, _edit(path, PRICES[1], edit["new_string"]), tool_input={"file_path": path, **edit})
+    one.run(
+        300,
+        "Edit",
+        path,
+        0.2,
+        _edit(path, PRICES[1], edit["new_string"]),
+        tool_input={"file_path": path, **edit},
+    )
     one.run(320, "Bash", "pytest tests/test_prices.py -q", 3.1, _printed("4 passed in 2.98s"))
     commit = _printed("[fix-discount 9d02c1e] Take the percent of the price\n 2 files changed")
     one.run(350, "Bash", "git commit -am 'Take the percent of the price'", 0.2, commit)
-    one.at(700, "turn_started", prompt="Good. Now run all tests, and let somebody else look at the docs.")
+    one.at(
+        700,
+        "turn_started",
+        prompt="Good. Now run all tests, and let somebody else look at the docs.",
+    )
     docs = one.call(705, "Agent", "Check the documentation", spawns_agent=True)
     other: dict[str, Any] = {"agent_id": "ag-2", "agent_type": "general-purpose"}
     one.at(706, "turn_started", **other, parent_id=None)
@@ -171,7 +197,12 @@ def sessions(number: int) -> Iterator[Session]:
             one = Session(id, f"/home/ada/{rng.choice(['shop', 'website', 'api'])}")
             one.at(300 + index, "turn_started", prompt=TASKS[index % 5])
             for step in range(rng.randrange(1, 30)):
-                one.run(310 + step * 9 + rng.random(), rng.choice(["Read", "Grep", "Bash"]), f"src/module_{step}.py", 0.3)
+                one.run(
+                    310 + step * 9 + rng.random(),
+                    rng.choice(["Read", "Grep", "Bash"]),
+                    f"src/module_{step}.py",
+                    0.3,
+                )
             one.call(LENGTH_S - rng.randrange(2, 50), "Bash", "npm run build")
             yield one
         else:

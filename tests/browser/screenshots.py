@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -39,10 +40,10 @@ class StoryClock(Clock):
 class StoryGateway:
     """A gateway in a thread of this process, so that its clock can follow the story."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Any = None) -> None:
         port = free_port()
         self.origin = f"http://127.0.0.1:{port}"
-        self.clock = StoryClock()
+        self.clock = clock or StoryClock()
         settings = Settings(
             session_token=TOKEN, state_dir=folder, workspace=None, log_level="error"
         )

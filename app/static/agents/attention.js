@@ -1,5 +1,6 @@
 /** Calls a person: the page's title and icon, a screen reader's announcement, a notification of the browser. */
 
+import { text } from "../fields.js";
 import { asks, callWords } from "./words.js";
 
 const ICONS = { calm: "static/icon.svg", waiting: "static/agents/icon-waiting.svg" };
@@ -43,7 +44,7 @@ export class Attention {
   }
 
   _announce(card) {
-    const name = [card.name, card.tag || card.project].filter(Boolean).join(" ");
+    const name = [text(card.name, 60), text(card.tag || card.project, 60)].filter(Boolean).join(" ");
     const body = [asks(card.attention, card.agents), ...callWords(card.attention, card.folder)].filter(Boolean).join(" ");
     this.announcer.textContent = `${name} ${body}`;
     if (!document.hidden || globalThis.Notification?.permission !== "granted") return;
