@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from app.events import Clock
 from tests.browser import agents_story
 from tests.browser.conftest import expect_state, log_in
-from tests.browser.gateway import Gateway
+from tests.browser.gateway import Gateway, until
 from tests.browser.screenshots import StoryGateway
 from tests.recordings import hooks_of
 
@@ -207,9 +207,14 @@ def test_a_long_session_is_scrolled_to_its_start_and_goes_on_live(
     )
     page.get_by_test_id("agent-link").click()
     expect(steps(page, "f2499")).to_be_visible()
-    for start in ("Scroll up for what came before", "Scroll up", "The start of the session"):
-        expect(page.get_by_test_id("session-lead")).to_contain_text(start)
+    lead = page.get_by_test_id("session-lead")
+    expect(lead).to_have_text("Scroll up for what came before")
+
+    def at_start() -> bool:
         page.get_by_test_id("session-scroller").evaluate("e => { e.scrollTop = 0 }")
+        return lead.inner_text() == "The start of the session"
+
+    until(at_start, "all pages are loaded")
     expect(steps(page, "The very first")).to_be_visible()
     gateway.publish(("agent.error", {"session_id": "s", "error": "overloaded"}))
     expect(page.get_by_test_id("session-errors")).to_have_text("1 error")
@@ -365,7 +370,7 @@ def test_the_feed_pairs_calls_folds_runs_and_names_sessions(page: Page, gateway:
                 ("agent.tool_called", call), ("agent.tool_finished", done), agent="Claude Code"
             )
     rows = page.get_by_test_id("row")
-    expect(rows.locator(".what")).to_have_text(["Grep ×7, 700 ms", "Grep ×7, 700 ms"])
+    expect(rows.locator(".what")).to_have_text(["Grep \u00d77, 700 ms"] * 2)
     expect(rows.locator(".tag")).to_have_text(["site", "shop"])
     rows.first.locator(".line").click()
     expect(rows.first.get_by_test_id("members").locator("summary .what")).to_have_count(7)
