@@ -59,6 +59,12 @@ export class Feed {
     return this._entries.slice(this._start);
   }
 
+  /** What tells an entry's session apart from others of the same name; a sub-agent's is always named. */
+  tagOf({ session, event, who }) {
+    if (session === undefined) return "";
+    return this.names.tag(session) || (subAgentOf(event) && who);
+  }
+
   /** Add an event or gap, which is untrusted; returns its entry. Call `trim` after a batch. */
   add(item) {
     const index = this._next++;
@@ -182,6 +188,11 @@ export class Feed {
       same.find((message) => message.who === SOMEONE || who === SOMEONE)
     );
   }
+}
+
+/** The kind of sub-agent that an event of an agent is about, or "". */
+export function subAgentOf({ data }) {
+  return text(data.agent_type, 60);
 }
 
 /** The entry of an item that could not be read. */

@@ -188,7 +188,7 @@ export class Panel {
     const open = this.list.open.has(row.key);
     const selected = row.key === this.selected;
     try {
-      refreshRow(article, row, { open, selected, search: this.view.filter.text, tag: this.feed.names.tag(row.entry.session) });
+      refreshRow(article, row, { open, selected, search: this.view.filter.text, tag: this.feed.tagOf(row.entry) });
     } catch (error) {
       if (!this._undrawn.has(row.key)) this.problems.report("drawing an event", error);
       this._undrawn.add(row.key);

@@ -3,6 +3,7 @@
 import { callSentence, callsOf, callsSentence, failedIn } from "./agents/calls.js";
 import { callsDetail, eventDetail, json as toggled } from "./agents/detail.js";
 import { clock, element, marked } from "./dom.js";
+import { subAgentOf } from "./feed.js";
 import { cut, text as textOf } from "./fields.js";
 import { hiddenPlace, needleOf } from "./filters.js";
 import { stringify } from "./json.js";
@@ -81,7 +82,7 @@ export function refreshRow(article, row, { open, selected, search, tag = "" }) {
   time.setAttribute("datetime", textOf(timestamp));
   time.setAttribute("title", textOf(timestamp));
   time.replaceChildren(seconds, element("span", { class: "ms" }, `.${ms}`));
-  whoCell.replaceChildren(...marked(who, search), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
+  whoCell.replaceChildren(...marked((entry.session && subAgentOf(entry.event)) || who, search), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
   whatCell.replaceChildren(...marked(what, search));
   const events = row.entries.length > 1 && row.kind !== "calls" ? `${row.entries.length.toLocaleString("en")} events` : "";
   const hint = hintOf(row, `${who}\n${what}\n${numbers(row.entries)}`, search);

@@ -4,8 +4,6 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from app.channels.publisher import EventPublisher
-from tests.browser.screenshots import StoryGateway
 from tests.browser.story import LENGTH_S, Scene
 
 PRICES = ("def discount(price, percent):", "    return price - percent")
@@ -141,7 +139,7 @@ def working() -> Session:
     )
     docs = one.call(705, "Agent", "Check the documentation", spawns_agent=True)
     other: dict[str, Any] = {"agent_id": "ag-2", "agent_type": "general-purpose"}
-    one.at(706, "turn_started", **other, parent_id=None)
+    one.at(706, "turn_started", **other)
     one.run(740, "Read", "/home/ada/shop/docs/prices.md", 0.03, None, **other)
     one.call(LENGTH_S - 11, "Bash", "grep -rn percent docs/", **other)
     assert docs["spawns_agent"]
@@ -209,12 +207,7 @@ def sessions(number: int) -> Iterator[Session]:
             yield finished(id, 100 + index * 8, TASKS[index % 5])
 
 
-def play(gateway: StoryGateway, number: int) -> None:
-    """Publish the sessions, with the times of the story."""
-    publisher: EventPublisher = gateway.publisher
+def agents_at_work(number: int) -> list[Scene]:
+    """The scenes of so many sessions, in the order of time."""
     scenes = [scene for session in sessions(number) for scene in session.scenes]
-    for at, type_, data, metadata in sorted(scenes, key=lambda scene: scene[0]):
-        gateway.clock.story_s = at
-        kept = {name: value for name, value in data.items() if value is not None}
-        publisher.publish_from_thread(type_, kept, metadata).result()
-    gateway.clock.story_s = LENGTH_S
+    return sorted(scenes, key=lambda scene: scene[0])

@@ -1,6 +1,7 @@
 """The pictures of the docs: `python -m tests.browser.screenshots docs/images`."""
 
 import asyncio
+import re
 import sys
 import tempfile
 import threading
@@ -18,12 +19,13 @@ from app.channels.publisher import EventPublisher
 from app.events import Clock
 from app.main import create_app
 from app.settings import Settings
+from tests.browser.agents_story import agents_at_work
 from tests.browser.conftest import CHROMIUM, OFFLINE
 from tests.browser.gateway import free_port, until
-from tests.browser.story import LENGTH_S, scenes
+from tests.browser.story import LENGTH_S, Scene, scenes
 
 TOKEN = "screenshots"
-MOST_BYTES = 200_000
+MOST_BYTES = 250_000
 
 
 class StoryClock(Clock):
@@ -68,13 +70,13 @@ class StoryGateway:
         publisher: EventPublisher = self._app.dependencies["publisher"].dependency()
         return publisher
 
-    def play(self) -> int:
-        """Publish the whole story; returns its number of events."""
+    def play(self, story: list[Scene]) -> int:
+        """Publish a story with its own times; returns its number of events."""
         publisher = self.publisher
-        story = scenes()
         for at, type_, data, metadata in story:
             self.clock.story_s = at
             publisher.publish_from_thread(type_, data, metadata).result()
+        self.clock.story_s = LENGTH_S
         return len(story)
 
     def ticket(self) -> str:
@@ -109,7 +111,7 @@ def main(folder: Path) -> None:
                 "console-dark": open_page(browser, gateway, "dark", 1280),
                 "console-narrow": open_page(browser, gateway, "light", 390),
             }
-            number = gateway.play()
+            number = gateway.play(scenes())
             for name, page in pages.items():
                 expect(page.get_by_test_id("row").first.locator(".seq")).to_contain_text(
                     f"{number}"
@@ -120,10 +122,36 @@ def main(folder: Path) -> None:
                     row.locator(".line").click()
                     expect(row.get_by_test_id("detail")).to_be_visible()
                     page.mouse.move(0, 0)
-                path = folder / f"{name}.png"
-                page.screenshot(path=path)
-                assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
-            browser.close()
+                take(page, folder / f"{name}.png")
+        with tempfile.TemporaryDirectory() as other:
+            agents(browser, Path(other), folder)
+        browser.close()
+
+
+def take(page: Page, path: Path) -> None:
+    page.screenshot(path=path)
+    assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
+
+
+def agents(browser: Browser, state: Path, folder: Path) -> None:
+    """The agents beside the feed, and the timeline of one, as somebody sees them who comes later."""
+    gateway = StoryGateway(state)
+    with gateway.running():
+        gateway.play(sorted([*scenes(), *agents_at_work(5)], key=lambda scene: scene[0]))
+        for name, scheme, width in (
+            ("agents-light", "light", 1280),
+            ("agents-dark", "dark", 1280),
+            ("agents-narrow", "light", 390),
+        ):
+            page = open_page(browser, gateway, scheme, width)
+            expect(page.get_by_test_id("pace")).to_have_text(re.compile(r"[1-9]\d* in 15 minutes"))
+            expect(page.get_by_test_id("agent")).to_have_count(5)
+            if name == "agents-dark":
+                page.get_by_test_id("agent-link").nth(2).click()
+                for text in ("pytest", "Edit"):
+                    page.get_by_test_id("step").filter(has_text=text).first.locator(".line").click()
+                page.mouse.move(0, 0)
+            take(page, folder / f"{name}.png")
 
 
 if __name__ == "__main__":

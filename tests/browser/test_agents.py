@@ -9,10 +9,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from app.events import Clock
-from tests.browser import agents_story
+from tests.browser.agents_story import agents_at_work
 from tests.browser.conftest import expect_state, log_in
 from tests.browser.gateway import Gateway, until
 from tests.browser.screenshots import StoryGateway
+from tests.browser.story import LENGTH_S
 from tests.recordings import hooks_of
 
 NASTY = "<img src=x onerror=\"document.title='hacked'\">\u202e"
@@ -398,8 +399,9 @@ def test_without_a_journal_the_page_begins_with_what_is_retained(
 def test_forty_sessions_are_drawn_and_the_ended_ones_fold(
     late: StoryGateway, late_page: Callable[[], Page]
 ) -> None:
-    late.clock.behind_s = 900.0
-    agents_story.play(late, 40)
+    for at, type_, data, metadata in agents_at_work(40):
+        late.clock.behind_s = LENGTH_S - at
+        late.publisher.publish_from_thread(type_, data, metadata).result()
     late.clock.behind_s = 0.0
     page = late_page()
     expect(page.get_by_test_id("agents-tally")).to_contain_text("24 finished")

@@ -249,8 +249,10 @@ test("a run of like calls is one row, which says how many, how long and what fai
   assert.deepEqual(view.rows.map(failedIn), [true, false]);
 });
 
-test("a message, another tool, another agent or a minute ends a run", () => {
+test("a message, another tool, another command, another agent or a minute ends a run", () => {
   const pair = (id, tool, at, more) => [called(id, tool, at, more), finished(id, tool, at, more)];
+  assert.equal(rowsOf([...pair("a", "Bash", 0, { summary: "ls" }), ...pair("b", "Bash", 1, { summary: "make" })]).said.length, 2);
+  assert.deepEqual(rowsOf([...pair("a", "Read", 0, { summary: "x" }), ...pair("b", "Read", 1, { summary: "y" })]).said, ["Read ×2: x, y"]);
   assert.equal(rowsOf([...pair("a", "Grep", 0), of("message", { content: "x" }), ...pair("b", "Grep", 1)]).said.length, 3);
   assert.equal(rowsOf([...pair("a", "Grep", 0), ...pair("b", "Read", 1), ...pair("c", "Grep", 2)]).said.length, 3);
   assert.equal(rowsOf([...pair("a", "Grep", 0), ...pair("b", "Grep", 1, { agent_id: "x" })]).said.length, 2);

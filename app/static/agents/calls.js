@@ -1,7 +1,7 @@
 /**
  * Tool calls as rows of the feed: a call and its result are one row, and a run of like calls is one row. Pure.
  *
- * A run is of one agent and one tool, without anything else by that agent in between. It depends only on what the
+ * A run is of one agent and one tool (of one command, for a tool that runs commands), without anything else by that agent in between. It depends only on what the
  * newest entries of a row are, so that a view that was made anew has the same rows as one that grew.
  */
 
@@ -14,9 +14,11 @@ const RUN_PAUSE_MS = 60_000; // a longer pause ends a run,
 const RUN_DISTANCE = 60; // so do more other events in between,
 const MOST_IN_RUN = 200; // or more entries
 const MOST_KNOWN = 5000;
+const MOST_ARGUMENTS = 3; // that the words of a run name
 
 const agentOf = ({ data }) => `${text(data, "session_id") ?? ""}\n${text(data, "agent_id") ?? ""}`;
 const idOf = (data) => text(data, "tool_use_id") ?? text(data, "call_id");
+const isCommand = ({ data }) => text(data.tool_input, "command") !== null || text(data, "tool_name") === "Bash";
 const toolOf = ({ data }) => text(data, "tool_name") ?? "unknown";
 
 export class CallRows {
@@ -69,6 +71,7 @@ function continues(row, entry) {
   return (
     row.entries.length < MOST_IN_RUN &&
     toolOf(last.event) === toolOf(entry.event) &&
+    (!isCommand(last.event) || last.event.data.summary === entry.event.data.summary) &&
     last.event.type !== "agent.batch_finished" &&
     entry.index - last.index <= RUN_DISTANCE &&
     entry.time - last.time <= RUN_PAUSE_MS
@@ -115,7 +118,7 @@ export const failedIn = (row) => callsOf(row).some(isBad);
 /** A call in words: `Bash: make test, 3.4 s`. */
 export function callSentence({ called, finished, state, why }) {
   const data = { ...called?.data, ...finished?.data };
-  const argument = shortened(line(data.summary) || argumentOf(data.tool_input), text(data, "folder"));
+  const argument = argumentWords({ called, finished });
   const what = `${line(data.tool_name ?? "a tool", 60)}${argument && `: ${argument}`}`;
   const took = duration(data.duration_ms);
   if (!state) return `called ${what}`;
@@ -124,12 +127,13 @@ export function callSentence({ called, finished, state, why }) {
   return `${what} ${line(state)}${took && ` after ${took}`}${error && `: ${line(error)}`}`;
 }
 
-function argumentOf(input) {
-  const [first] = Object.values(Object(input)).filter((value) => typeof value === "string");
-  return line(first);
+function argumentWords({ called, finished }) {
+  const data = { ...called?.data, ...finished?.data };
+  const [first] = Object.values(Object(data.tool_input)).filter((value) => typeof value === "string");
+  return shortened(line(data.summary) || line(first), text(data, "folder"));
 }
 
-/** A row of calls in words: `Grep ×14, 3.2 s, 1 failed`. */
+/** A row of calls in words: `Grep ×14, 3.2 s, 1 failed: src, docs, tests, …`. */
 export function callsSentence(row) {
   const calls = callsOf(row);
   if (calls.length < 2) return calls.length ? callSentence(calls[0]) : "finished a batch of calls";
@@ -140,5 +144,7 @@ export function callsSentence(row) {
   if (ms.length) parts.push(duration(ms.reduce((sum, one) => sum + one, 0)));
   if (bad) parts.push(`${bad} failed`);
   if (open) parts.push(`${open} without a result yet`);
-  return parts.join(", ");
+  const arguments_ = [...new Set(calls.map(argumentWords))].filter(Boolean);
+  const named = arguments_.slice(0, MOST_ARGUMENTS).join(", ") + (arguments_.length > MOST_ARGUMENTS ? ", …" : "");
+  return parts.join(", ") + (named && `: ${named}`);
 }

@@ -62,7 +62,7 @@ export function figures(card) {
   if (usage) {
     const all = usage.input_tokens + usage.cache_read_tokens + usage.cache_creation_tokens + usage.output_tokens;
     if (all) found.push([`${tokens(all)} tokens`, ""]);
-    if (usage.cost_usd) found.push([`$${usage.cost_usd.toFixed(usage.cost_usd < 0.1 ? 4 : 2)}`, ""]);
+    if (usage.cost_usd) found.push([`$${usage.cost_usd.toFixed(usage.cost_usd < 0.01 ? 4 : 2)}`, ""]);
   }
   if (background.length) found.push([`${background.length} in the background`, ""]);
   if (gaps) found.push(["events lost", "warn"]);
