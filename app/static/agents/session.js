@@ -86,7 +86,7 @@ export class SessionPage {
     this._failures = Timeline.failures(rows);
     this._head(now);
     this.lead.hidden = false;
-    setText(this.lead, this._loading ? "Loading what came before…" : this._older ? "Scroll up for what came before" : "The start of the session");
+    setText(this.lead, this._leadText());
     this.list.draw(rows, this._following);
     this.follow.hidden = this._following || this.list.atNewest();
     this.empty.hidden = rows.length > 0 || this._loading;
@@ -155,6 +155,13 @@ export class SessionPage {
     this.draw();
   }
 
+  _leadText() {
+    if (this._loading) return "Loading what came before…";
+    if (!this._older) return "The start of the session";
+    if (this._items.length < MOST_ITEMS) return "Scroll up for what came before";
+    return `This page holds ${MOST_ITEMS.toLocaleString("en")} events: earlier ones are in the journal`;
+  }
+
   async _load(before) {
     const { id } = this;
     this._loading = true;
@@ -162,7 +169,7 @@ export class SessionPage {
       const { items, older } = await sessionBefore(id, before, this.position());
       if (this.id !== id) return; // another session was opened meanwhile
       this._items = [...items, ...this._items];
-      this._older = this._items.length < MOST_ITEMS ? older : null;
+      this._older = older;
       const height = this._rows.length;
       this._timeline = Timeline.of(id, [...this._items, ...this._live]);
       this._loading = false;
@@ -183,7 +190,7 @@ export class SessionPage {
     if (!this.id) return;
     this._following = this.list.atNewest();
     this.follow.hidden = this._following;
-    if (this._older && !this._loading && this.scroller.scrollTop < LOAD_WITHIN_PX) this._load(this._older);
+    if (this._older && !this._loading && this._items.length < MOST_ITEMS && this.scroller.scrollTop < LOAD_WITHIN_PX) this._load(this._older);
     this.list.draw();
   }
 
