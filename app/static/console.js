@@ -29,7 +29,7 @@ const problems = new Problems((number) => {
 });
 const notices = new Notices(byId("notices"), byId("announcer"));
 const overview = new Overview(Date.now());
-const agents = new Agents(problems);
+const agents = new Agents(problems, () => stream.position);
 const controls = new Controls(
   {
     text: byId("text"),
@@ -107,9 +107,8 @@ function showState(state) {
 
 /** Show the retained events, then the live ones. */
 async function begin() {
-  const { position } = stream;
   try {
-    show(await retained(position));
+    show(await retained(stream.position));
   } catch (error) {
     problems.report("loading what happened before this page opened", error);
   }
@@ -117,7 +116,7 @@ async function begin() {
   held = null;
   show(live);
   byId("feed").setAttribute("aria-busy", "false");
-  await agents.begin(position);
+  await agents.begin();
 }
 
 function glance() {

@@ -11,20 +11,25 @@ import { agentsBefore, clockAheadMs } from "./past.js";
 import { SessionPage } from "./session.js";
 
 const DRAW_EVERY_MS = 200; // while events come; clocks tick once a second
-const MOST_RECENT = 2000; // live events kept for a session that is opened before the journal has them
+const MOST_RECENT = 2000; // live events that the journal may not have yet
+const MOST_WHILE_LOADING = 50_000;
+const REFILL_AFTER_MS = 500; // after a gap, when the journal has what came since
 
 const byId = (id) => document.getElementById(id);
 const sessionIn = (hash) => new URLSearchParams(hash.replace(/^#/, "")).get("session");
 
 export class Agents {
-  constructor(problems) {
+  /** `position()` is the stream's. */
+  constructor(problems, position) {
     this.problems = problems;
     this.fleet = new Fleet();
-    this._held = []; // live events, until the past is there
-    this._recent = [];
+    this._recent = []; // live events of the current epoch
+    this._loading = false;
+    this._begun = false;
+    this._refill = 0;
     this._drawn = 0;
     this._timer = 0;
-    this._position = null;
+    this._position = position;
     this._cards = [];
     this._closedHash = "";
     this.cards = new Cards({ list: byId("agents-list"), tally: byId("agents-tally") });
@@ -50,7 +55,7 @@ export class Agents {
       {
         card: (id) => this._cards.find((card) => card.session_id === id),
         now: () => this._now(),
-        position: () => this._position,
+        position,
         problems,
         onClose: () => this.close(),
       },
@@ -74,28 +79,45 @@ export class Agents {
   take(items) {
     const own = items.filter(({ type }) => type === "gap" || type.startsWith("agent."));
     if (!own.length) return;
-    this._recent.push(...own);
-    if (this._recent.length > MOST_RECENT) this._recent.splice(0, this._recent.length - MOST_RECENT);
-    if (this._held) this._held.push(...own);
-    this._show(own);
+    const restart = own.findLastIndex(({ type, reason }) => type === "gap" && reason === "epoch_changed");
+    if (restart !== -1) this._recent = []; // numbers begin again
+    this._recent.push(...own.slice(restart + 1));
+    const most = this._loading ? MOST_WHILE_LOADING : MOST_RECENT;
+    if (this._recent.length > most) this._recent.splice(0, this._recent.length - most);
+    this.problems.guard("reading what agents do", () => this.fleet.take(own));
+    this.session.take(own);
+    this._schedule();
+    if (this._begun && own.some(({ type }) => type === "gap")) {
+      clearTimeout(this._refill); // what was lost here is in the journal
+      this._refill = setTimeout(() => this._load(), REFILL_AFTER_MS);
+    }
   }
 
-  /** Load what agents did before the page was opened at `position`, then go on with what came since. */
-  async begin(position) {
-    this._position = position;
-    const shown = (items) => {
-      this.fleet = new Fleet();
-      this._show([...items, ...this._held]);
-    };
-    try {
-      shown(await agentsBefore(position, shown));
-    } catch (error) {
-      this.problems.report("loading what agents did before this page opened", error);
-    }
-    this._held = null;
-    this._draw();
+  /** Load what agents did before the page was opened, then go on with what came since. */
+  async begin() {
+    await this._load();
+    this._begun = true;
     byId("agents").setAttribute("aria-busy", "false");
     this._route();
+  }
+
+  async _load() {
+    if (this._loading) return;
+    this._loading = true;
+    const show = ({ items, complete }) => {
+      const fleet = new Fleet();
+      fleet.take(items);
+      fleet.take(complete ? this._recent.filter(({ type }) => type !== "gap") : this._recent);
+      this.fleet = fleet;
+      this._schedule();
+    };
+    try {
+      show(await agentsBefore(this._position(), show));
+    } catch (error) {
+      this.problems.report("loading what agents did before", error);
+    }
+    this._loading = false;
+    this._draw();
   }
 
   /** Call once a second: clocks tick, and a silent session is seen to be silent. */
@@ -135,13 +157,10 @@ export class Agents {
     return (Date.now() + clockAheadMs) / 1000;
   }
 
-  _show(items) {
-    this.problems.guard("reading what agents do", () => this.fleet.take(items));
-    this.session.take(items);
-    if (!this._timer) {
-      const wait = Math.max(0, this._drawn + DRAW_EVERY_MS - performance.now());
-      this._timer = setTimeout(() => this._draw(), wait);
-    }
+  _schedule() {
+    if (this._timer) return;
+    const wait = Math.max(0, this._drawn + DRAW_EVERY_MS - performance.now());
+    this._timer = setTimeout(() => this._draw(), wait);
   }
 
   _draw() {
@@ -155,7 +174,7 @@ export class Agents {
       byId("agents").hidden = byId("switch").hidden = !any;
       document.body.dataset.agents = any;
       this.cards.draw(this._cards, now, this.session.id);
-      if (!this._held) this.attention.show(this._cards);
+      if (this._begun) this.attention.show(this._cards);
       this.session.draw();
     });
   }
@@ -166,7 +185,7 @@ export class Agents {
     byId("session").hidden = id === null;
     byId("events").hidden = id !== null;
     if (id === null) this.session.hide();
-    else if (id !== this.session.id && this._position) {
+    else if (id !== this.session.id && this._begun) {
       this.session.show(id, this._recent.filter(({ type, data }) => type === "gap" || data?.session_id === id));
       byId("session-name").focus({ preventScroll: true });
     }

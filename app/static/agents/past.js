@@ -17,39 +17,41 @@ const SINCE = "24h"; // as far back as `sightline events sessions` looks
 export let clockAheadMs = 0;
 
 /**
- * The events of agents before `position`, in the order of the stream, with a gap where another epoch begins
- * or events are missing. `onPart(items)` gets what is known after the first page, to show it at once.
+ * The events of agents up to `position`, in the order of the stream, with a gap where another epoch begins or
+ * events are missing: `{items, complete}`, not complete without a journal. `onPart({items, complete})` gets what is
+ * known after the first page, to show it at once.
  */
 export async function agentsBefore({ epoch, sequence_number: upTo }, onPart) {
   const pages = [];
   let characters = 0;
   for (let before = `${epoch}:${upTo + 1}`; before && pages.length < MOST_PAGES && characters < MOST_CHARACTERS; ) {
     const page = await ask({ types: TYPES, order: "desc", since: SINCE, before });
-    if (!page) return retained(epoch, upTo);
+    if (!page) return { items: await retained(epoch, upTo), complete: false };
     characters += page.characters;
     pages.unshift({ ...page, events: page.events.reverse() });
-    if (pages.length === 1 && page.older) onPart(inOrder(pages));
+    if (pages.length === 1 && page.older) onPart({ items: inOrder(pages, epoch), complete: true });
     before = page.older;
   }
-  return inOrder(pages);
+  return { items: inOrder(pages, epoch), complete: true };
 }
 
 /**
- * One page of a session's events before a position, or the newest one without it: `{items, older}`, oldest
- * first. A gateway without a journal answers with what it retains.
+ * One page of a session's events before a position, or the newest one without it: `{items, older, epoch}`, oldest
+ * first, with a gap at the end if `next`, the epoch of what follows, is another one. A gateway without a journal
+ * answers with what it retains.
  */
-export async function sessionBefore(sessionId, before, position) {
+export async function sessionBefore(sessionId, before, next, position) {
   const page = await ask({ session_id: sessionId, order: "desc", ...(before ? { before } : {}) });
-  if (page) return { items: inOrder([{ ...page, events: page.events.reverse() }]), older: page.older, epoch: page.epoch };
+  if (page) return { items: inOrder([{ ...page, events: page.events.reverse() }], next), older: page.older, epoch: page.epoch };
   const items = await retained(position.epoch, position.sequence_number);
   return { items: items.filter(({ data }) => data.session_id === sessionId), older: null, epoch: position.epoch };
 }
 
-/** The events of pages, oldest first, with a gap between epochs and where events are missing. */
-function inOrder(pages) {
+/** The events of pages, oldest first, with a gap between epochs (`next` follows) and where events are missing. */
+function inOrder(pages, next) {
   const items = [];
   let epoch = null;
-  for (const page of pages) {
+  for (const page of [...pages, { epoch: next, events: [] }]) {
     if (epoch !== null && page.epoch !== epoch) items.push({ type: "gap", reason: "epoch_changed", dropped: 0 });
     else if (page.gap) items.push(page.gap);
     epoch = page.epoch;

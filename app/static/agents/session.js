@@ -44,7 +44,7 @@ export class SessionPage {
     return this.id !== null;
   }
 
-  /** Show a session; `recent` are events that may not be in the journal yet. */
+  /** Show a session; `recent` are events of the current epoch that may not be in the journal yet. */
   async show(id, recent) {
     this.id = id;
     this._items = [];
@@ -53,6 +53,7 @@ export class SessionPage {
     this._selected = null;
     this._following = true;
     this._older = null;
+    this._epoch = this.position().epoch; // of the first item
     this._loading = true;
     this.list.open.clear();
     this.list.reset();
@@ -166,8 +167,9 @@ export class SessionPage {
     const { id } = this;
     this._loading = true;
     try {
-      const { items, older } = await sessionBefore(id, before, this.position());
+      const { items, older, epoch } = await sessionBefore(id, before, this._epoch, this.position());
       if (this.id !== id) return; // another session was opened meanwhile
+      this._epoch = epoch;
       this._items = [...items, ...this._items];
       this._older = older;
       const height = this._rows.length;
