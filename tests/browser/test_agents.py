@@ -245,6 +245,18 @@ def test_a_long_session_is_scrolled_to_its_start_and_goes_on_live(
     expect(steps(page, "overloaded")).to_be_visible()
 
 
+def test_a_session_whose_newest_events_make_few_rows_is_loaded_to_its_start(
+    page: Page, gateway: Gateway
+) -> None:
+    gateway.publish(("agent.turn_started", {"session_id": "s", "prompt": "The very first"}))
+    word = {"session_id": "s", "message_id": "m", "content": "word "}
+    gateway.publish(*[("agent.message", word)] * 2500)
+    page.get_by_test_id("agent-link").click()
+    expect(page.get_by_test_id("session-lead")).to_have_text("The start of the session")
+    expect(steps(page)).to_have_count(2)
+    expect(steps(page, "The very first")).to_be_visible()
+
+
 def test_sub_agents_fold_and_errors_can_be_jumped_between(page: Page, gateway: Gateway) -> None:
     replay(gateway, "subagent_permission")
     page.get_by_test_id("agent-link").click()
@@ -347,6 +359,7 @@ def test_what_events_hold_is_text_everywhere(page: Page, gateway: Gateway) -> No
         agent=NASTY,
     )
     page.get_by_test_id("agent-link").click()
+    expect(page.get_by_test_id("session-lead")).to_have_text("The start of the session")
     for row in steps(page).all():
         row.locator(".line").click()
     expect(page.get_by_test_id(DETAIL).first).to_be_visible()

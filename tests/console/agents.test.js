@@ -15,6 +15,7 @@ const { countOf, diffOf, lines } = await import("../../app/static/agents/diff.js
 const { Facts, pathsOf } = await import("../../app/static/agents/facts.js");
 const { Fleet, treeOf } = await import("../../app/static/agents/fleet.js");
 const { Names, relative, shortened } = await import("../../app/static/agents/names.js");
+const { aheadOf } = await import("../../app/static/agents/past.js");
 const { spanOf, Timeline } = await import("../../app/static/agents/timeline.js");
 const { asks, figures, span, stateOf, tally, ticking, tokens } = await import("../../app/static/agents/words.js");
 const { Feed } = await import("../../app/static/feed.js");
@@ -104,6 +105,12 @@ test("a card of the same session is the same whether it was filled at once or ev
     }
     assert.deepEqual(slow.cards(now).map(({ facts, ...card }) => card), cardsOf(items, now).map(({ facts, ...card }) => card), name);
   }
+});
+
+test("the gateway's clock is ahead only by what the time of an answer cannot explain", () => {
+  assert.equal(aheadOf(5000, 5400, 9000), 0); // whole seconds, and a slow answer
+  assert.equal(aheadOf(60_000, 5000, 5100), 54_900);
+  assert.equal(aheadOf(1000, 61_000, 61_100), -59_000);
 });
 
 // --- names, words, facts ---

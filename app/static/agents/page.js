@@ -13,6 +13,7 @@ import { SessionPage } from "./session.js";
 const DRAW_EVERY_MS = 200; // while events come; clocks tick once a second
 const MOST_RECENT = 2000; // live events that the journal may not have yet
 const MOST_WHILE_LOADING = 50_000;
+const RETRY_AFTER_MS = [1000, 4000, null];
 const REFILL_AFTER_MS = 500; // after a gap, when the journal has what came since
 
 const byId = (id) => document.getElementById(id);
@@ -111,10 +112,15 @@ export class Agents {
       this.fleet = fleet;
       this._schedule();
     };
-    try {
-      show(await agentsBefore(this._position(), show));
-    } catch (error) {
-      this.problems.report("loading what agents did before", error);
+    for (const pause of RETRY_AFTER_MS) {
+      try {
+        show(await agentsBefore(this._position(), show));
+        break;
+      } catch (error) {
+        // A restart or another log-in of this browser may be under way.
+        if (pause === null) this.problems.report("loading what agents did before", error);
+        else await new Promise((resolve) => setTimeout(resolve, pause));
+      }
     }
     this._loading = false;
     this._draw();

@@ -72,14 +72,20 @@ async function retained(epoch, upTo) {
   }
 }
 
+/** How far a clock that showed `date`, in whole seconds, between `asked` and `answered` is certainly ahead. */
+export function aheadOf(date, asked, answered) {
+  if (date > answered) return date - answered;
+  return date + 1000 < asked ? date + 1000 - asked : 0;
+}
+
 /** One page, or null where the gateway keeps no journal to answer from. */
 async function ask(parameters) {
   const query = new URLSearchParams({ limit: PAGE, ...parameters });
+  const asked = Date.now();
   const answer = await fetch(`api/events?${query}`, { cache: "no-store", headers: keyHeaders() });
   if (answer.status === 400) return null;
   if (!answer.ok) throw new Error(`GET /api/events answered ${answer.status}`);
-  const ahead = Date.parse(answer.headers.get("Date")) - Date.now();
-  clockAheadMs = Math.abs(ahead) > 2000 ? ahead : 0; // the header counts whole seconds
+  clockAheadMs = aheadOf(Date.parse(answer.headers.get("Date")), asked, Date.now());
   const body = await answer.text();
   return { ...parse(body), characters: body.length };
 }

@@ -57,7 +57,7 @@ export class SessionPage {
     this._loading = true;
     this.list.open.clear();
     this.list.reset();
-    this._timeline = Timeline.of(id, recent);
+    this._timeline = new Timeline(id);
     this.draw();
     await this._load(null);
     this.scroller.setAttribute("aria-busy", "false");
@@ -166,6 +166,7 @@ export class SessionPage {
   async _load(before) {
     const { id } = this;
     this._loading = true;
+    this._asked = before; // not again at once if it fails
     try {
       const { items, older, epoch } = await sessionBefore(id, before, this._epoch, this.position());
       if (this.id !== id) return; // another session was opened meanwhile
@@ -184,15 +185,22 @@ export class SessionPage {
       if (this.id === id) {
         this._loading = false;
         this.draw();
+        this._loadMore();
       }
     }
+  }
+
+  /** Load earlier events near the start, also where those at hand make too few rows to scroll. */
+  _loadMore() {
+    const room = this._items.length < MOST_ITEMS && this.scroller.scrollTop < LOAD_WITHIN_PX;
+    if (this._older && this._older !== this._asked && !this._loading && room) this._load(this._older);
   }
 
   _scrolled() {
     if (!this.id) return;
     this._following = this.list.atNewest();
     this.follow.hidden = this._following;
-    if (this._older && !this._loading && this._items.length < MOST_ITEMS && this.scroller.scrollTop < LOAD_WITHIN_PX) this._load(this._older);
+    this._loadMore();
     this.list.draw();
   }
 
