@@ -275,7 +275,7 @@ def test_sub_agents_fold_and_errors_can_be_jumped_between(page: Page, gateway: G
 def test_everything_by_keyboard(page: Page, gateway: Gateway) -> None:
     simulate(gateway)
     replay(gateway, "tool_fails")
-    expect(agents(page)).to_have_count(4)
+    expect_states(page, [*THREE, ("project", "finished")])
     page.keyboard.press("a")
     expect(page.get_by_test_id("agent-link").first).to_be_focused()
     page.keyboard.press("j")
@@ -301,6 +301,16 @@ def test_everything_by_keyboard(page: Page, gateway: Gateway) -> None:
     expect(page.get_by_role("feed", name="Events")).to_be_visible()
     page.go_back()
     expect(page.get_by_test_id("session")).to_be_visible()
+
+
+def test_a_card_that_moves_keeps_the_focus(page: Page, gateway: Gateway) -> None:
+    simulate(gateway)
+    expect_states(page, THREE)
+    page.get_by_test_id("agent-link").last.focus()
+    worker = {"session_id": "worker-1", "reason": "question"}
+    gateway.publish(("agent.attention_needed", worker), agent="Claude Code")
+    expect_states(page, [("worker", "waiting"), *THREE[:2]])
+    expect(page.get_by_test_id("agent-link").first).to_be_focused()
 
 
 def test_screen_readers_get_names_states_and_what_is_asked(page: Page, gateway: Gateway) -> None:

@@ -42,6 +42,7 @@ export class Cards {
   /** Show `cards` as they stand at `now`; `selected` is the session whose timeline is open. */
   draw(cards, now, selected = null) {
     Object.assign(this, { _cards: cards, _now: now, _selected: selected });
+    const focused = document.activeElement; // a card that moves in the page loses the focus
     this._tally.replaceChildren(...tally(cards).map((words) => element("span", { "data-state": words.split(" ")[1] }, words)));
     const wanted = new Set();
     const ended = cards.filter(({ ended: one }) => one !== null);
@@ -70,6 +71,7 @@ export class Cards {
     setText(this._more, `Show ${Math.min(hidden.size, MORE)} more of ${hidden.size}`);
     const { place } = this._groups.get("ended");
     if (this._more.parentNode !== place) place.append(this._more);
+    if (focused !== document.activeElement && this.list.contains(focused)) focused.focus({ preventScroll: true });
   }
 
   /** Move the focus `by` cards; false if it is not on a card. */
@@ -198,9 +200,7 @@ function fill(item, link, parts) {
   const facts = parts.figures.map(([words, kind]) => element("span", { class: kind }, words));
   facts.push(element("span", {}, parts.isOver ? `took ${parts.duration}` : `since ${parts.since}`));
   rows.push(element("p", { class: "figures", "data-testid": "agent-figures" }, ...facts));
-  const focused = document.activeElement === link;
   item.replaceChildren(...rows);
-  if (focused) link.focus({ preventScroll: true });
 }
 
 function child({ depth, state, name, call, note }) {
