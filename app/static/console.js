@@ -29,7 +29,7 @@ const problems = new Problems((number) => {
 });
 const notices = new Notices(byId("notices"), byId("announcer"));
 const overview = new Overview(Date.now());
-const agents = new Agents(problems, () => stream.position);
+const agents = new Agents(problems, () => stream.position, () => panel.rename());
 const controls = new Controls(
   {
     text: byId("text"),
@@ -59,6 +59,7 @@ const panel = new Panel(
     newestFirst: controls.newestFirst,
     onEntry: (entry) => controls.learn(entry),
     onClear: () => controls.clear(),
+    tagOf: (entry) => agents.tagOf(entry),
     problems,
   },
 );
@@ -153,7 +154,7 @@ listenToKeys({
   page: (direction) => (agents.session.isOpen ? agents.session : panel).page(direction),
   toggle: () => (agents.session.isOpen ? agents.session : panel).toggle(),
   agents: () => agents.focus(),
-  error: (direction) => agents.session.isOpen && agents.session.toError(direction),
+  failure: (direction) => agents.session.isOpen && agents.session.toError(direction),
   fold: (folded) => agents.session.isOpen && agents.session.setFold(undefined, folded),
   pause: () => panel.togglePause(),
   clear: () => controls.clear(),

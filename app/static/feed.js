@@ -7,7 +7,6 @@
  * numbers begin again when the gateway restarts); `time` is milliseconds, `size` characters.
  */
 
-import { Names } from "./agents/names.js";
 import { keyOf, text } from "./fields.js";
 import { stringify } from "./json.js";
 import { Problems } from "./problems.js";
@@ -42,7 +41,6 @@ export class Feed {
     this._messages = new Map(); // open chat messages by id or agent
     this._writing = new Set(); // open ones that had a chunk in the last ten seconds
     this._workflows = new Map(); // names by id
-    this.names = new Names(); // of the sessions of agents
   }
 
   get length() {
@@ -57,12 +55,6 @@ export class Feed {
   /** A copy of all entries, oldest first. */
   entries() {
     return this._entries.slice(this._start);
-  }
-
-  /** What tells an entry's session apart from others of the same name; a sub-agent's is always named. */
-  tagOf({ session, event, who }) {
-    if (session === undefined) return "";
-    return this.names.tag(session) || (subAgentOf(event) && who);
   }
 
   /** Add an event or gap, which is untrusted; returns its entry. Call `trim` after a batch. */
@@ -138,13 +130,8 @@ export class Feed {
       size: haystack.length + body.length, // the event itself is about as big as its text
       message: undefined,
       row: undefined, // the view's row that shows it
-      session: undefined, // of an agent
     };
     if (namespace === "chat") this._grow(entry);
-    if (namespace === "agent" && typeof event.data.session_id === "string") {
-      entry.session = event.data.session_id;
-      this.names.learn(entry.session, who, typeof event.data.folder === "string" ? event.data.folder : "");
-    }
     return entry;
   }
 
@@ -188,11 +175,6 @@ export class Feed {
       same.find((message) => message.who === SOMEONE || who === SOMEONE)
     );
   }
-}
-
-/** The kind of sub-agent that an event of an agent is about, or "". */
-export function subAgentOf({ data }) {
-  return text(data.agent_type, 60);
 }
 
 /** The entry of an item that could not be read. */

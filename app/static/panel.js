@@ -18,8 +18,8 @@ const MOST_UNDRAWN = 1000;
 const WORK_STEP = 50; // entries between two looks at the clock
 
 export class Panel {
-  constructor(feed, elements, { filter, newestFirst, onEntry, onClear, problems = new Problems() }) {
-    Object.assign(this, elements, { feed, onEntry, onClear, problems });
+  constructor(feed, elements, { filter, newestFirst, onEntry, onClear, tagOf = () => "", problems = new Problems() }) {
+    Object.assign(this, elements, { feed, onEntry, onClear, tagOf, problems });
     this.view = new View(filter);
     this.paused = null; // or the reason: "user", "scroll" (away from the newest), "reading" (a row)
     this.waiting = 0; // new events that match the filter
@@ -144,8 +144,6 @@ export class Panel {
     const { view, feed } = this;
     this.lead.hidden = feed.foldedAway === 0;
     setText(this.lead, `${count(feed.foldedAway, "older event")} folded away: this page keeps the newest ${feed.mostEntries.toLocaleString("en")}`);
-    if (this._names !== feed.names.version) this.list.touchAll(); // names of sessions have changed
-    this._names = feed.names.version;
     this.list.draw(view.rows, !this.paused);
     this.empty.hidden = view.rows.length > 0;
     if (!view.rows.length) drawEmpty(this.empty, feed.length, this.onClear);
@@ -156,6 +154,12 @@ export class Panel {
     this.pauseButton.setAttribute("aria-pressed", this.paused !== null);
     const folded = feed.foldedAway ? `, ${feed.foldedAway.toLocaleString("en")} older folded away` : "";
     setText(this.tally, `${view.shown.toLocaleString("en")} of ${count(feed.length, "event")} shown${folded}`);
+  }
+
+  /** Draw all rows again, because names of sessions have changed. */
+  rename() {
+    this.list.touchAll();
+    this.draw();
   }
 
   _work() {
@@ -188,7 +192,7 @@ export class Panel {
     const open = this.list.open.has(row.key);
     const selected = row.key === this.selected;
     try {
-      refreshRow(article, row, { open, selected, search: this.view.filter.text, tag: this.feed.tagOf(row.entry) });
+      refreshRow(article, row, { open, selected, search: this.view.filter.text, tag: row.entry.event ? this.tagOf(row.entry) : "" });
     } catch (error) {
       if (!this._undrawn.has(row.key)) this.problems.report("drawing an event", error);
       this._undrawn.add(row.key);

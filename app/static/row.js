@@ -3,7 +3,6 @@
 import { callSentence, callsOf, callsSentence, failedIn } from "./agents/calls.js";
 import { callsDetail, eventDetail, json as toggled } from "./agents/detail.js";
 import { clock, element, marked } from "./dom.js";
-import { subAgentOf } from "./feed.js";
 import { cut, text as textOf } from "./fields.js";
 import { hiddenPlace, needleOf } from "./filters.js";
 import { stringify } from "./json.js";
@@ -32,6 +31,11 @@ export function sentenceOf(row) {
   }
   if (kind === "calls") return { who: entry.who, what: callsSentence(row) };
   return { who: entry.who ?? "", what: entry.what };
+}
+
+/** The kind of sub-agent that an event of an agent is about, or "". */
+export function subAgentOf({ namespace, event }) {
+  return namespace === "agent" ? textOf(event.data.agent_type, 60) : "";
 }
 
 /** An empty row; `refreshRow` fills it. */
@@ -82,7 +86,7 @@ export function refreshRow(article, row, { open, selected, search, tag = "" }) {
   time.setAttribute("datetime", textOf(timestamp));
   time.setAttribute("title", textOf(timestamp));
   time.replaceChildren(seconds, element("span", { class: "ms" }, `.${ms}`));
-  whoCell.replaceChildren(...marked((entry.session && subAgentOf(entry.event)) || who, search), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
+  whoCell.replaceChildren(...marked(subAgentOf(entry) || who, search), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
   whatCell.replaceChildren(...marked(what, search));
   const events = row.entries.length > 1 && row.kind !== "calls" ? `${row.entries.length.toLocaleString("en")} events` : "";
   const hint = hintOf(row, `${who}\n${what}\n${numbers(row.entries)}`, search);

@@ -63,6 +63,13 @@ test("a card says the call that runs, what it did, and what it cost as far as th
 test("a card says nothing of costs that nobody reported", () => {
   const [card] = cardsOf([of("turn_started"), called("a")]);
   assert.deepEqual(figures(card).map(([words]) => words), ["1 call"]);
+  const [free] = cardsOf([of("turn_started"), of("usage_reported", { input_tokens: 5 })]);
+  assert.deepEqual(figures(free).map(([words]) => words), ["5 tokens"]);
+});
+
+test("a card shows the call that the agent runs itself rather than one that waits for a sub-agent", () => {
+  const [card] = cardsOf([of("turn_started"), called("a", "Bash", 1), called("b", "Agent", 2, { spawns_agent: true })]);
+  assert.equal(card.doing.tool_name, "Bash");
 });
 
 test("sessions that need a person come first, and the tally counts them", () => {
@@ -211,6 +218,7 @@ test("failures are found in order, those inside folded sub-agents too", () => {
   const timeline = timelineOf(steps("subagent_permission"));
   const [{ key }] = timeline.rows(new Map(), 2e9).filter(({ agents }) => agents.length);
   const open = Timeline.failures(timeline.rows(new Map([[key, false]]), 2e9));
+  assert.equal(timeline.rows(new Map(), 2e9).find((row) => row.key === key).folded, false); // something failed in it
   const folded = Timeline.failures(timeline.rows(new Map([[key, true]]), 2e9));
   assert.deepEqual(folded.map(([failure]) => failure), open.map(([failure]) => failure));
   assert.deepEqual(folded.map(([, around]) => around), [[key], [key]]);
@@ -246,6 +254,7 @@ function rowsOf(items, filter = {}) {
 test("a call and its result are one row of the feed, also when others come in between", () => {
   const items = [called("a", "Bash", 0, { summary: "make test" }), of("turn_started", {}, 1, "other"), finished("a", "Bash", 3, { summary: "make test", duration_ms: 3200 })];
   assert.deepEqual(rowsOf(items).said, ["Bash: make test, 3.2 s", "began to work"]);
+  assert.deepEqual(rowsOf([called("a"), of("message", { content: "x" }), finished("a")]).said.length, 2);
   assert.equal(rowsOf(items.slice(0, 1)).said[0], "called Bash: make test");
 });
 

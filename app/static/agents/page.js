@@ -4,6 +4,7 @@
  * The address `#session=…` is the session that is open, so that back, reload and a kept link work.
  */
 
+import { subAgentOf } from "../row.js";
 import { Attention } from "./attention.js";
 import { Cards, linkTo } from "./cards.js";
 import { Fleet } from "./fleet.js";
@@ -20,8 +21,8 @@ const byId = (id) => document.getElementById(id);
 const sessionIn = (hash) => new URLSearchParams(hash.replace(/^#/, "")).get("session");
 
 export class Agents {
-  /** `position()` is the stream's. */
-  constructor(problems, position) {
+  /** `position()` is the stream's; `onNames()` is called when sessions may be called otherwise than before. */
+  constructor(problems, position, onNames = () => {}) {
     this.problems = problems;
     this.fleet = new Fleet();
     this._recent = []; // live events of the current epoch
@@ -31,6 +32,9 @@ export class Agents {
     this._drawn = 0;
     this._timer = 0;
     this._position = position;
+    this._onNames = onNames;
+    this._names = this.fleet.names;
+    this._namesVersion = 0;
     this._cards = [];
     this._closedHash = "";
     this.cards = new Cards({ list: byId("agents-list"), tally: byId("agents-tally") });
@@ -126,6 +130,13 @@ export class Agents {
     this._draw();
   }
 
+  /** What tells the session of a feed's entry apart from others of its name; a sub-agent's is always named. */
+  tagOf(entry) {
+    const id = entry.namespace === "agent" ? entry.event.data.session_id : undefined;
+    if (typeof id !== "string") return "";
+    return this.fleet.names.tag(id) || (subAgentOf(entry) ? entry.who : "");
+  }
+
   /** Call once a second: clocks tick, and a silent session is seen to be silent. */
   tick() {
     this._draw();
@@ -182,6 +193,9 @@ export class Agents {
       this.cards.draw(this._cards, now, this.session.id);
       if (this._begun) this.attention.show(this._cards);
       this.session.draw();
+      const { names } = this.fleet;
+      if (names !== this._names || names.version !== this._namesVersion) this._onNames();
+      Object.assign(this, { _names: names, _namesVersion: names.version });
     });
   }
 
