@@ -107,7 +107,6 @@ def main(folder: Path) -> None:
         gateway = StoryGateway(Path(state))
         with gateway.running():
             pages = {
-                "console-light": open_page(browser, gateway, "light", 1280),
                 "console-dark": open_page(browser, gateway, "dark", 1280),
                 "console-narrow": open_page(browser, gateway, "light", 390),
             }
