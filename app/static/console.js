@@ -7,6 +7,7 @@
  */
 
 import { EventStream } from "../client/sightline.js";
+import { Agents } from "./agents/page.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { fileName, toCsv, toJson } from "./export.js";
@@ -33,6 +34,7 @@ const problems = new Problems((number) => {
 });
 const notices = new Notices(byId("notices"), byId("announcer"));
 const overview = new Overview(Date.now());
+const agents = new Agents(problems, () => stream.position, () => panel.rename());
 const controls = new Controls(
   {
     text: byId("text"),
@@ -66,6 +68,7 @@ const panel = new Panel(
     relative: controls.relative,
     onEntry: (entry) => controls.learn(entry),
     onClear: () => controls.clear(),
+    tagOf: (entry) => agents.tagOf(entry),
     problems,
   },
 );
@@ -103,10 +106,15 @@ const stream = new EventStream({
   url: "ws",
   batch: true,
   parse, // JSON.parse would round large numbers
-  onEvents: (items) => backfill.take(items),
+  onEvents: take,
   onState: showState,
   onNotice: (notice) => notices.show(notice),
 });
+
+function take(items) {
+  agents.take(items);
+  backfill.take(items);
+}
 
 function show(items) {
   for (const item of items) problems.guard("counting an event", () => overview.observe(item));
@@ -127,6 +135,7 @@ async function begin() {
   scrollback.start();
   away.start();
   byId("feed").setAttribute("aria-busy", "false");
+  await agents.begin();
 }
 
 function setFilter(filter) {
@@ -146,6 +155,7 @@ function glance() {
     () => away.tick(),
     () => axis.draw(backfill.kept?.since, now),
     () => connection.tick(),
+    () => agents.tick(),
   ];
   for (const part of parts) problems.guard("drawing the head of the page", part);
 }
@@ -168,18 +178,22 @@ byId("save-json").addEventListener("click", () => save("json", "application/json
 byId("save-csv").addEventListener("click", () => save("csv", "text/csv", toCsv));
 byId("help-button").addEventListener("click", () => byId("help").showModal());
 
+const reading = () => (agents.hasKeys ? agents : panel); // whose rows the keys move through
+
 listenToKeys({
-  move: (by) => panel.move(by),
-  page: (direction) => panel.page(direction),
-  toggle: () => panel.toggle(),
-  error: (direction) => scrollback.failure(direction),
+  move: (by) => reading().move(by),
+  page: (direction) => (agents.session.isOpen ? agents.session : panel).page(direction),
+  toggle: () => (agents.session.isOpen ? agents.session : panel).toggle(),
+  agents: () => agents.focus(),
+  error: (direction) => (agents.session.isOpen ? agents.session.toError(direction) : scrollback.failure(direction)),
+  fold: (folded) => agents.session.isOpen && agents.session.setFold(undefined, folded),
   pause: () => panel.togglePause(),
   clear: () => controls.clear(),
   help: () => byId("help").showModal(),
   search: () => byId("text").select(),
   escape: (target) => {
     if (target.closest("input, select")) target.blur();
-    else panel.escape();
+    else reading().escape();
   },
 });
 

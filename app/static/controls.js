@@ -32,7 +32,9 @@ export class Controls {
       this._showOrder();
       onOrder(this.newestFirst);
     });
-    addEventListener("hashchange", () => this._set(parseFilter(location.hash)));
+    addEventListener("hashchange", () => {
+      if (!location.hash.startsWith("#session=")) this._set(parseFilter(location.hash));
+    });
     this._show();
     this._showOrder();
     this._showTimes();

@@ -88,6 +88,11 @@ export class VirtualList {
     if (known) known.version = -1;
   }
 
+  /** Refresh all drawn rows at the next `draw`. */
+  touchAll() {
+    for (const known of this._elements.values()) known.version = -1;
+  }
+
   elementOf(row) {
     return this._elements.get(row.key)?.element;
   }

@@ -22,8 +22,8 @@ const WORK_STEP = 50; // entries between two looks at the clock
 const NEAR = 2; // heights of the window: an end of the list that is nearer is about to be seen
 
 export class Panel {
-  constructor(feed, elements, { filter, newestFirst, relative = true, onEntry, onClear, problems = new Problems() }) {
-    Object.assign(this, elements, { live: feed, onEntry, onClear, problems });
+  constructor(feed, elements, { filter, newestFirst, relative = true, onEntry, onClear, tagOf = () => "", problems = new Problems() }) {
+    Object.assign(this, elements, { live: feed, onEntry, onClear, tagOf, problems });
     this.past = null; // the window over the history that is shown instead of the live feed
     this.keepsAll = false; // whether the gateway has a journal, which older events load from
     this.relative = relative; // times are ages
@@ -337,6 +337,12 @@ export class Panel {
     return row ? { row, offset } : null;
   }
 
+  /** Draw all rows again, because names of sessions have changed. */
+  rename() {
+    this.list.touchAll();
+    this.draw();
+  }
+
   _work() {
     this._frame = 0;
     const until = performance.now() + WORK_MS;
@@ -379,7 +385,8 @@ export class Panel {
     const open = this.list.open.has(row.key);
     const selected = row.key === this.selected;
     try {
-      refreshRow(article, row, { open, selected, search: this.view.filter.text, relative: this.relative });
+      const tag = row.entry.event ? this.tagOf(row.entry) : "";
+      refreshRow(article, row, { open, selected, search: this.view.filter.text, tag, relative: this.relative });
     } catch (error) {
       if (!this._undrawn.has(row.key)) this.problems.report("drawing an event", error);
       this._undrawn.add(row.key);

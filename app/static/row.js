@@ -1,5 +1,7 @@
 /** The elements of one row of the feed: its line and, when open, all its events. */
 
+import { callSentence, callsOf, callsSentence, failedIn } from "./agents/calls.js";
+import { callsDetail, eventDetail, json as toggled } from "./agents/detail.js";
 import { clock, element, marked, setText } from "./dom.js";
 import { cut, text as textOf } from "./fields.js";
 import { hiddenPlace, needlesOf } from "./filters.js";
@@ -29,7 +31,13 @@ export function sentenceOf(row) {
     const end = tail.slice(-LONGEST_TAIL).replace(/^[\udc00-\udfff]/, "");
     return { who: entry.who, what: `is writing: “${tail.length > LONGEST_TAIL ? "…" : ""}${visible(end)}` };
   }
+  if (kind === "calls") return { who: entry.who, what: callsSentence(row) };
   return { who: entry.who ?? "", what: entry.what };
+}
+
+/** The kind of sub-agent that an event of an agent is about, or "". */
+export function subAgentOf({ namespace, event }) {
+  return namespace === "agent" ? textOf(event.data.agent_type, 60) : "";
 }
 
 /** An empty row; `refreshRow` fills it. */
@@ -44,7 +52,7 @@ export function makeRow(row) {
 }
 
 /** Update a row's element. */
-export function refreshRow(article, row, { open, selected, search, relative }) {
+export function refreshRow(article, row, { open, selected, search, tag = "", relative }) {
   const { entry } = row;
   article.dataset.kind = row.kind;
   article.classList.toggle("open", open);
@@ -60,7 +68,8 @@ export function refreshRow(article, row, { open, selected, search, relative }) {
     return;
   }
   article.dataset.ns = entry.namespace;
-  article.classList.toggle("failure", entry.failure);
+  article.classList.toggle("failure", row.kind === "calls" ? failedIn(row) : entry.failure);
+  article.classList.toggle("asks", entry.event.type === "agent.attention_needed");
   const { who, what } = sentenceOf(row);
   let line = article.firstElementChild;
   if (!line) {
@@ -78,9 +87,9 @@ export function refreshRow(article, row, { open, selected, search, relative }) {
   }
   const [, , whoCell, whatCell, badge, seq] = line.children;
   refreshTime(article, row, relative);
-  whoCell.replaceChildren(...marked(who, search));
+  whoCell.replaceChildren(...marked(subAgentOf(entry) || who, search), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
   whatCell.replaceChildren(...marked(what, search));
-  const events = row.entries.length > 1 ? `${row.entries.length.toLocaleString("en")} events` : "";
+  const events = row.entries.length > 1 && row.kind !== "calls" ? `${row.entries.length.toLocaleString("en")} events` : "";
   const hint = hintOf(row, `${who}\n${what}\n${numbers(row.entries)}`, search);
   badge.replaceChildren(...(hint ? [element("mark", { "data-testid": "hint" }, hint), " "] : []), events);
   seq.replaceChildren(...marked(numbers(row.entries), search));
@@ -132,14 +141,20 @@ function detail(row, search) {
   if (kind === "message") {
     parts.push(element("p", { class: "prose", "data-testid": "message" }, ...marked(visible(entry.message.text), search)));
   }
-  if (kind === "event" || kind === "commit" || entries.length === 1) parts.push(whole(entry.event, search));
+  if (kind === "calls") {
+    return element("div", { class: "detail", "data-testid": "detail" }, ...callsDetail(callsOf(row), callSentence, (event) => whole(event, search)));
+  }
+  if (kind === "event" || kind === "commit" || entries.length === 1) {
+    const views = eventDetail(entry.event);
+    parts.push(...views, views.length ? toggled([entry.event], (event) => whole(event, search), search !== "") : whole(entry.event, search));
+  }
   const members = kind === "commit" ? entries.filter((other) => other !== entry) : entries;
   if (entries.length > 1) parts.push(memberList(members, search));
   return element("div", { class: "detail", "data-testid": "detail" }, ...parts);
 }
 
 /** All details of one event. */
-function whole(event, search) {
+export function whole(event, search) {
   const facts = element(
     "p",
     { class: "facts" },

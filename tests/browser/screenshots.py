@@ -1,6 +1,7 @@
 """The pictures of the docs: `python -m tests.browser.screenshots docs/images`."""
 
 import asyncio
+import re
 import sys
 import tempfile
 import threading
@@ -9,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -17,13 +19,14 @@ from app.channels.publisher import EventPublisher
 from app.events import Clock
 from app.main import create_app
 from app.settings import Settings
+from tests.browser.agents_story import agents_at_work
 from tests.browser.conftest import CHROMIUM, OFFLINE
 from tests.browser.gateway import free_port, until
 from tests.browser.story import LENGTH_S, Scene, past, scenes
 
 TOKEN = "screenshots"
 SESSION = "agent.session_started"
-MOST_BYTES = 200_000
+MOST_BYTES = 250_000
 
 
 class StoryClock(Clock):
@@ -40,10 +43,10 @@ class StoryClock(Clock):
 class StoryGateway:
     """A gateway in a thread of this process, so that its clock can follow the story."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Any = None) -> None:
         port = free_port()
         self.origin = f"http://127.0.0.1:{port}"
-        self.clock = StoryClock()
+        self.clock = clock or StoryClock()
         settings = Settings(
             session_token=TOKEN, state_dir=folder, workspace=None, log_level="error"
         )
@@ -63,9 +66,18 @@ class StoryGateway:
             self._server.should_exit = True
             self._thread.join()
 
-    def play(self, story: list[Scene]) -> int:
-        """Publish a story; returns the number of its last event."""
+    @property
+    def publisher(self) -> EventPublisher:
         publisher: EventPublisher = self._app.dependencies["publisher"].dependency()
+        return publisher
+
+    @property
+    def epoch(self) -> str:
+        return str(self._app.dependencies["bus"].dependency().epoch)
+
+    def play(self, story: list[Scene]) -> int:
+        """Publish a story with its own times; returns the number of its last event."""
+        publisher = self.publisher
         number = 0
         for at, type_, data, metadata in story:
             self.clock.story_s = at
@@ -73,10 +85,6 @@ class StoryGateway:
             number = event.sequence_number
         self.clock.story_s = LENGTH_S
         return number
-
-    @property
-    def epoch(self) -> str:
-        return str(self._app.dependencies["bus"].dependency().epoch)
 
     def ticket(self) -> str:
         request = urllib.request.Request(
@@ -119,7 +127,6 @@ def main(folder: Path) -> None:
             before = past()
             gateway.play(before)
             pages = {
-                "console-light": open_page(browser, gateway, "light", 1280),
                 "console-dark": open_page(browser, gateway, "dark", 1280),
                 "console-narrow": open_page(browser, gateway, "light", 390),
             }
@@ -143,7 +150,35 @@ def main(folder: Path) -> None:
                 page.wait_for_timeout(50)
             page.wait_for_timeout(1000)  # the axis follows once a second
             take(page, folder / "console-history.png")
-            browser.close()
+        with tempfile.TemporaryDirectory() as other:
+            agents(browser, Path(other), folder)
+        browser.close()
+
+
+def take(page: Page, path: Path) -> None:
+    page.screenshot(path=path)
+    assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
+
+
+def agents(browser: Browser, state: Path, folder: Path) -> None:
+    """The agents beside the feed, and the timeline of one, as somebody sees them who comes later."""
+    gateway = StoryGateway(state)
+    with gateway.running():
+        gateway.play(sorted([*scenes(), *agents_at_work(5)], key=lambda scene: scene[0]))
+        for name, scheme, width in (
+            ("agents-light", "light", 1280),
+            ("agents-dark", "dark", 1280),
+            ("agents-narrow", "light", 390),
+        ):
+            page = open_page(browser, gateway, scheme, width)
+            expect(page.get_by_test_id("pace")).to_have_text(re.compile(r"[1-9]\d* in 15 minutes"))
+            expect(page.get_by_test_id("agent")).to_have_count(5)
+            if name == "agents-dark":
+                page.get_by_test_id("agent-link").nth(2).click()
+                for text in ("pytest", "Edit"):
+                    page.get_by_test_id("step").filter(has_text=text).first.locator(".line").click()
+                page.mouse.move(0, 0)
+            take(page, folder / f"{name}.png")
 
 
 if __name__ == "__main__":
