@@ -227,7 +227,7 @@ test("failures are found in order, those inside folded sub-agents too", () => {
 test("a timeline that grew equals one made at once, and events that come again change nothing", () => {
   for (const { name, steps: all, now } of VECTORS) {
     const items = all.map((step) => (step.type ? step : { type: "gap", reason: step.epoch_changed ? "epoch_changed" : "expired" }));
-    const id = items.find(({ data }) => data).data.session_id;
+    const id = items.find(({ data }) => data)?.data.session_id;
     const grown = new Timeline(id);
     for (const item of items) {
       grown.push(item);

@@ -116,7 +116,7 @@ def test_what_is_open_asks_for_no_credential_and_all_else_may_be_a_401() -> None
         ("GET", "/login"),
         ("GET", "/"),
         ("GET", "/static/{name}"),
-        ("GET", "/static/agents/{name}"),
+        ("GET", "/static/{folder}/{name}"),
         ("GET", "/client/{name}"),
     }
     for route, operation in OPERATIONS.items():

@@ -50,6 +50,7 @@ export class Call {
     this.ending = null; // a key of ENDINGS
     this.asked = null; // what a person is asked because of it
     this.spawns = false;
+    this.spanId = null;
     this.childId = null;
   }
 
@@ -110,6 +111,8 @@ export class Session {
     this.calls = new Map();
     this.usage = new Map(); // by source: {requests, sums, seen}
     this.background = new Map();
+    this.spans = new Map(); // the parent of each
+    this.rank = 0; // of the best source so far; what others report changes only the usage
   }
 
   /** The next number in the order of what was seen first. */
@@ -143,7 +146,7 @@ export class Session {
     agent.started ??= now;
     agent.type = text(data, "agent_type") ?? agent.type;
     const parent = text(data, "parent_id");
-    if (parent) Object.assign(agent, { parentId: parent, parentKnown: true });
+    if (parent || data.parent_id === null) Object.assign(agent, { parentId: parent, parentKnown: true }); // null is the main agent
     return agent;
   }
 
@@ -162,6 +165,8 @@ export class Session {
       call = new Call(id ?? `#${order}`, agent.id, toolName, order, this.whole || started);
       this.calls.set(call.id, call);
     }
+    if (call.toolName === "unknown") call.toolName = toolName;
+    call.spanId ??= text(data, "span_id");
     call.summary ??= text(data, "summary");
     call.spawns ||= data.spawns_agent === true;
     return call;

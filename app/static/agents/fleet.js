@@ -46,6 +46,7 @@ export class Fleet {
     const { session } = found;
     this.version += 1;
     this._standings.delete(session.id);
+    if (!found.agent) return;
     this.names.learn(session.id, session.source ?? "Agent", session.folder);
     let facts = this._facts.get(session.id);
     if (!facts) this._facts.set(session.id, (facts = new Facts()));

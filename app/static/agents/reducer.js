@@ -8,6 +8,7 @@
  */
 
 import { number, RANKS, Session, text } from "./evidence.js";
+import { fromSpans, noteDuration, noteSpan, rankOf } from "./spans.js";
 
 const MAX_SESSIONS = 500; // what goes first is the one that has been quiet for longest
 const MAX_BACKGROUND = 100;
@@ -26,7 +27,8 @@ export class Sessions {
 
   /**
    * Take one event; an event that was taken before, by its number, changes nothing. The result is
-   * `{session, agent, call}`, `call` where the event is about one, or null where the event tells nothing.
+   * `{session, agent, call}`: `call` where the event is about one, `agent` null where a better source reports the
+   * same step. It is null where the event tells nothing.
    */
   apply({ type, data, metadata, timestamp, sequence_number: sequenceNumber }) {
     if (sequenceNumber <= this._number) return null;
@@ -46,8 +48,22 @@ export class Sessions {
     session.source = text(metadata, "agent") ?? text(metadata, "source") ?? session.source ?? text(data, "agent_name");
     session.model = text(data, "model") ?? session.model;
     session.folder = text(data, "folder") ?? session.folder;
-    const agent = NO_STATE.includes(type) ? session.main : session.findAgent(data, now);
-    return { session, agent, call: handler(session, agent, data, now) ?? null };
+    let agent = session.main;
+    let call = null;
+    if (NO_STATE.includes(type)) handler(session, agent, data, now);
+    else {
+      const rank = rankOf(metadata);
+      session.rank = Math.max(session.rank, rank);
+      if (rank < session.rank) return { session, agent: null, call: null }; // the same steps again, and late
+      agent = session.findAgent(data, now);
+      call = handler(session, agent, data, now) ?? null;
+      if (fromSpans(rank) && agent.id !== null && agent.turns === 0) {
+        agent.ended = now;
+        agent.move("new", "its spans report calls, and no turn");
+      }
+    }
+    if (type !== "agent.usage_reported") noteSpan(session, data);
+    return { session, agent, call };
   }
 
   /** Events were lost here: what is open now may have ended, and nobody would say so. */
@@ -108,6 +124,7 @@ function turnFinished(session, agent, data, now) {
   agent.summary = text(data, "summary") ?? agent.summary;
   agent.outcome = interrupted ? "interrupted" : "ok";
   agent.ended = now;
+  noteDuration(agent, data, now);
   agent.move(agent.id === null ? "idle" : "finished", interrupted ? "its turn was interrupted" : "its turn finished");
   if (agent.id !== null || !Array.isArray(data.background)) return;
   const named = new Map(data.background.filter((task) => text(task, "id")).map((task) => [task.id, task]));
@@ -193,6 +210,7 @@ function errorReported(session, agent, data, now) {
   agent.attention = null;
   agent.outcome = "failed";
   agent.ended = now;
+  noteDuration(agent, data, now);
   agent.summary = text(data, "message") ?? agent.summary;
   agent.move("failed", text(data, "error") ?? "it reported an error");
 }

@@ -43,7 +43,7 @@ export class Timeline {
     if (item.type === "gap") return this._lost(item);
     if (text(item.data, "session_id") !== this.sessionId) return;
     const found = this._sessions.apply(item);
-    if (!found) return;
+    if (!found?.agent) return;
     const agentId = found.agent.id;
     const known = found.call && this._byCall.get(found.call);
     if (found.call) {
