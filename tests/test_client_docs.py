@@ -16,7 +16,7 @@ from tests.kit.waiting import lines_of_file
 from tests.snippets import ROOT, snippets
 
 README = snippets("clients/python/README.md", "sh python python python")
-TERMINAL = snippets("docs/terminal.md", "bash bash bash bash")
+TERMINAL = snippets("docs/terminal.md", "bash bash bash bash bash")
 INSTALL, LISTEN, PUBLISH, SYNC = range(4)
 ENVIRON = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
@@ -87,7 +87,7 @@ def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
     ):
         line_with(server.process, "client_connected")
         line_with(server.process, "client_connected")
-        for command in (TERMINAL[1] + TERMINAL[2]).splitlines():
+        for command in (TERMINAL[2] + TERMINAL[3]).splitlines():
             done = bash(server, command)
             assert done.returncode == 0, (command, done.stderr)
         assert " #1 chat.message_sent " in line_with(all_events, "chat")
@@ -98,9 +98,22 @@ def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
 
 
 @pytest.mark.slow
+def test_looking_back_and_replaying_what_was_kept(server: Gateway) -> None:
+    bash(server, TERMINAL[2].splitlines()[1])
+    search, last, written = TERMINAL[1].splitlines()
+    done = bash(server, search.replace("nightly build", "compile"))
+    assert " #1 workflow.step_completed " in done.stdout
+    assert "1 event of 1 that match" in done.stderr
+    assert bash(server, last).stdout == ""
+    assert bash(server, written.replace("--agent 'Claude Code'", "")).returncode == 0
+    done = bash(server, "sightline events replay morning.jsonl")
+    assert "replayed 1 of 1 events" in done.stderr, done.stderr
+
+
+@pytest.mark.slow
 def test_recording_and_replaying(server: Gateway) -> None:
-    record, *replays = TERMINAL[3].splitlines()
-    publish = TERMINAL[1].splitlines()[0]
+    record, *replays = TERMINAL[4].splitlines()
+    publish = TERMINAL[2].splitlines()[0]
     with running(["bash", "-c", f"exec {record}"], server.folder, **ENVIRON) as recorder:
         line_with(recorder, "recording to session.jsonl")
         bash(server, publish)

@@ -2,7 +2,7 @@
  * A scrolling list that keeps only the visible rows in the page.
  *
  * Closed rows have one height, given by the style sheet as `--row-height`; open rows are measured.
- * `lead` is a note at the oldest end, such as the number of events folded away; `tail` one at the newest.
+ * `lead` is a note at the oldest end, such as the number of events folded away; `tail` one at the newest, if there is any.
  */
 
 const SPARE_PX = 240; // drawn beyond the edges, for fast scrolling
@@ -118,7 +118,7 @@ export class VirtualList {
   }
 
   _layout() {
-    const [lead, tail] = [this.lead, this.tail].map((note) => (note.hidden ? 0 : this.rowHeight));
+    const [lead, tail] = [this.lead, this.tail].map((note) => (!note || note.hidden ? 0 : this.rowHeight));
     const [above, below] = this.newestFirst ? [tail, lead] : [lead, tail];
     const extra = []; // of open rows: [place, pixels more than a closed one]
     for (const key of this.open) {
@@ -130,7 +130,7 @@ export class VirtualList {
       extra.reduce((y, [at, px]) => (at < place ? y + px : y), above + place * this.rowHeight);
     const end = top(this.rows.length);
     this.lead.style.transform = `translateY(${this.newestFirst ? end : 0}px)`;
-    this.tail.style.transform = `translateY(${this.newestFirst ? 0 : end}px)`;
+    if (this.tail) this.tail.style.transform = `translateY(${this.newestFirst ? 0 : end}px)`;
     return { top, total: end + below };
   }
 

@@ -155,11 +155,6 @@ def main(folder: Path) -> None:
         browser.close()
 
 
-def take(page: Page, path: Path) -> None:
-    page.screenshot(path=path)
-    assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
-
-
 def agents(browser: Browser, state: Path, folder: Path) -> None:
     """The agents beside the feed, and the timeline of one, as somebody sees them who comes later."""
     gateway = StoryGateway(state)

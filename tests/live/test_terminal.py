@@ -130,6 +130,35 @@ async def test_tail_in_a_pipe_ends_when_its_reader_does(folder: Path, gateway: G
         assert (await tail.stderr.read()).count(b"\n") == 1  # that it is connected
 
 
+async def test_tail_with_a_time_shows_the_history_and_goes_on_live(
+    folder: Path, start: Start
+) -> None:
+    gateway: Gateway = await start(replay_max_events=3, replay_limit=2)
+    name(folder, gateway)
+    await gateway.publish(20)
+    async with sightline(folder, "tail", "--since", "2h") as tail:
+        for number in range(1, 21):
+            assert f" #{number} " in await line(tail)
+        await listening(gateway, tail)
+        await gateway.publish()
+        assert " #21 " in await line(tail)
+
+
+async def test_history_shows_what_is_kept_and_how_much_matches(folder: Path, start: Start) -> None:
+    gateway: Gateway = await start(replay_max_events=3)
+    name(folder, gateway)
+    for number in range(1, 13):
+        await gateway.publish(1, "even words" if number % 2 == 0 else "odd words")
+    status, out, err = await run(folder, "history", "-q", "even", "--desc", "--limit", "4")
+    assert (status, err) == (0, "4 events of 6 that match\n")
+    assert [shown.split()[1] for shown in out.splitlines()] == ["#12", "#10", "#8", "#6"]
+    status, out, err = await run(folder, "history", "file.*", "--json")
+    assert (status, out, err) == (0, "", "0 events\n")
+    status, _, err = await run(folder, "history", "--since", "soon")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "'soon' is not a time" in err
+
+
 async def test_tail_follows_through_a_restart(folder: Path, start: Start) -> None:
     first: Gateway = await start(journal="")
     name(folder, first)

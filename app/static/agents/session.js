@@ -26,7 +26,7 @@ export class SessionPage {
   constructor(elements, { card, now, position, problems, onClose }) {
     Object.assign(this, elements, { card, now, position, problems, onClose });
     this.id = null;
-    this.list = new VirtualList(this.scroller, this.canvas, this.lead, { make: makeRow, refresh: (row, of) => this._refresh(row, of) });
+    this.list = new VirtualList(this.scroller, this.canvas, { lead: this.lead }, { make: makeRow, refresh: (row, of) => this._refresh(row, of) });
     this.scroller.addEventListener("scroll", () => this._scrolled(), { passive: true });
     this.canvas.addEventListener("click", (clicked) => this._clicked(clicked));
     this.previous.addEventListener("click", () => this.toError(-1));

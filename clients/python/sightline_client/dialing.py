@@ -129,7 +129,7 @@ class Dialer:
         self.core.begin(data if isinstance(data, str) else data.decode("utf-8", "replace"))
         if again and (connected := self.core.connected):
             how = "resumed" if connected.resumed else "connected again"
-            log.warning("%s, %d events to catch up with", how, connected.replayed)
+            log.warning("%s, %d events to catch up with", how, connected.replayed or 0)
 
 
 FAILURES = (OSError, WebSocketException, UnreachableError)

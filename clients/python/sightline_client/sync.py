@@ -1,4 +1,4 @@
-"""`connect`, `publish`, `publish_many`, `emit` without asyncio: for scripts, notebooks and the terminal.
+"""`connect`, `history`, `publish`, `publish_many`, `emit` without asyncio: for scripts, notebooks and the terminal.
 
 A thread reads the connection and answers the gateway's pings while the script is busy.
 """
@@ -23,6 +23,7 @@ from sightline_client.events import KnownData
 from sightline_client.inbox import QUEUE_SIZE
 from sightline_client.messages import Connected, Item, Position
 from sightline_client.proof import Proven
+from sightline_client.sync_history import History, history
 from sightline_client.wire import (
     PATH,
     TIMEOUT_S,
@@ -38,7 +39,16 @@ from sightline_client.wire import (
     uses_proxies,
 )
 
-__all__ = ["Publisher", "Stream", "connect", "emit", "publish", "publish_many"]
+__all__ = [
+    "History",
+    "Publisher",
+    "Stream",
+    "connect",
+    "emit",
+    "history",
+    "publish",
+    "publish_many",
+]
 
 LOOK_S = 1.0  # within this time a resumed process reads what had arrived meanwhile
 LEAVE_S = 2.0  # a thread that is just connecting ends by itself later

@@ -25,13 +25,49 @@ def events() -> None:
 @events.command()
 @click.argument("patterns", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print messages as they came, one a line.")
-@click.option("--since", type=click.IntRange(0), metavar="N", help="Begin after event number N.")
-def tail(patterns: tuple[str, ...], as_json: bool, since: int | None) -> None:
-    """Show events as they happen: all, or those that match PATTERNS such as 'workflow.*'."""
+@click.option(
+    "--since", metavar="N|TIME", help="Begin after event number N, or at a time such as 2h."
+)
+def tail(patterns: tuple[str, ...], as_json: bool, since: str | None) -> None:
+    """Show events as they happen: all, or those that match PATTERNS such as 'workflow.*'.
+
+    With a time (an age such as 2h or 3d, or ISO 8601), show the history since then first.
+    """
     with _one_line_errors():
         from . import listening
 
         listening.tail(patterns, since, as_json)
+
+
+@events.command()
+@click.argument("patterns", nargs=-1)
+@click.option("--since", metavar="TIME", help="From this time on: 2h, 3d, or ISO 8601.")
+@click.option("--until", metavar="TIME", help="Before this time.")
+@click.option("--agent", metavar="NAME", help="Of this agent alone.")
+@click.option("--session", metavar="ID", help="Of this session of an agent alone.")
+@click.option(
+    "-q", "--q", "words", metavar="WORDS", help='Words that all occur; a "phrase" in quotes.'
+)
+@click.option("--desc", is_flag=True, help="The newest first.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N events.")
+@click.option("--json", "as_json", is_flag=True, help="Print messages as they came, one a line.")
+def history(
+    patterns: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    agent: str | None,
+    session: str | None,
+    words: str | None,
+    desc: bool,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Show what the gateway has kept: all, or what matches PATTERNS and every option."""
+    with _one_line_errors():
+        from . import listening
+
+        asked = listening.Asked(patterns or None, since, until, agent, session, words)
+        listening.history(asked, desc, limit, as_json)
 
 
 @events.command()

@@ -9,17 +9,19 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 import click
 import msgspec
 
-from sightline_client import Event, Gap
+from sightline_client import Event, Gap, Position
 from sightline_client.address import find
 from sightline_client.errors import SightlineError
-from sightline_client.sync import Stream, connect
+from sightline_client.pages import PAGE
+from sightline_client.sync import Stream, connect, history as read_history
 
 from . import deaf_to_ctrl_c, lines, reader_gone
 from .own_output import OwnOutput
@@ -29,15 +31,38 @@ class RecordingExistsError(SightlineError):
     code = "recording_exists"
 
 
-def tail(patterns: tuple[str, ...], since: int | None, as_json: bool) -> None:
-    """Print until Ctrl-C or until nobody reads any more; a gateway that is away is waited for."""
+class Asked(NamedTuple):
+    """What of the history is asked for; None is no restriction."""
+
+    patterns: tuple[str, ...] | None
+    since: str | None = None
+    until: str | None = None
+    agent: str | None = None
+    session: str | None = None
+    words: str | None = None
+
+
+def tail(patterns: tuple[str, ...], since: str | None, as_json: bool) -> None:
+    """Print until Ctrl-C or until nobody reads any more; a gateway that is away is waited for.
+
+    `since` is the number of an event, or a time: then the history since that time comes first.
+    """
     _tell_of_reconnects()
     _end_with_the_pipe()
     show = _as_json if as_json else _line_printer()
     place = find().url
     own = OwnOutput.of(sys.stdout.fileno())
-    with connect(types=patterns or None, since=since) as stream:
-        _say_connected(place, stream, since)
+    start: Position | int | None = None
+    if since is not None and since.isdecimal():
+        start = int(since)
+    elif since is not None:
+        past = read_history(types=patterns or None, since=since)
+        for item in past:
+            if not own.leaves_out(item):
+                print(show(item), flush=True)
+        start = past.position
+    with connect(types=patterns or None, since=start) as stream:
+        _say_connected(place, stream, start)
         try:
             for item in stream:
                 if not own.leaves_out(item):
@@ -45,6 +70,31 @@ def tail(patterns: tuple[str, ...], since: int | None, as_json: bool) -> None:
         finally:
             if own.left_out:
                 click.echo(f"sightline: {own.summary.removeprefix(', ')}", err=True)
+
+
+def history(asked: Asked, desc: bool, limit: int | None, as_json: bool) -> None:
+    """Print what the gateway has kept, then to the terminal how many events there were."""
+    _end_with_the_pipe()
+    show = _as_json if as_json else _line_printer()
+    past = read_history(
+        types=asked.patterns,
+        since=asked.since,
+        until=asked.until,
+        agent=asked.agent,
+        session_id=asked.session,
+        q=asked.words,
+        order="desc" if desc else "asc",
+        limit=min(limit or PAGE, PAGE),
+    )
+    own = OwnOutput.of(sys.stdout.fileno())
+    events = 0
+    for item in islice(past, limit):
+        if own.leaves_out(item):
+            continue
+        events += isinstance(item, Event)
+        print(show(item), flush=True)
+    of = "" if past.matches is None else f" of {past.matches:,} that match"
+    click.echo(f"{events:,} {'event' if events == 1 else 'events'}{of}", err=True)
 
 
 def record(path: str, patterns: tuple[str, ...]) -> None:
@@ -78,12 +128,13 @@ def record(path: str, patterns: tuple[str, ...]) -> None:
             click.echo(f"recorded {events:,} events{lost}{own.summary}", err=True)
 
 
-def _say_connected(place: str, stream: Stream, since: int | None = None) -> None:
+def _say_connected(place: str, stream: Stream, since: Position | int | None = None) -> None:
     """An empty screen then means that nothing happens."""
     connected = stream.connected
     if connected is None:
         return
-    start = connected.sequence_number if since is None else since
+    start = since.sequence_number if isinstance(since, Position) else since
+    start = connected.sequence_number if start is None else start
     what = "every event" if "*" in connected.types else ", ".join(connected.types) or "nothing"
     click.echo(
         f"connected to {place}, listening for {lines.printable(what)} after event #{start}",
