@@ -156,7 +156,7 @@ def main(folder: Path) -> None:
 
 
 def agents(browser: Browser, state: Path, folder: Path) -> None:
-    """The agents beside the feed, and the timeline of one, as somebody sees them who comes later."""
+    """The agents beside the feed, and the timeline of one, as a person sees them who opens the page later."""
     gateway = StoryGateway(state)
     with gateway.running():
         gateway.play(sorted([*scenes(), *agents_at_work(5)], key=lambda scene: scene[0]))
