@@ -165,13 +165,8 @@ async def _join(
 ) -> tuple[Subscription, bool, int | None]:
     """Subscribe; and for `connected`, `resumed` and `replayed`."""
     bus, position, settings = parts.bus, request.position, parts.settings
-    if (
-        request.history
-        and parts.journal is not None
-        and position is not None
-        and position.epoch in (None, bus.epoch)
-        and position.sequence_number <= bus.head
-    ):
+    if request.history and parts.journal is not None and position is not None:
+        known = position.epoch in (None, bus.epoch) and position.sequence_number <= bus.head
         subscription = HistorySubscription(
             bus,
             parts.replay_store,
@@ -179,8 +174,9 @@ async def _join(
             QueueBounds(settings.queue_size, settings.queue_max_bytes),
             settings.replay_limit,
             request.event_filter,
-            position.sequence_number,
+            position.sequence_number if known else 0,
             on_gap,
+            None if known else Gap(None, None, None, "epoch_changed"),
         )
         return subscription, await subscription.prepare(), None
     joined, replay = bus.join(request.event_filter, position, on_gap)

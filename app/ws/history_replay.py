@@ -66,8 +66,9 @@ class HistorySubscription(Subscription):
         event_filter: EventFilter,
         number: int,
         on_gap: Callable[[Gap], None],
+        loss: Gap | None = None,
     ) -> None:
-        """Replay what follows `number` of the current epoch."""
+        """Replay what follows `number` of the current epoch, behind `loss`."""
         super().__init__(bus, bus.owner, event_filter, bounds, NO_REPLAY, on_gap)
         self._epoch = bus.epoch
         self._store = replay_store
@@ -80,11 +81,14 @@ class HistorySubscription(Subscription):
         self._switches: list[tuple[int, EventFilter]] = []  # filters for events above a number
         self._emptied = asyncio.Event()
         self._live: Subscription | None = None
-        self._first: _Chunk | None = None  # read before `start`
+        # Read before `start`.
+        self._first = None if loss is None else _Chunk(loss, [], number)
         self._task: asyncio.Task[None] | None = None
 
     async def prepare(self) -> bool:
         """Read the first chunk; return whether nothing between position and chunk is lost."""
+        if self._first is not None:
+            return False
         if self._rest_is_retained():
             return True
         self._first = await self._read()
@@ -136,7 +140,9 @@ class HistorySubscription(Subscription):
 
     async def _run(self, outlet: Outlet, on_error: Callable[[Exception], None]) -> None:
         try:
-            while not self.closed and not (self._rest_is_retained() and self._join(outlet)):
+            while not self.closed and (
+                self._first or not (self._rest_is_retained() and self._join(outlet))
+            ):
                 chunk, self._first = self._first or await self._read(), None
                 if chunk is not None:
                     await self._hand_over(chunk, outlet)

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sightline_client import Event, Gap, Position, history, sync
+from sightline_client import Event, Gap, Position, connect, history, sync
 from sightline_client.errors import RefusedError
 
-from tests.kit.gateway import Gateway, name
+from tests.kit.gateway import Gateway, Start, name
+from tests.kit.waiting import WATCHDOG_S
 
 
 def shown(item: Event | Gap) -> Any:
@@ -33,3 +34,52 @@ async def test_history_reads_across_pages_and_says_how_many_match(
     assert past.position == Position(40, gateway.bus.epoch)
     with pytest.raises(RefusedError, match="'soon' is not a time: give ISO 8601"):
         await anext(aiter(history(since="soon")))
+
+
+SMALL = {"replay_max_events": 30, "replay_limit": 10}
+
+
+async def items(stream: Any, count: int) -> list[Any]:
+    async with asyncio.timeout(WATCHDOG_S):
+        return [shown(await anext(stream)) for _ in range(count)]
+
+
+async def test_backfill_reads_on_from_the_journal_and_without_it_gaps_stay(
+    folder: Path, start: Start
+) -> None:
+    gateway = await start(**SMALL)
+    name(folder, gateway)
+    await gateway.publish(100)
+    position = Position(5, gateway.bus.epoch)
+    async with connect(since=position) as stream:
+        assert await items(stream, 3) == ["expired", "replay_limit", 91]
+    async with connect(since=position, backfill=True) as stream:
+        assert await items(stream, 60) == [*range(6, 66)]
+        await gateway.publish(20)
+        assert await items(stream, 55) == [*range(66, 121)]
+
+    def listen() -> list[Any]:
+        with sync.connect(since=position, backfill=True) as stream:
+            return [shown(next(stream)) for _ in range(115)]
+
+    assert await asyncio.to_thread(listen) == [*range(6, 121)]
+
+
+async def test_a_backfilled_stream_goes_on_over_restarts_and_shows_all_of_a_new_epoch(
+    folder: Path, start: Start
+) -> None:
+    first: Gateway = await start(**SMALL)
+    name(folder, first)
+    await first.publish(10)
+    async with connect(since=Position(0, first.bus.epoch), backfill=True) as stream:
+        assert await items(stream, 10) == [*range(1, 11)]
+        await first.stop()
+        second: Gateway = await start(**SMALL)
+        await second.publish(50)
+        name(folder, second)
+        assert await items(stream, 50) == [*range(11, 61)]
+        await second.stop()
+        third: Gateway = await start(**SMALL, journal="another.db")
+        await third.publish(50)
+        name(folder, third)
+        assert await items(stream, 51) == ["epoch_changed", *range(1, 51)]

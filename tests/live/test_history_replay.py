@@ -176,13 +176,21 @@ async def test_what_the_journal_has_lost_is_a_gap(start: Start) -> None:
     await coming.aclose()
 
 
-async def test_another_epoch_is_answered_as_without_the_history(start: Start) -> None:
+@pytest.mark.parametrize(
+    "position", ["last_sequence_number=1&epoch=other", "last_sequence_number=999"]
+)
+async def test_a_position_of_another_epoch_gets_a_gap_and_all_of_this_one(
+    start: Start, position: str
+) -> None:
     gateway = await start(**SMALL)
-    await gateway.publish(3)
-    async with gateway.connect("?history=1&last_sequence_number=1&epoch=other") as client:
+    await gateway.publish(300)
+    async with gateway.connect(f"?history=1&{position}") as client:
         connected = await receive(client)
-        assert (connected["resumed"], connected["replayed"]) == (False, 3)
+        assert (connected["resumed"], connected["replayed"]) == (False, None)
         assert (await receive(client))["reason"] == "epoch_changed"
+        assert [(await receive(client))["sequence_number"] for _ in range(300)] == [*range(1, 301)]
+        await gateway.publish()
+        assert (await receive(client))["sequence_number"] == 301
 
 
 async def test_without_a_journal_a_history_is_a_400_that_says_so(start: Start) -> None:

@@ -55,10 +55,11 @@ class Dialer:
         client_id: str | None,
         give_up_after_s: float | None,
         queue_size: int = QUEUE_SIZE,
+        backfill: bool = False,
     ) -> None:
         position = Position(since) if isinstance(since, int) else since
         name = client_id or f"py-{secrets.token_hex(8)}"
-        self.core = Core(name, types, position, give_up_after_s)
+        self.core = Core(name, types, position, give_up_after_s, backfill)
         self.inbox = Inbox(queue_size)
         self._url = url
         self._token = token

@@ -143,6 +143,7 @@ def connect(
     client_id: str | None = None,
     give_up_after_s: float | None = None,
     queue_size: int = QUEUE_SIZE,
+    backfill: bool = False,
 ) -> Stream:
     """Listen to a gateway: `async with connect(types=["git.*"]) as stream: async for item in …`.
 
@@ -158,9 +159,16 @@ def connect(
     `queue_size` items at most: beyond, the oldest are dropped, and a `Gap` with reason
     `slow_consumer` says which and how many.
 
+    With `backfill`, every connection that resumes reads on from the gateway's journal, however long the
+    client was away: no gap says `expired` or `replay_limit`. After a change of the epoch, a `Gap` and then
+    all of the new epoch arrive; `history(after=position)` has the rest of the old one. A gateway without
+    a journal refuses it.
+
     Raises:
         AddressError: on entering, when it is not known where to go.
         RefusedError: on entering or iterating: the token is wrong, a pattern is malformed.
         ClosedError: on iterating: another connection took over, or a message is too big.
     """
-    return Stream(Dialer(url, token, types, since, client_id, give_up_after_s, queue_size))
+    return Stream(
+        Dialer(url, token, types, since, client_id, give_up_after_s, queue_size, backfill)
+    )

@@ -178,9 +178,12 @@ def connect(
     client_id: str | None = None,
     give_up_after_s: float | None = None,
     queue_size: int = QUEUE_SIZE,
+    backfill: bool = False,
 ) -> Stream:
     """As `sightline_client.connect`, with a plain `with` and `for`."""
-    return Stream(Dialer(url, token, types, since, client_id, give_up_after_s, queue_size))
+    return Stream(
+        Dialer(url, token, types, since, client_id, give_up_after_s, queue_size, backfill)
+    )
 
 
 class Publisher:
