@@ -83,7 +83,7 @@ test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
 	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
 # Folders of tests that start processes or servers; all other folders are unit tests.
-NOT_UNIT := browser cli cluster console contract documents kit live sources
+NOT_UNIT := browser cli cluster console contract documents frameworks kit live sources
 UNIT := $(filter-out $(NOT_UNIT:%=tests/%/) %__pycache__/,$(sort $(wildcard tests/*/)))
 UNIT += tests/test_gateway.py tests/test_rooms.py tests/test_settings.py
 

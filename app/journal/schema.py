@@ -97,14 +97,29 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only in a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        for newer in range(version + 1, VERSION + 1):
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_MIGRATIONS[newer]}; PRAGMA user_version = {newer}; COMMIT;"
-            )
+        while version < VERSION:
+            version = _migrate(connection, version)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> int:
+    """Take the file from this version to the next; return its version then."""
+    newer = version + 1
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_MIGRATIONS[newer]}; PRAGMA user_version = {newer}; COMMIT;"
+        )
+    except sqlite3.OperationalError:
+        if connection.in_transaction:
+            connection.rollback()
+        found = _known_version(connection)
+        if found == version:
+            raise
+        return found  # a command, such as `sightline journal forget`, migrated it meanwhile
+    return newer
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -100,6 +100,12 @@ export interface EventStreamOptions {
    * If it throws, the message is reported as a gap.
    */
   parse?: (text: string) => unknown;
+  /**
+   * Resume from the gateway's journal, however long the page was away: no gap says `expired` or
+   * `replay_limit`. After a change of the epoch, a gap and then all of the new epoch arrive. A gateway
+   * without a journal refuses it.
+   */
+  backfill?: boolean;
   /** What stands in for the page's own WebSocket, fetch, timers and so on; for tests. */
   environment?: Record<string, unknown>;
 }
@@ -118,6 +124,43 @@ export declare class StreamError extends Error {
   readonly code: string;
   constructor(code: string, message: string, options?: { cause?: unknown });
 }
+
+export interface HistoryOptions {
+  /** As of `EventStreamOptions`. */
+  url?: string;
+  token?: string;
+  types?: readonly Pattern[];
+  parse?: (text: string) => unknown;
+  /** Exclusive. A number counts in the current epoch. */
+  after?: Position | number;
+  before?: Position | number;
+  /** By position, never by time. Default "asc". */
+  order?: "asc" | "desc";
+  /** ISO 8601, Unix milliseconds, or an age such as "2h"; inclusive. */
+  since?: string | number;
+  /** The same, exclusive. */
+  until?: string | number;
+  /** `metadata.agent`. */
+  agent?: string;
+  session_id?: string;
+  /** Words that all occur in data or metadata; a phrase stands in quotes. */
+  q?: string;
+  /** The size of a page, 1 to 1,000; not of the result. */
+  limit?: number;
+  signal?: AbortSignal;
+  environment?: Record<string, unknown>;
+}
+
+/** Events and gaps, read a page at a time. */
+export interface History extends AsyncIterable<StreamEvent | Gap> {
+  /** How many events match `q`, from the first item on; null where counting takes too long. */
+  readonly matches: number | null;
+  /** Of the last item read. */
+  readonly position: Position | null;
+}
+
+/** What the gateway's journal holds. Throws a `StreamError` while iterating. */
+export declare function history(options?: HistoryOptions): History;
 
 /** A live stream of events that reconnects and resumes by itself. */
 export declare class EventStream extends EventTarget {

@@ -165,10 +165,12 @@ export class Protocol {
   #received = null; // the last position taken in; ahead of `position` by what is not yet processed
   #attempt = 0; // failures since the last connection that lasted a minute
   #parse;
+  #backfill;
 
-  /** `parse` turns the text of a message into a value; a text that makes it throw is reported as a gap. */
-  constructor(clientId, types, parse = JSON.parse) {
+  /** `backfill` resumes from the gateway's journal; `parse` turns the text of a message into a value; a text that makes it throw is reported as a gap. */
+  constructor(clientId, types, parse = JSON.parse, backfill = false) {
     this.clientId = clientId;
+    this.#backfill = backfill;
     this.#parse = parse;
     this.filter = new Filter(types);
   }
@@ -184,6 +186,7 @@ export class Protocol {
       ...(this.position && {
         last_sequence_number: String(this.position.sequence_number),
         epoch: this.position.epoch,
+        ...(this.#backfill && { history: "1" }),
       }),
     };
   }
@@ -407,6 +410,94 @@ function resolved(url, location) {
   return address;
 }
 
+function overHTTP(url) {
+  const address = new URL(url);
+  address.protocol = address.protocol.replace(/^ws/, "http");
+  return address;
+}
+
+/** The browser key, only for the page's own origin: no other origin may see it. */
+function keyFor(url, { location, browserKey }) {
+  const address = overHTTP(url);
+  if (address.origin !== location?.origin) return null;
+  return browserKey(new URL(".", address).pathname);
+}
+
+/** The headers of a request to the gateway at `url`. */
+function credential(token, url, io) {
+  if (token != null) return { "X-Session-Token": token };
+  const key = keyFor(url, io);
+  return key == null ? {} : { "X-Browser-Key": key };
+}
+
+/**
+ * What the gateway's journal holds: `for await (const item of history({ q: "nightly build" })) …`.
+ *
+ * Items are events and gaps, the oldest first, or with `order: "desc"` the newest. Everything given has
+ * to match; see `HistoryOptions`. A gap `epoch_changed` stands between two epochs. Pages are read as the
+ * loop goes on. Throws a `StreamError` with the gateway's code, or "unreachable".
+ */
+export function history({ url = "/ws", token, parse = JSON.parse, signal, environment, types, ...asked } = {}) {
+  const io = { ...surroundings(), ...environment };
+  const base = resolved(url, io.location);
+  const given = { order: "asc", limit: 1000, ...asked, ...(types && { types: types.join(",") }) };
+  const [toward, bound] = given.order === "desc" ? ["older", "before"] : ["newer", "after"];
+
+  async function page(query) {
+    const address = overHTTP(new URL("api/events", base));
+    for (const [name, value] of Object.entries(query))
+      if (value != null) address.searchParams.set(name, placeOf(value));
+    const headers = credential(token, base, io);
+    let answer;
+    try {
+      answer = await io.fetch(address.href, { headers, cache: "no-store", signal });
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      throw new StreamError("unreachable", `no answer from ${address.origin}`, { cause: error });
+    }
+    const text = await answer.text();
+    if (answer.ok) return parse(text);
+    const { code = "refused", message = `HTTP ${answer.status}` } = readable(text);
+    throw new StreamError(code, message);
+  }
+
+  return {
+    matches: null, // how many events match `q`; null before, without a `q`, or where counting takes too long
+    position: null, // of the last item read
+    async *[Symbol.asyncIterator]() {
+      let query = given;
+      let epoch = String(placeOf(given[bound] ?? "")).match(/^(.*):/)?.[1] ?? null;
+      this.matches = this.position = null;
+      for (let first = true; query; first = false) {
+        const read = await page(query);
+        if (first) this.matches = read.matches ?? null;
+        const items = [...(read.gap ? [{ ...read.gap, type: "gap" }] : []), ...read.events];
+        if (toward === "older") items.reverse();
+        if (items.length && epoch !== null && epoch !== read.epoch && read.gap?.reason !== "epoch_changed")
+          yield { type: "gap", from_sequence_number: null, to_sequence_number: null, dropped: null, reason: "epoch_changed" };
+        if (items.length) epoch = read.epoch;
+        for (const item of items) {
+          this.position = { epoch, sequence_number: item.sequence_number ?? item.to_sequence_number ?? 0 };
+          yield item;
+        }
+        const end = read[toward] ?? (toward === "newer" && read.events.length ? `${read.epoch}:${read.next}` : null);
+        query = end === null || end === query[bound] ? null : { ...given, [bound]: end };
+      }
+    },
+  };
+}
+
+/** A position as one value of a query. */
+const placeOf = (value) => (value?.epoch ? `${value.epoch}:${value.sequence_number}` : value);
+
+function readable(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
 function newClientId() {
   const bytes = crypto.getRandomValues(new Uint8Array(12)); // unlike randomUUID, also on plain http
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -448,6 +539,7 @@ export class EventStream extends EventTarget {
     onNotice,
     batch = false,
     parse,
+    backfill = false,
     environment,
   } = {}) {
     super();
@@ -461,7 +553,7 @@ export class EventStream extends EventTarget {
     this.#io = { ...surroundings(), ...environment };
     this.#url = resolved(url, this.#io.location);
     this.#token = token;
-    this.#protocol = new Protocol(newClientId(), types, parse);
+    this.#protocol = new Protocol(newClientId(), types, parse, backfill);
     this.reconnect();
   }
 
@@ -540,12 +632,8 @@ export class EventStream extends EventTarget {
     this.#after(CONNECT_TIMEOUT_S, () => this.#lost(1006));
   }
 
-  /** Only for the page's own origin: no other origin may see it. */
   #browserKey() {
-    const address = new URL(this.#url);
-    address.protocol = address.protocol.replace(/^ws/, "http");
-    if (address.origin !== this.#io.location?.origin) return null;
-    return this.#io.browserKey(new URL(".", address).pathname);
+    return keyFor(this.#url, this.#io);
   }
 
   #receive(data) {
@@ -578,15 +666,8 @@ export class EventStream extends EventTarget {
   async #ask() {
     const asking = (this.#asking = new AbortController());
     this.#after(CONNECT_TIMEOUT_S, () => asking.abort());
-    const address = new URL("api/session", this.#url);
-    address.protocol = address.protocol.replace(/^ws/, "http");
-    const key = this.#browserKey();
-    const headers =
-      this.#token != null
-        ? { "X-Session-Token": this.#token }
-        : key == null
-          ? {}
-          : { "X-Browser-Key": key };
+    const address = overHTTP(new URL("api/session", this.#url));
+    const headers = credential(this.#token, this.#url, this.#io);
     let verdict = UNREACHABLE;
     try {
       const answer = await this.#io.fetch(address.href, {

@@ -214,5 +214,5 @@ def test_the_time_is_linear_in_a_text_full_of_what_is_nearly_a_secret(near: str)
         gc.unfreeze()
         return min(spent)
 
-    # Sixteen times the size: 256 times the time if it were quadratic.
-    assert processor_time(128_000) < 64 * max(processor_time(8_000), 0.0001)
+    # 32 times the size: 1,024 times the time if it were quadratic, and on a busy machine up to 100 if not.
+    assert processor_time(128_000) < 320 * max(processor_time(4_000), 0.0001)
