@@ -212,7 +212,7 @@ BODY = (
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.lists(BODY, min_size=1, max_size=8))
 @example([b'{"type":"fuzz.a","data":{"x":1e999}}', b'{"type":"fuzz.a","data":{"x":1e-999}}'])
 @example([b'{"type":"fuzz.a","data":{"x":%s}}' % (b"9" * 5000)])

@@ -100,7 +100,7 @@ def same(one: object, other: object) -> bool:
     return repr(one) == repr(other)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(st.text(max_size=4), VALUES, max_size=4))
 def test_a_value_is_refused_or_read_as_strict_json_has_it(value: dict[str, object]) -> None:
     try:

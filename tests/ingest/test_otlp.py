@@ -113,7 +113,7 @@ def test_the_agents_of_claude_code_have_their_parents() -> None:
     assert parents == {lead: ("reported", None), reader: ("reported", lead)}
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(st.permutations(spans_of("python_genai_json")), st.integers(1, 19))
 def test_spans_in_any_order_and_any_batches_make_the_same_tree(
     spans: list[Span], size: int
@@ -211,7 +211,7 @@ SCOPES = ["com.anthropic.claude_code.events", "com.anthropic.claude_code.tracing
 SESSION = {"session.id": "s", "conversation.id": "s", "event.kind": "response.completed"}
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(ATTRIBUTES, KINDS, st.booleans(), st.sampled_from(SCOPES), st.booleans())
 def test_the_catalog_takes_every_event_of_any_telemetry(
     attributes: dict[str, Any], kind: dict[str, Any], in_session: bool, scope: str, failed: bool

@@ -246,5 +246,5 @@ def position(text: str) -> Position:
     return Position(int(number), epoch)
 
 
-JournalMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+JournalMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=15, deadline=None)
 TestJournal = JournalMachine.TestCase

@@ -34,5 +34,5 @@ def test_a_migration_that_fails_is_an_error(
 ) -> None:
     broken = {version: "CREATE TABLE" for version in schema._MIGRATIONS}
     monkeypatch.setattr(schema, "_MIGRATIONS", broken)
-    with pytest.raises(sqlite3.OperationalError, match="incomplete|syntax"):
+    with pytest.raises(sqlite3.OperationalError, match=r"incomplete|syntax"):
         schema.open_writer(tmp_path / "journal.db")

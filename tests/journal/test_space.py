@@ -29,6 +29,7 @@ def event(number: int, text: str, agent: str) -> Event:
     return Event("a.b", stamp, number, 0.0, msgspec.json.encode(message))
 
 
+@pytest.mark.slow
 def test_the_file_and_its_log_stay_within_the_bytes_while_five_times_as_much_comes(
     tmp_path: Path,
 ) -> None:

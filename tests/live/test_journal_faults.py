@@ -86,9 +86,9 @@ async def test_a_full_disk_stops_nothing_live_and_what_is_lost_is_a_gap(
             pass
         assert (await http.get("/api/health")).status_code == 200
         status = (await http.get("/api/session")).json()["journal"]
-        assert (status["state"], status["behind"], status["lost"]) == ("failing", 11, 5)
+        assert (status["state"], status["behind"]) == ("failing", 11)
+        assert status["lost"] >= 5  # one more if the thread has just looked again
         assert "full" in status["reason"]
-        assert (await metrics(http))["sightline_journal_lost_total"] == 5
         filler.unlink()
         assert (await receive_type(client, "notice"))["code"] == "journal_back"
         assert (await post(http)).json()["sequence_number"] == 13
@@ -99,7 +99,7 @@ async def test_a_full_disk_stops_nothing_live_and_what_is_lost_is_a_gap(
             for n in range(gap["from_sequence_number"], gap["to_sequence_number"] + 1)
         ]
         assert {gap["reason"] for gap in gaps} == {"not_stored"}
-        assert len(lost) == 5
+        assert 5 <= len(lost) == (await metrics(http))["sightline_journal_lost_total"] <= 6
         assert sorted(found + lost) == list(range(1, 14))
 
 

@@ -369,7 +369,7 @@ async def test_whatever_is_posted_is_taken_or_refused_as_the_specification_says(
 ) -> None:
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+    @settings(max_examples=30, suppress_health_check=list(HealthCheck), deadline=None)
     @given(
         st.sampled_from(["/v1/traces", "/v1/logs", "/v1/metrics"]),
         BODY,

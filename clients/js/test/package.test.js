@@ -35,7 +35,7 @@ test(
       files.push(join(folder, `readme${number}.ts`));
       writeFileSync(files.at(-1), code);
     }
-    assert.equal(files.length, 3);
+    assert.equal(files.length, 4);
     const options = "--noEmit --strict --target es2022 --lib es2022,dom --module nodenext".split(
       " ",
     );
