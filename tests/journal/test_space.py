@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from app.events import Event
 from app.journal.forgetting import Forgotten, forget
