@@ -71,7 +71,7 @@ async def export_traces(
         spans = list(_spans(request.content_type[0], body))
         redact = publisher.redactor.redact_value  # before texts are cut
         named = [redact(span) for span in spans if span.trace_id and span.span_id]
-        read = read_spans(named, recent.traces)
+        read = read_spans(named, recent.traces, recent.early)
         return _bounded(read, len(spans) - len(named), "a span without traceId or spanId")
 
     return await _export(request, "traces", read, publisher, recent)

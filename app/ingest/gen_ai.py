@@ -46,13 +46,17 @@ _CACHE_WRITE = (
     "llm.token_count.prompt_details.cache_write",
 )
 MAX_LINKS = 100  # in one event
+MAX_EARLY = 4096  # characters, about 120 spans
 
 
-def read_spans(spans: Iterable[Span], sessions: MutableMapping[str, str]) -> Iterator[list[Keyed]]:
+def read_spans(
+    spans: Iterable[Span], sessions: MutableMapping[str, str], early: MutableMapping[str, str]
+) -> Iterator[list[Keyed]]:
     """The events of each span of one request; none for those of traces without an agent.
 
     `sessions` has the session of each trace in which an agent, a tool or a model was seen. It is
-    decided by the first request that names the trace, as not each span names its session.
+    decided by the first request that names the trace, as not each span names its session. `early`
+    has the spans of each trace that came before that request, as `span=parent` with spaces between.
     """
     spans = list(spans)
     for span in spans:
@@ -65,16 +69,21 @@ def read_spans(spans: Iterable[Span], sessions: MutableMapping[str, str]) -> Ite
     for span in spans:
         session_id = sessions.get(span.trace_id)
         if session_id is None:
+            if not span.is_root and len(known := early.get(span.trace_id, "")) < MAX_EARLY:
+                early[span.trace_id] = f"{known} {span.span_id}={span.parent_id}"
             yield []
             continue
+        if held := early.pop(span.trace_id, ""):
+            pairs = (pair.partition("=") for pair in held.split())
+            links.setdefault(span.trace_id, {}).update({one: parent for one, _, parent in pairs})
         if not span.is_root and _operation(span) not in ("agent", "tool"):
             links.setdefault(span.trace_id, {})[span.span_id] = span.parent_id
         yield list(_read(span, session_id))
     for trace_id, found in links.items():
         resource = next(span.resource for span in spans if span.trace_id == trace_id)
-        pairs = list(found.items())
-        for start in range(0, len(pairs), MAX_LINKS):
-            some = dict(pairs[start : start + MAX_LINKS])
+        all_links = list(found.items())
+        for start in range(0, len(all_links), MAX_LINKS):
+            some = dict(all_links[start : start + MAX_LINKS])
             fields: Fields = {"session_id": sessions[trace_id], "kind": "spans", "spans": some}
             event = event_of("agent.reported", fields, *_program(resource), "traces")
             yield [Keyed(event, key_of("links", trace_id, some))]

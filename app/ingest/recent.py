@@ -38,6 +38,7 @@ class RecentTelemetry:
     """The memory that hooks and OTLP share.
 
     `keys` are those of published events. `traces` has the session of each trace with an agent.
+    `early` has the spans of traces that are not known yet.
     `hooked` are the sessions that hooks report: of these, OTLP gives the usage alone. `reading` is
     held while a request is read.
     """
@@ -45,5 +46,6 @@ class RecentTelemetry:
     def __init__(self) -> None:
         self.keys = Recent(MAX_KEYS)
         self.traces = Recent(MAX_TRACES)
+        self.early = Recent(MAX_TRACES)
         self.hooked = Recent(MAX_SESSIONS)
         self.reading = asyncio.Lock()

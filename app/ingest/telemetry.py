@@ -6,14 +6,16 @@ from . import claude_code_otlp, codex_otlp, gen_ai
 from .otlp import Keyed, Record, Span
 
 
-def read_spans(spans: Iterable[Span], sessions: MutableMapping[str, str]) -> Iterator[list[Keyed]]:
-    """The events of each span of one request; `sessions` as in `gen_ai.read_spans`."""
+def read_spans(
+    spans: Iterable[Span], sessions: MutableMapping[str, str], early: MutableMapping[str, str]
+) -> Iterator[list[Keyed]]:
+    """The events of each span of one request; `sessions` and `early` as in `gen_ai.read_spans`."""
     of_claude: list[Span] = []
     others: list[Span] = []
     for span in spans:
         (of_claude if span.scope == claude_code_otlp.SPAN_SCOPE else others).append(span)
     yield from claude_code_otlp.read_spans(of_claude)
-    yield from gen_ai.read_spans(others, sessions)
+    yield from gen_ai.read_spans(others, sessions, early)
 
 
 def read_record(record: Record) -> list[Keyed]:

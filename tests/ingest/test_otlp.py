@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from sightline_client.sessions import Sessions
 
@@ -52,7 +52,6 @@ STATES = {
     "python_openinference_protobuf": (["idle"], ["failed", "ok", "ok", "ok"]),
 }
 CATALOG = Catalog()
-KNOWN = ("chat", "execute_tool", "invoke_agent")
 
 
 def sessions_of(events: list[AgentEvent]) -> Any:
@@ -118,13 +117,12 @@ def test_the_agents_of_claude_code_have_their_parents() -> None:
 def test_spans_in_any_order_and_any_batches_make_the_same_tree(
     spans: list[Span], size: int
 ) -> None:
-    # What a request without an agent, a tool or a model brings is not known to be of any.
-    assume(any(span.attributes.get("gen_ai.operation.name") in KNOWN for span in spans[:size]))
     sessions: dict[str, str] = {}
+    early: dict[str, str] = {}
     events = [
         one.event
         for start in range(0, len(spans), size)
-        for read in read_spans(spans[start : start + size], sessions)
+        for read in read_spans(spans[start : start + size], sessions, early)
         for one in read
     ]
     found = sessions_of(events)
@@ -143,7 +141,7 @@ def test_a_call_goes_to_its_agent_when_what_lies_between_arrives() -> None:
     events: list[AgentEvent] = []
     owners = []
     for span in (call, agent, step):
-        events += [one.event for read in read_spans([span], sessions) for one in read]
+        events += [one.event for read in read_spans([span], sessions, {}) for one in read]
         (session,) = sessions_of(events)
         owners.append(
             [a["agent_type"] for a in session["agents"] for c in a["calls"] if c["tool_name"]]
@@ -162,7 +160,7 @@ def test_a_trace_stays_in_the_session_of_its_first_request() -> None:
     found = [
         one.event.data["session_id"]
         for batch in batches
-        for read in read_spans(batch, sessions)
+        for read in read_spans(batch, sessions, {})
         for one in read
     ]
     assert found == ["s", "s", "s"]
@@ -170,7 +168,7 @@ def test_a_trace_stays_in_the_session_of_its_first_request() -> None:
 
 def test_spans_and_records_of_other_programs_are_ignored() -> None:
     plain = Span("t", "1", "", "GET /", "http", 1.0, True, "", {"http.method": "GET"}, {})
-    assert [one for read in read_spans([plain], {}) for one in read] == []
+    assert [one for read in read_spans([plain], {}, {}) for one in read] == []
     assert (
         read_record(Record("my.app", 1, {"event.name": "api_request", "session.id": "s"}, {})) == []
     )
@@ -219,7 +217,7 @@ def test_the_catalog_takes_every_event_of_any_telemetry(
     fields = {**attributes, **(SESSION if in_session else {}), **kind}
     span = Span("t", "1", "", "x", scope, 1.0, failed, "", fields, {"service.name": "\ud800"})
     below = span._replace(span_id="2", parent_id="1")
-    read = [*read_spans([below, span], {}), read_record(Record(scope, 1, fields, {}))]
+    read = [*read_spans([below, span], {}, {}), read_record(Record(scope, 1, fields, {}))]
     for event, key in (one for some in read for one in some):
         CATALOG.check(event.type, msgspec.json.decode(msgspec.json.encode(event.data)))
         assert len(msgspec.json.encode(event.data)) <= MAX_DATA_BYTES
@@ -241,7 +239,7 @@ def keys_of(name: str) -> list[str]:
     for path, headers, body in requests_of(name):
         if headers == {"content-type": JSON}:
             if path == "/v1/traces":
-                found += [o for r in read_spans(otlp_json.spans(body), sessions) for o in r]
+                found += [o for r in read_spans(otlp_json.spans(body), sessions, {}) for o in r]
             elif path == "/v1/logs":
                 found += [o for record in otlp_json.records(body) for o in read_record(record)]
     return [one.key for one in found]

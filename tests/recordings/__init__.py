@@ -51,7 +51,7 @@ def read_request(
     reader = otlp_json if headers["content-type"] == "application/json" else otlp_protobuf
     body = decompress(body, headers.get("content-encoding", ""))
     if path == "/v1/traces":
-        return [one for read in read_spans(reader.spans(body), sessions) for one in read]
+        return [one for read in read_spans(reader.spans(body), sessions, {}) for one in read]
     records = reader.records(body) if path == "/v1/logs" else ()
     return [one for record in records for one in read_record(record)]
 
