@@ -74,7 +74,7 @@ class Core:
         self.connected: Connected | None = None
         """The `connected` message of the latest connection."""
         self._client_id = client_id
-        self._types = None if types is None else [_pattern(entry) for entry in types]
+        self._types = None if types is None else [pattern(entry) for entry in types]
         self._received = position  # the last number read: where the next connection resumes
         self._next: Position | None = None  # the position once the item handed out is processed
         self._attempt = 0
@@ -199,5 +199,6 @@ class Core:
         return Position(end, epoch) if end is not None and self._is_above(end, epoch) else None
 
 
-def _pattern(entry: str | type[KnownData]) -> str:
+def pattern(entry: str | type[KnownData]) -> str:
+    """The pattern for a pattern or an event class."""
     return entry if isinstance(entry, str) else type_of(entry)

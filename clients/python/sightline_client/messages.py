@@ -70,7 +70,7 @@ class Connected(msgspec.Struct, frozen=True, tag="connected"):
     types: tuple[str, ...]
     heartbeat_interval_s: float
     resumed: bool
-    replayed: int
+    replayed: int | None  # None: from the history, whose events are not counted before
     limits: Limits
 
 
