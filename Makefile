@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser screenshots static quick check format bench bench-cluster soak attack docs lock
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -53,6 +53,15 @@ $(BENCH): requirements-bench.lock $(DEV)
 
 $(DOCS): requirements-docs.lock $(DEV)
 	$(call packages,requirements-docs.lock,100,20)
+	@touch $@
+
+# An environment like that of a program with agents: the client, and no gateway.
+FRAMEWORKS := build/frameworks
+
+$(FRAMEWORKS)/.ready: requirements-frameworks.lock
+	@echo "installing $$(grep -c == $<) packages into $(FRAMEWORKS), about 180 MB; once, about 25 s"
+	@$(PYTHON) -m venv $(FRAMEWORKS)
+	@$(FRAMEWORKS)/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 run: $(RUN) ## start the gateway (PORT=3000, WORKSPACE=<dir> to watch a folder)
@@ -100,6 +109,9 @@ test-browser: $(BROWSER) ## test the console in a real browser (Debian's chromiu
 	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/browser
 	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/live/test_login_page.py
 
+test-frameworks: $(DEV) $(FRAMEWORKS)/.ready ## test the adapters for agent frameworks with the real packages
+	$(PYTEST) tests/frameworks
+
 screenshots: $(BROWSER) ## take the screenshots in docs/images again
 	$(BIN)/python -m tests.browser.screenshots docs/images
 
@@ -126,6 +138,9 @@ bench-cluster: $(DEV) ## measure the gateway on NATS JetStream, with one and two
 	$(BIN)/python -m benchmarks.cluster
 	$(BIN)/python -m benchmarks.million
 
+bench-journal: $(BENCH) ## measure the journal: what it costs, and its answers with up to 5,000,000 events (20 minutes, 6 GB)
+	$(BIN)/python -m benchmarks.journal
+
 MINUTES ?= 10
 
 soak: $(DEV) ## mixed load with faults for MINUTES=10; every client's events are counted
@@ -140,9 +155,10 @@ docs: $(DOCS) ## build the documentation as a site: open build/site/index.html
 LOCK := uv pip compile --no-strip-extras --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 
 lock: ## resolve the dependencies of pyproject.toml again (needs uv)
-	$(LOCK) --extra workspace --extra metrics --extra nats --group build \
+	$(LOCK) --extra workspace --extra metrics --extra nats --extra otlp --group build \
 		pyproject.toml clients/python/pyproject.toml -o requirements.lock
 	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK) --group browser -c requirements.lock -c requirements-dev.lock -o requirements-browser.lock
+	$(LOCK) --group frameworks clients/python/pyproject.toml -o requirements-frameworks.lock
 	$(LOCK) --group bench -c requirements.lock -c requirements-dev.lock -o requirements-bench.lock
 	$(LOCK) --group docs -c requirements.lock -c requirements-dev.lock -o requirements-docs.lock

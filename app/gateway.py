@@ -8,13 +8,13 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from .api import events, history, hooks, login, pages, sessions, status, stream, token
+from .api import events, history, hooks, login, otlp, pages, sessions, status, stream, token
 from .api.metrics import metrics as metrics_page
 from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import require_credential
 from .auth.tokens import Keyring
 from .catalog.registry import Catalog
-from .channels.backend import ChannelBackend, MemoryBackend
+from .channel_backend import backend_of
 from .channels.bus import EventBus, new_epoch
 from .channels.publisher import EventPublisher
 from .channels.replay import ReplayStore
@@ -22,12 +22,13 @@ from .channels.subscription import QueueBounds
 from .contract.asyncapi import to_asyncapi
 from .contract.openapi import to_openapi
 from .contract.schemas import to_text
-from .errors import CloseCode, SettingsError
 from .events import Clock
+from .ingest.recent import RecentTelemetry
 from .journal.journal import JournalStatus
 from .journal.wiring import journal_of
 from .log.flood import report_left_out
 from .metrics import Counters, watch_lag
+from .redaction import Redactor, choice_of
 from .settings import Settings
 from .sources import check_workspace
 from .sources.running import keep_running, sources_of
@@ -92,12 +93,12 @@ class Gateway:
         )
         self.registry = ConnectionRegistry(settings.max_clients)
         self.journal = journal_of(settings, clock, self._report_journal)
-        self.backend = _backend(settings, self.bus, self.registry)
+        self.backend = backend_of(settings, self.bus, self.registry)
+        redactor = Redactor(choice_of(settings.redact))
         self.publisher = EventPublisher(
-            self.backend, catalog, clock, settings.max_event_bytes, self.journal
+            self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
         )
-        site = [pages.console, pages.login_page, pages.static_file]
-        left_out = [*([] if console else site), *([] if metrics else [metrics_page])]
+        left_out = [*([] if console else pages.SITE), *([] if metrics else [metrics_page])]
         self.started = False
         self.lock = FolderLock(settings.state_dir)
         state.begin_drain = self.begin_drain
@@ -107,10 +108,10 @@ class Gateway:
                 events_socket,
                 events.publish_events,
                 *hooks.ROUTES,
+                *otlp.ROUTES,
                 history.read_events,
                 stream.stream_events,
-                login.make_ticket,
-                login.log_in,
+                *login.ROUTES,
                 *token.ROUTES,
                 *sessions.ROUTES,
                 pages.client_file,
@@ -120,7 +121,7 @@ class Gateway:
                 status.openapi_document,
                 status.asyncapi_document,
                 status.upgrade_required,
-                *(site if console else []),
+                *(pages.SITE if console else []),
                 *([metrics_page] if metrics else []),
             ],
             dependencies={
@@ -135,6 +136,7 @@ class Gateway:
                 "openapi": _lazily(lambda: to_text(to_openapi(catalog, left_out))),
                 "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
                 "counters": _given(self.counters),
+                "recent": _given(RecentTelemetry()),
                 "keyring": Provide(keyring_of, sync_to_thread=False),
             },
             guards=[require_credential],
@@ -224,25 +226,3 @@ class Gateway:
                     if self.journal is not None:
                         await self.journal.close()
                     report_left_out()
-
-
-def _backend(settings: Settings, bus: EventBus, registry: ConnectionRegistry) -> ChannelBackend:
-    """The channel backend that the settings choose."""
-    if settings.nats_url is None:
-        return MemoryBackend(bus)
-    try:
-        from .channels.nats.backend import JetStreamBackend
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline-gateway[nats]'"
-        ) from error
-
-    def close_all() -> None:
-        registry.close_all(CloseCode.RESTART, "the stream continues elsewhere: reconnect")
-
-    def report(connected: bool) -> None:
-        now = bus.clock.timestamp()
-        notice = Notice.backend_back(now) if connected else Notice.backend_away(now)
-        registry.send_all(encode(notice))
-
-    return JetStreamBackend(bus, settings, close_all, report)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from .redaction.kinds import KINDS, choice_of
+
 MIB = 1024 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
@@ -74,6 +76,12 @@ def _types(text: str) -> tuple[str, ...]:
     names = _items(text)
     _check(all(_TYPE.fullmatch(name) for name in names))
     return names
+
+
+def _redact(text: str) -> tuple[str, ...]:
+    items = _items(text)
+    choice_of(items)
+    return items
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -163,6 +171,11 @@ PARSERS: dict[str, _Parser] = {
     "journal_max_bytes": (_journal_bytes, "a whole number of bytes from 1048576 (1 MiB)"),
     "journal_max_age_days": (_seconds, "a number of days above 0"),
     "journal_leave_out": (_types, "event types like chat.streaming_chunk, separated by commas"),
+    "redact": (
+        _redact,
+        f"all, some of {', '.join(KINDS)}, and key:NAME for more keys, separated by commas;"
+        " nothing redacts nothing",
+    ),
     "log_format": (_log_format, "auto, json or console"),
     "log_level": (_log_level, "one of " + ", ".join(_LEVELS)),
 }

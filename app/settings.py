@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     journal_leave_out: tuple[str, ...] = (
         "chat.streaming_chunk",
     )  # event types that are not stored
+    # What is replaced in events: all, kinds, and `key:NAME`; "" for nothing.
+    redact: tuple[str, ...] = ("all",)
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: str = "info"
 

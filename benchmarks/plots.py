@@ -66,3 +66,12 @@ def _lines(axes: Axes, found: list[Result], scale: float | None) -> None:
 def _save(axes: Axes, path: Path) -> None:
     axes.figure.savefig(path, metadata={"Date": None})
     pyplot.close(axes.figure)
+
+
+def journal_lines(lines: dict[str, dict[int, float]], path: Path) -> None:
+    """Milliseconds of each question by the events in the journal."""
+    axes = _axes("events in the journal", "ms")
+    for label, points in lines.items():
+        axes.plot(list(points), list(points.values()), marker="o", label=label)
+    axes.legend(fontsize=6)
+    _save(axes, path)

@@ -57,7 +57,7 @@ class Reader:
 
     def __init__(self, server: Server, setup: Setup) -> None:
         self._server = server
-        self._gateway = setup.peer == "gateway"
+        self._gateway = setup.peer.split()[0] == "gateway"
         self._clients = self._connect([self._query(i, setup) for i in range(setup.clients)])
         self._stalled = self._connect([""] * setup.stalled)
         server.settle()

@@ -35,7 +35,7 @@ class Server:
         # [events of the order that the slowest client has read], shared with the process
         self.read = memoryview(memory).cast("I")
         self._process = subprocess.Popen(
-            [*command(peer), self._state.name],
+            [*command(peer), self._state.name, *peer.split()[1:]],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 from sightline_client.sessions import Sessions
 
-from tests.recordings import HOOK_FILES, events_of
+from app.ingest.hooks import AgentEvent
+from tests.recordings import HOOK_FILES, OTLP_FILES, events_of, hooks_of, telemetry_of
 
 FILE = Path(__file__).parent / "session_vectors.json"
 START = 1767225600  # 2026-01-01T00:00:00Z
@@ -37,6 +38,10 @@ Step = dict[str, Any]
 
 
 def steps_of(name: str) -> list[Step]:
+    return steps_from(events_of(name))
+
+
+def steps_from(events: list[AgentEvent]) -> list[Step]:
     return [
         {
             "type": event.type,
@@ -45,7 +50,7 @@ def steps_of(name: str) -> list[Step]:
             "data": {key: value for key, value in event.data.items() if key not in UNREAD},
             "metadata": event.metadata,
         }
-        for index, event in enumerate(events_of(name))
+        for index, event in enumerate(events)
     ]
 
 
@@ -92,7 +97,20 @@ def streams() -> list[tuple[str, list[Step], float]]:
     found.append(("nested_two, each event twice", [s for s in twice for _ in (1, 2)], START + 30.0))
     again = [*steps_of("simple"), {"epoch_changed": True}, *steps_of("tool_fails")]
     found.append(("simple, then another epoch", again, START + 30.0))
+    for name in OTLP_FILES:
+        steps = steps_of_telemetry(name)
+        found.append((f"{name}, without hooks", steps, float(START + len(steps))))
+        if hooks_of(name):
+            both = steps_from(telemetry_of(name, with_hooks=True))
+            found.append((f"{name}, with hooks", both, float(START + len(both))))
+    found.append(
+        ("python_genai_json, its first 9", steps_of_telemetry("python_genai_json")[:9], START + 9.0)
+    )
     return found
+
+
+def steps_of_telemetry(name: str) -> list[Step]:
+    return steps_from(telemetry_of(name, with_hooks=False))
 
 
 def vectors() -> str:

@@ -10,7 +10,7 @@ PAGES = sorted(
     for folder in (".", "docs", "docs/decisions", "clients/js", "clients/python", "tests")
     for page in (ROOT / folder).glob("*.md")
 )
-# Opening and closing fence; an indented or a longer one is told by `blocks`, as it would be missed.
+# Opening and closing fence. `blocks` refuses an indented or longer one, which this would miss.
 _FENCE = re.compile(r"^```(?P<kind>.*)\n(?P<code>(?:(?!```).*\n)*?)```$", re.M)
 _NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+) -->\n\n?\Z")
 

@@ -11,11 +11,15 @@ import httpx
 import pytest
 
 from tests.kit.processes import PATIENCE_S
+from tests.kit.readme import Gateway, gateway
 from tests.recordings import hooks_of
 from tests.snippets import snippets
-from tests.test_readme import Gateway, gateway
 
-INSTALL, LOOK, UNINSTALL, CODEX = snippets("docs/agents.md", "sh sh sh sh")
+SEND = Path(__file__).parent / "otlp" / "send.py"
+# the recipes of frameworks are run in tests/frameworks, which has their packages
+INSTALL, LOOK, UNINSTALL, CODEX, OTLP, *_ = snippets(
+    "docs/agents.md", "sh sh sh sh sh python python"
+)
 
 
 @pytest.fixture
@@ -82,3 +86,15 @@ def test_codex_is_connected_in_its_own_settings(
     (line,) = run(server, LOOK, server.folder, home).splitlines()
     assert line.startswith("idle     Codex")
     assert "2 calls, 1 interrupted" in line
+
+
+def test_a_program_with_opentelemetry_needs_two_variables(
+    server: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    here = OTLP.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}")
+    run(server, f"{here}\nSESSION=s-1 python {SEND}", home, home)
+    lines = run(server, LOOK, server.folder, home).splitlines()
+    (main,) = (line for line in lines if "s-1 " in line)
+    assert main.startswith("idle")
+    assert any(line.startswith("  - reader") and "1 failed" in line for line in lines), lines

@@ -193,3 +193,31 @@ def test_every_scenario_runs_and_a_peer_that_is_not_here_is_named(tmp_path: Path
     assert done.returncode == 0, done.stderr
     shown = {line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")}
     assert shown - {"bun:"} == set(SCENARIOS)
+
+
+@pytest.mark.attack
+def test_every_part_of_the_journals_benchmark_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.journal", "--quick", "publish", "file", "bounds"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {line.split(":")[0] for line in done.stdout.splitlines() if line[0] != " "} == {
+        "publish",
+        "file",
+        "bounds",
+    }
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_hooks_gets_every_answer_and_counts_every_event() -> None:
+    command = [sys.executable, "-m", "benchmarks.hooks"]
+    options = ["--seconds", "0.4", "--sessions", "5", "--rate", "50"]
+    done = subprocess.run(command + options, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    rows = [line for line in done.stdout.splitlines() if "connections" in line]
+    assert [re.search(r"connections +(\d+)", row)[1] for row in rows] == ["20"] * 4
+    assert "missing" not in done.stdout

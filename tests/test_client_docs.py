@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.processes import PATIENCE_S, line_with, running
+from tests.kit.readme import Gateway, gateway
 from tests.kit.waiting import lines_of_file
 from tests.snippets import ROOT, snippets
-from tests.test_readme import PATIENCE_S, Gateway, gateway, running, until
 
 README = snippets("clients/python/README.md", "sh python python python")
 TERMINAL = snippets("docs/terminal.md", "bash bash bash bash")
@@ -64,13 +65,13 @@ def test_the_client_installs_from_its_folder_typed(tmp_path: Path) -> None:
 
 def test_listening_and_publishing_from_python(server: Gateway) -> None:
     with running([sys.executable, "-c", README[LISTEN]], server.folder) as listener:
-        until(server.process, "client_connected")
+        line_with(server.process, "client_connected")
         printed = python(server, PUBLISH).splitlines()
         assert printed[0] == "1"
         assert "workflow_name" in printed[1]
-        assert until(listener, "started") == "started: nightly-build\n"
-        assert until(listener, "workflow.failed").startswith("2 workflow.failed {'workflow_id'")
-        assert until(listener, "workflow.finished").startswith("3 ")
+        assert line_with(listener, "started") == "started: nightly-build\n"
+        assert line_with(listener, "workflow.failed").startswith("2 workflow.failed {'workflow_id'")
+        assert line_with(listener, "workflow.finished").startswith("3 ")
 
 
 def test_the_synchronous_flavour(server: Gateway) -> None:
@@ -84,14 +85,14 @@ def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
         running(["bash", "-c", f"exec {everything}"], server.folder, **ENVIRON) as all_events,
         running(["bash", "-c", f"exec {patterns}"], server.folder, **ENVIRON) as some,
     ):
-        until(server.process, "client_connected")
-        until(server.process, "client_connected")
+        line_with(server.process, "client_connected")
+        line_with(server.process, "client_connected")
         for command in (TERMINAL[1] + TERMINAL[2]).splitlines():
             done = bash(server, command)
             assert done.returncode == 0, (command, done.stderr)
-        assert " #1 chat.message_sent " in until(all_events, "chat")
-        assert " #5 file.created path=b.txt" in until(all_events, "b.txt")
-        assert " #2 workflow.step_completed workflow_id=wf-42 " in until(some, "step")
+        assert " #1 chat.message_sent " in line_with(all_events, "chat")
+        assert " #5 file.created path=b.txt" in line_with(all_events, "b.txt")
+        assert " #2 workflow.step_completed workflow_id=wf-42 " in line_with(some, "step")
     first = bash(server, piped)
     assert (first.returncode, '"sequence_number":1,' in first.stdout) == (0, True)
 
@@ -101,11 +102,11 @@ def test_recording_and_replaying(server: Gateway) -> None:
     record, *replays = TERMINAL[3].splitlines()
     publish = TERMINAL[1].splitlines()[0]
     with running(["bash", "-c", f"exec {record}"], server.folder, **ENVIRON) as recorder:
-        until(recorder, "recording to session.jsonl")
+        line_with(recorder, "recording to session.jsonl")
         bash(server, publish)
         lines_of_file(server.folder / "session.jsonl", 1)
         recorder.send_signal(signal.SIGINT)
-        until(recorder, "recorded 1 events")
+        line_with(recorder, "recorded 1 events")
     for replay in replays:
         done = bash(server, replay)
         assert "replayed 1 of 1 events" in done.stderr, done.stderr

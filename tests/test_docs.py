@@ -19,9 +19,9 @@ from app.catalog.registry import Catalog
 from app.errors import ErrorMessage
 from app.events import Gap
 from app.ws.messages import Connected, ControlMessage, Heartbeat, Notice, Pong, Subscribed
-from tests.live.test_process import free_port
+from tests.kit.processes import PATIENCE_S, free_port, line_with, running
+from tests.kit.readme import COMMANDS, FENCES, Gateway, gateway
 from tests.snippets import PAGES, ROOT, blocks, snippets, to_run
-from tests.test_readme import COMMANDS, FENCES, PATIENCE_S, Gateway, gateway, running, until
 
 Wire = ControlMessage | Connected | Gap | Heartbeat | Subscribed | Pong | ErrorMessage | Notice
 ENVELOPE = {"type", "timestamp", "sequence_number", "data", "metadata"}
@@ -60,7 +60,7 @@ def test_every_block_is_run_by_a_test_or_says_why_not(page: str) -> None:
         assert kind in KINDS, f"{page}: {kind!r} is not one of {sorted(KINDS)}"
         assert not_run is None or len(not_run.split()) > 2, f"{page}: no reason: {not_run}"
     if any(kind != "json" for kind, _ in to_run(page)):
-        tests = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py")]
+        tests = [path.read_text() for path in (ROOT / "tests").rglob("*.py")]
         assert any(
             f'snippets("{page}", ' in re.sub(r"\(\s+", "(", test) for test in tests
         ), f"no test runs the blocks of {page}: take them by snippets({page!r}, kinds)"
@@ -82,7 +82,7 @@ def test_json_is_json_and_messages_are_those_of_the_protocol(page: str) -> None:
 
 
 @pytest.mark.parametrize("goal", ["run", "test"])
-def test_an_old_python_is_told_with_the_command_that_was_meant(tmp_path: Path, goal: str) -> None:
+def test_an_old_python_is_refused_with_the_command_that_works(tmp_path: Path, goal: str) -> None:
     (tmp_path / "clients/python").mkdir(parents=True)
     for name in (
         "requirements.lock",
@@ -184,9 +184,9 @@ def local(server: Gateway, code: str) -> str:
 def test_a_small_client_in_python(server: Gateway) -> None:
     command = [sys.executable, "-c", local(server, LISTEN)]
     with running(command, server.folder) as listener:
-        until(server.process, "client_connected")
+        line_with(server.process, "client_connected")
         server.curl()
-        assert until(listener, "workflow.started").startswith("1 ")
+        assert line_with(listener, "workflow.started").startswith("1 ")
 
 
 def test_a_small_client_in_a_browser(server: Gateway) -> None:
@@ -196,9 +196,9 @@ def test_a_small_client_in_a_browser(server: Gateway) -> None:
         pytest.skip("needs a node that has WebSocket")
     page = f"globalThis.prompt = () => '{server.token}';\n" + local(server, BROWSER)
     with running([node, "--experimental-websocket", "-e", page], server.folder) as browser:
-        until(browser, "connected")
+        line_with(browser, "connected")
         server.curl()
-        until(browser, "workflow.started")
+        line_with(browser, "workflow.started")
 
 
 def test_the_journal_is_searched_looked_into_and_pruned(server: Gateway) -> None:

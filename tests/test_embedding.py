@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from tests.kit.processes import ROOT, line_with, running
+from tests.kit.readme import gateway
 from tests.snippets import snippets
-from tests.test_readme import gateway
 
 PLUGIN, TICKET, CHANNELS = snippets("docs/embedding.md", "python python python")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kit.processes import PATIENCE_S, line_with, running
-from tests.test_readme import Gateway, gateway
+from tests.kit.readme import Gateway, gateway
 
 
 def call(server: Gateway, path: str, body: bytes | None = None) -> Any:
@@ -26,11 +26,13 @@ def test_the_story_board_publishes_events_of_its_own_types(tmp_path: Path) -> No
         line_with(terminal, "connected")
         added = call(server, "/stories", b'{"title":"Show the stream"}')
         moved = call(server, "/stories/1/done", b"{}")
-        told = [json.loads(line_with(terminal, kind)) for kind in ("story.added", "story.moved")]
+        reported = [
+            json.loads(line_with(terminal, kind)) for kind in ("story.added", "story.moved")
+        ]
         assert call(server, "/stories") == [moved]
     assert added == {"story_id": 1, "title": "Show the stream", "column": "todo"}
-    assert told[0]["data"] == {"story_id": 1, "title": "Show the stream"}
-    assert told[1]["data"] == {"story_id": 1, "from_column": "todo", "to_column": "done"}
+    assert reported[0]["data"] == {"story_id": 1, "title": "Show the stream"}
+    assert reported[1]["data"] == {"story_id": 1, "from_column": "todo", "to_column": "done"}
 
 
 def test_the_catalog_holds_the_event_types_of_the_application(tmp_path: Path) -> None:

@@ -182,7 +182,8 @@ def test_what_is_encoded_is_strict_json_and_what_readers_see_or_it_is_refused(va
         encoded, seen = encode("data", value)
     except InvalidDataError:
         return
-    assert json.loads(encoded.decode(), parse_constant=refuse_constant) == seen
+    read = json.loads(encoded.decode(), parse_constant=refuse_constant)
+    assert read == json.loads(json.dumps(seen))  # a tuple may be seen as it is: it fits as a list
     assert not any(isinstance(each, float) and not math.isfinite(each) for each in seen.values())
 
 

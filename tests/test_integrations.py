@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 
 from tests.kit.processes import PATIENCE_S, line_with, running
+from tests.kit.readme import Gateway, gateway
 from tests.snippets import snippets
-from tests.test_readme import Gateway, gateway
 
 # the last one is run in a browser, by tests/live/test_event_source.py
-TELL, TOLD, LOGGING, GIT, WEBHOOK, CLOUDEVENT, STREAM, EVENT_SOURCE = snippets(
-    "docs/integrations.md", "sh sh python python python bash bash js"
+TELL, TOLD, LOGGING, GIT, WEBHOOK, CLOUDEVENT, CLOUDEVENT_SDK, STREAM, EVENT_SOURCE = snippets(
+    "docs/integrations.md", "sh sh python python python bash python bash js"
 )
+OPENAI_AGENTS, LANGCHAIN = snippets("docs/agents.md", "sh sh sh sh sh python python")[-2:]
 FOLDER = "/path/to/gateway"
 SECRET = "webhook-secret"
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
@@ -85,18 +86,19 @@ def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> Non
     assert len(events(server)) == 1
 
 
-def test_pythons_logging_tells_of_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
+def test_pythons_logging_publishes_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
     script = LOGGING + "logging.getLogger().warning('not told')\n"
     run(server, sys.executable, "-c", script)
     (event,) = events(server)
-    assert event["type"] == "system.error"
+    assert (event["type"], event["metadata"]["source"]) == ("system.error", "logging")
     assert event["data"] == {
         "message": "no answer from the bank",
         "code": "ERROR",
         "component": "payments",
     }
     nowhere = run(server, sys.executable, "-c", script, SIGHTLINE_URL="http://127.0.0.1:1")
-    assert "no answer from the bank" in nowhere
+    assert "1 emitted events are lost" in nowhere
+    assert len(events(server)) == 1
 
 
 def test_a_git_hook_publishes_a_commit_of_another_repository(
@@ -179,3 +181,15 @@ def test_a_cloudevent_is_received_where_no_websocket_passes(server: Gateway) -> 
         event = json.loads(line_with(listener, "workflow.failed").removeprefix("data: "))
     assert event["data"]["step_name"] == "compile"
     assert event["metadata"]["source"] == "/ci/nightly"
+
+
+def test_a_cloudevent_of_the_python_sdk_is_taken_as_it_is(server: Gateway) -> None:
+    assert run(server, sys.executable, "-c", CLOUDEVENT_SDK) == ""
+    (event,) = events(server)
+    assert event["type"] == "workflow.started"
+    assert event["metadata"]["cloudevent"]["id"] == "b-18"
+
+
+def test_no_recipe_for_python_is_longer_than_ten_lines() -> None:
+    for recipe in (LOGGING, CLOUDEVENT_SDK, OPENAI_AGENTS, LANGCHAIN):
+        assert len([line for line in recipe.splitlines() if line.strip()]) <= 10

@@ -28,6 +28,7 @@ def test_reads_every_kind() -> None:
         NATS_URL="nats://127.0.0.1:4222, tls://[::1]:4223",
         NATS_STREAM="blue-1",
         NATS_DOMAIN="hub",
+        REDACT="token, jwt,key:password_hint",
         NATS_REPLICAS="3",
     )
     assert settings == Settings(
@@ -44,6 +45,7 @@ def test_reads_every_kind() -> None:
         nats_stream="blue-1",
         nats_domain="hub",
         nats_replicas=3,
+        redact=("token", "jwt", "key:password_hint"),
     )
 
 
@@ -71,6 +73,12 @@ def test_reads_every_kind() -> None:
         ("NATS_REPLICAS", "6"),
         ("NATS_MAX_AGE_S", "0"),
         ("NATS_PUBLISH_WAIT_S", "soon"),
+        ("REDACT", "tokens"),
+        ("REDACT", "all,key:"),
+        ("REDACT", "key:a b"),
+        ("REDACT", "key:é"),
+        ("REDACT", "key:--"),
+        ("REDACT", "key:" + "k" * 65),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud\nline"),
     ],

@@ -17,10 +17,10 @@ from packaging.requirements import Requirement
 
 from tests.kit.http import TOKEN
 from tests.kit.processes import PATIENCE_S, free_port, line_with, running
-from tests.snippets import ROOT
-from tests.test_client_docs import README, SYNC
+from tests.snippets import ROOT, snippets
 
 GATEWAY = "sightline-gateway"
+SYNC = snippets("clients/python/README.md", "sh python python python")[-1]
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_each_installed_alone_the_gateway_serves_and_the_client_speaks_to_it(
         assert b"<title>" in fetch(url)
         script = (ROOT / "clients/js/sightline.js").read_bytes()
         assert fetch(f"{url}/client/sightline.js") == script
-        assert run(client, README[SYNC]).startswith("chat.message_sent {'role': 'user'")
+        assert run(client, SYNC).startswith("chat.message_sent {'role': 'user'")
 
 
 BOARD = """

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 from litestar import Request, post
@@ -9,6 +10,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
 from ..channels.bus import EventBus
+from ..channels.encoding import Fields, ensure_can_fit
 from ..channels.publisher import EventPublisher
 from ..channels.strict_json import BODY_DEPTH, check_depth, reason
 from ..errors import BadRequestError, UnavailableError
@@ -17,6 +19,7 @@ from ..ingest.cloudevents import Mapped
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
+CLOUD_MARGIN_BYTES = 1024  # for attributes of a CloudEvent that are not kept
 KEY = re.compile(r"[!-~]{1,128}")
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
@@ -37,7 +40,18 @@ class Published(msgspec.Struct):
     timestamp: str
 
 
+class _Sent(msgspec.Struct):
+    """An event whose data is still text."""
+
+    type: str
+    data: msgspec.Raw
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
 _decode = msgspec.json.Decoder(NewEvent | list[NewEvent]).decode
+_split = msgspec.json.Decoder(_Sent | list[_Sent]).decode
+_split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
 @post("/api/events", request_max_body_size=MAX_BODY_BYTES)
@@ -46,35 +60,41 @@ async def publish_events(
 ) -> Published | list[Published]:
     """Publish one event or an array, plain or as CloudEvents. If one is invalid, none is published."""
     content_type, headers = request.content_type[0], request.scope["headers"]
-    new: NewEvent | list[NewEvent] | list[Mapped]
+    new: _Sent | list[_Sent] | list[Mapped]
     alone = content_type == cloudevents.ONE
     if alone or content_type == cloudevents.BATCH:
-        new = cloudevents.parse(await request.body(), content_type)
+        body = await request.body()
+        _ensure_clouds_can_fit(body, alone, publisher.max_event_bytes)
+        new = cloudevents.parse(body, content_type)
     elif cloudevents.is_binary(headers) and cloudevents.is_json(content_type):
         alone = True
-        new = [cloudevents.parse_binary(headers, await request.body())]
+        body = await request.body()
+        ensure_can_fit("data", body, publisher.max_event_bytes)
+        new = [cloudevents.parse_binary(headers, body)]
     elif content_type == "application/json":
-        new = _events(await request.body())
-        alone = isinstance(new, NewEvent)
+        body = await request.body()
+        new = _split_events(body)
+        alone = isinstance(new, _Sent)
     else:
         raise HTTPException(
             f"send Content-Type: application/json, {cloudevents.ONE} or {cloudevents.BATCH}",
             status_code=415,
         )
-    batch: Sequence[NewEvent | Mapped] = new if isinstance(new, list) else [new]
-    if len(batch) > MAX_BATCH:
-        raise HTTPException(
-            f"{len(batch)} events in one array: send at most {MAX_BATCH}", status_code=413
-        )
+    batch: Sequence[_Sent | Mapped] = new if isinstance(new, list) else [new]
+    _ensure_few(len(batch))
     key, epoch = _key(request), bus.epoch
-    events = await publisher.publish_all(
-        [(e.type, e.data, e.metadata) for e in batch],
-        [
-            _key_of(e, key if batch is not new else key and f"{key}.{i}")
-            for i, e in enumerate(batch)
-        ],
-        durable=publisher.disk is not None,
-    )
+    keys = [
+        _key_of(e, key if batch is not new else key and f"{key}.{i}") for i, e in enumerate(batch)
+    ]
+    try:
+        events = await publisher.publish_all(
+            # Decoded one by one: many objects at once make the garbage collector hold the loop.
+            (_fields(e, publisher.max_event_bytes) for e in batch),
+            keys,
+            durable=publisher.disk is not None,
+        )
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise _refusal(body) from error
     if bus.epoch != epoch:
         raise UnavailableError(
             "a new stream began meanwhile, so the numbers of these events are unknown:"
@@ -84,17 +104,49 @@ async def publish_events(
     return published[0] if alone else published
 
 
-def _events(body: bytes) -> NewEvent | list[NewEvent]:
-    check_depth("the body", body, BODY_DEPTH)
+def _split_events(body: bytes) -> _Sent | list[_Sent]:
     try:
-        new: NewEvent | list[NewEvent] = _decode(body)
-        return new
+        sent: _Sent | list[_Sent] = _split(body)
+        return sent
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        shape = '{"type":"chat.message_sent","data":{…}} or an array of these'
-        raise BadRequestError(f"{reason(error, body)}: send {shape}") from error
+        raise _refusal(body) from error
 
 
-def _key_of(event: NewEvent | Mapped, key: str | None) -> str | None:
+def _fields(event: _Sent | Mapped, max_event_bytes: int) -> tuple[str, Fields, Fields]:
+    """What is published. Text that cannot fit is not decoded."""
+    if isinstance(event, Mapped):
+        return event.type, event.data, event.metadata
+    data, metadata = bytes(event.data), bytes(event.metadata)
+    ensure_can_fit("data", data, max_event_bytes)
+    ensure_can_fit("metadata", metadata, max_event_bytes)
+    return event.type, _decode_object(data), _decode_object(metadata)
+
+
+def _refusal(body: bytes) -> BadRequestError:
+    """Why the body is refused: it is decoded as a whole, which names the place."""
+    check_depth("the body", body, BODY_DEPTH)
+    shape = '{"type":"chat.message_sent","data":{…}} or an array of these'
+    try:
+        _decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        return BadRequestError(f"{reason(error, body)}: send {shape}")
+    return BadRequestError(f"it is no event: send {shape}")
+
+
+def _ensure_few(count: int) -> None:
+    if count > MAX_BATCH:
+        raise HTTPException(
+            f"{count} events in one array: send at most {MAX_BATCH}", status_code=413
+        )
+
+
+def _ensure_clouds_can_fit(body: bytes, alone: bool, max_event_bytes: int) -> None:
+    with suppress(msgspec.MsgspecError, RecursionError, UnicodeError):  # `parse` reports them
+        for text in [body] if alone else _split_array(body):
+            ensure_can_fit("the event", bytes(text), max_event_bytes + CLOUD_MARGIN_BYTES)
+
+
+def _key_of(event: _Sent | Mapped, key: str | None) -> str | None:
     return event.key if isinstance(event, Mapped) else key
 
 

@@ -17,6 +17,7 @@ from litestar.di import NamedDependency
 from ..channels.publisher import EventPublisher
 from ..ingest import claude_code, codex
 from ..ingest.hooks import MAX_DATA_BYTES, AgentEvent, Hook, cut
+from ..ingest.recent import RecentTelemetry
 
 MAX_HOOK_BYTES = 16 * 1024 * 1024  # a hook about a large file holds it several times over
 ROOM = 1024  # for the metadata of an event, within its bound
@@ -27,32 +28,45 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 @post("/api/hooks/claude-code", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
 async def claude_code_hook(
-    request: HTTPRequest, publisher: NamedDependency[EventPublisher]
+    request: HTTPRequest,
+    publisher: NamedDependency[EventPublisher],
+    recent: NamedDependency[RecentTelemetry],
 ) -> None:
     """Take what a hook of Claude Code says, as it is."""
-    _publish(await request.body(), claude_code.read, claude_code.SOURCE, publisher)
+    _publish(await request.body(), claude_code.read, claude_code.SOURCE, publisher, recent)
 
 
 @post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
-async def codex_hook(request: HTTPRequest, publisher: NamedDependency[EventPublisher]) -> None:
+async def codex_hook(
+    request: HTTPRequest,
+    publisher: NamedDependency[EventPublisher],
+    recent: NamedDependency[RecentTelemetry],
+) -> None:
     """Take what a hook of Codex says, as it is."""
-    _publish(await request.body(), codex.read, codex.SOURCE, publisher)
+    _publish(await request.body(), codex.read, codex.SOURCE, publisher, recent)
 
 
 ROUTES = (claude_code_hook, codex_hook)
 
 
 def _publish(
-    body: bytes, read: Callable[[Hook], list[AgentEvent]], source: str, publisher: EventPublisher
+    body: bytes,
+    read: Callable[[Hook], list[AgentEvent]],
+    source: str,
+    publisher: EventPublisher,
+    recent: RecentTelemetry,
 ) -> None:
     hook = _hook(body)
     if hook is None:
         _log.warning("hook_unreadable", source=source, bytes=len(body))
         return
-    for event in read(hook):
+    # Before texts are cut: what is left of a secret has no shape that tells it.
+    for event in read(publisher.redactor.redact_value(hook)):
         data = event.data
         if publisher.max_event_bytes < MAX_DATA_BYTES + ROOM:
             data = cut(data, publisher.max_event_bytes - ROOM)
+        if isinstance(session_id := data.get("session_id"), str):
+            recent.hooked[session_id] = ""
         publisher.emit(event.type, data, event.metadata)
 
 

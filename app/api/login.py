@@ -52,12 +52,15 @@ async def log_in(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Res
     secret = keyring.log_in(ticket, request.headers.get("user-agent", ""))
     if secret is None:
         raise UnauthorizedError(
-            "this link was used before or is over five minutes old: run `litestar login`"
+            "this link was used before or is over five minutes old: run `sightline login`"
             " in the gateway's folder for another"
         )
     headers = {KEY_HEADER: secret.key, "Cache-Control": "no-store"}
     headers["Set-Cookie"] = login_cookie(request, secret.cookie, LIFETIME_S)
     return Response(None, status_code=204, headers=headers)
+
+
+ROUTES = (make_ticket, log_in)
 
 
 def login_cookie(request: HTTPRequest, value: str, max_age_s: int) -> str:

@@ -94,7 +94,20 @@ def static_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
     return _listed(request, STATIC, name)
 
 
+@get("/static/{folder:str}/{name:str}", opt={"open": True}, sync_to_thread=False)
+def static_folder_file(
+    request: HTTPRequest, folder: FromPath[str], name: FromPath[str]
+) -> Response[bytes]:
+    """Serve a script of one of the console's folders."""
+    if folder in os.listdir(STATIC) and (STATIC / folder).is_dir():
+        return _listed(request, STATIC / folder, name)
+    raise NotFoundException
+
+
 @get("/client/{name:str}", opt={"open": True}, sync_to_thread=False)
 def client_file(request: HTTPRequest, name: FromPath[str]) -> Response[bytes]:
     """Serve a file of the browser client, which any page may import."""
     return _listed(request, CLIENT, name)
+
+
+SITE = [console, login_page, static_file, static_folder_file]

@@ -74,7 +74,7 @@ async def log_out(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Re
     if credential.kind != "cookie":
         raise BadRequestError(
             "a session token cannot log out: DELETE /api/sessions logs browsers out, and"
-            " `litestar token --rotate` makes a new token"
+            " `sightline token --rotate` makes a new token"
         )
     keyring.end_session(credential.id)
     headers = {"Set-Cookie": login_cookie(request, "", 0), "Cache-Control": "no-store"}

@@ -42,10 +42,16 @@ class SessionStatus(msgspec.Struct):
     workspace_blind: dict[str, int]  # folders that cannot be watched, by reason
 
 
+class KnownType(CatalogEntry, frozen=True, kw_only=True):
+    """One event type; `kept`: whether this gateway's journal stores events of it."""
+
+    kept: bool
+
+
 class CatalogPage(msgspec.Struct):
     """All event types."""
 
-    types: list[CatalogEntry]
+    types: list[KnownType]
 
 
 @get("/api/health", opt={"open": True})
@@ -77,9 +83,20 @@ async def session(
 
 
 @get("/api/catalog")
-async def catalog(catalog: NamedDependency[Catalog]) -> CatalogPage:
-    """Return the event types, each with its schema and an example."""
-    return CatalogPage(catalog.entries())
+async def catalog(
+    catalog: NamedDependency[Catalog], settings: NamedDependency[Settings]
+) -> CatalogPage:
+    """Return the event types, each with its schema, an example and whether the journal keeps it."""
+    left_out = settings.journal_leave_out
+    has_journal = settings.journal_path is not None
+    return CatalogPage(
+        [
+            KnownType(
+                **msgspec.structs.asdict(entry), kept=has_journal and entry.type not in left_out
+            )
+            for entry in catalog.entries()
+        ]
+    )
 
 
 @get("/api/openapi.json")

@@ -27,7 +27,7 @@ SUBPROTOCOL = "events.v1"
 PREFIX = "sightline_prefix"  # key in the scope's state: the path that the gateway is mounted at
 _HOST = re.compile(rb"([^:]+|\[[^]]+\])(?::[0-9]{1,5})?")
 _LOCAL_HOSTS = {b"127.0.0.1", b"localhost", b"[::1]"}
-_LOG_IN_AGAIN = "run `litestar login` in the gateway's folder and open the link that it prints"
+_LOG_IN_AGAIN = "run `sightline login` in the gateway's folder and open the link that it prints"
 
 
 def authenticate(

@@ -1,26 +1,38 @@
 """`EventCheck`: encodes and checks events before they get a number."""
 
+import asyncio
+import hashlib
 import re
+from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
 from ..catalog.registry import Catalog
 from ..errors import EventTooLargeError, PublishError
 from ..events import Clock
+from ..redaction import Redactor
 from .bus import Contents
 from .encoding import Fields, encode, too_large
 
+_decode = msgspec.json.Decoder(dict[str, object]).decode
 _KEY = re.compile(r"[!-~]{1,256}")  # `POST` adds an index to the keys of an array
+TURN_BYTES = 64 * 1024  # of data, which takes about a millisecond
 Checked = tuple[str, str, Contents]  # type, timestamp, data and metadata
 
 
 class EventCheck:
-    """The checks that every event passes: JSON, size, catalog."""
+    """What every event passes: JSON, size, redaction, catalog.
 
-    def __init__(self, catalog: Catalog, clock: Clock, max_bytes: int) -> None:
+    The catalog checks what is left after redaction, which is what readers decode.
+    """
+
+    def __init__(self, catalog: Catalog, clock: Clock, max_bytes: int, redactor: Redactor) -> None:
         self._catalog = catalog
         self._clock = clock
         self._max_bytes = max_bytes
+        self._redactor = redactor
+        self._redact_type = lru_cache(maxsize=1024)(redactor.redact_text)
 
     def check(
         self, event: str | msgspec.Struct, data: Fields | None, metadata: Fields | None
@@ -35,23 +47,53 @@ class EventCheck:
             type_, payload = event, data if data is not None else {}
         else:
             type_, payload = self._catalog.type_of(type(event)), event
+        if type_ not in self._catalog.structs:  # an unknown type is shown in an error
+            type_ = self._redact_type(type_)
         max_bytes = self._max_bytes
         encoded, fields = encode("data", payload, max_bytes)
         encoded_metadata = encode("metadata", metadata, max_bytes)[0] if metadata else b"{}"
-        size = len(encoded) + len(encoded_metadata)
-        if size > max_bytes:
-            raise EventTooLargeError(too_large("the event", size, max_bytes))
+        self._ensure_fits(encoded, encoded_metadata)
+        redactor = self._redactor
+        if redactor.has_candidates(encoded + encoded_metadata):
+            encoded, encoded_metadata = redactor.redact(encoded), redactor.redact(encoded_metadata)
+            self._ensure_fits(encoded, encoded_metadata)  # the marks can be longer
+            fields = _decode(encoded)
         self._catalog.check(type_, fields)
         return type_, self._clock.timestamp(), (encoded, encoded_metadata)
 
+    async def check_all(
+        self, events: Iterable[tuple[str | msgspec.Struct, Fields, Fields]]
+    ) -> list[Checked]:
+        """Check all, and give the loop a turn after every `TURN_BYTES`.
 
-def check_key(key: str) -> None:
-    """Refuse a key that would end the connection to NATS, which all publishers share.
+        Raises:
+            PublishError: as `check`.
+        """
+        checked, size = [], 0
+        for event in events:
+            checked.append(self.check(*event))
+            size += len(checked[-1][2][0])
+            if size >= TURN_BYTES:
+                size = 0
+                await asyncio.sleep(0)
+        return checked
 
-    Raises:
-        PublishError: the key is not 1 to 256 visible ASCII characters.
-    """
-    if not _KEY.fullmatch(key):
-        raise PublishError(
-            f"the key {key[:80]!r} is not 1 to 256 visible ASCII characters: send a digest of it"
-        )
+    def _ensure_fits(self, data: bytes, metadata: bytes) -> None:
+        size = len(data) + len(metadata)
+        if size > self._max_bytes:
+            raise EventTooLargeError(too_large("the event", size, self._max_bytes))
+
+    def check_key(self, key: str) -> str:
+        """The key, or a digest of it if it has the shape of a secret, as NATS stores keys.
+
+        Raises:
+            PublishError: the key is not 1 to 256 visible ASCII characters, so it would end the
+                connection to NATS, which all publishers share.
+        """
+        redacted = self._redactor.redact_text(key)
+        if not _KEY.fullmatch(key):
+            raise PublishError(
+                f"the key {redacted[:80]!r} is not 1 to 256 visible ASCII characters:"
+                " send a digest of it"
+            )
+        return key if redacted == key else hashlib.sha256(key.encode()).hexdigest()

@@ -1,19 +1,27 @@
 """Encodes published data as strict JSON, or raises an error that names the obstacle."""
 
 import json
+import marshal
 from collections.abc import Mapping
-from math import isfinite
 
 import msgspec
+import orjson
+from ahocorasick_rs import BytesAhoCorasick
 
 from ..errors import EventTooLargeError, InvalidDataError
 from .strict_json import FLATTER, MAX_DEPTH, check_depth as check_depth
 
 Fields = Mapping[str, object]
-_EXACT = frozenset((str, int, bool, type(None)))  # both encoders write these alike
-_encode = msgspec.json.Encoder().encode
+# orjson is ten times faster than the standard library's encoder, and refuses what that one does,
+# except for UUIDs and enums, which `marshal` refuses, and NaN and infinity, which become null.
+_AS_JSON = (
+    orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
+)
+_nulls_of = BytesAhoCorasick([b"null"]).find_matches_as_indexes  # three times faster than `in`
 _decode = msgspec.json.Decoder(dict[str, object]).decode
-# The standard library's encoder refuses NaN and infinity; msgspec's writes null.
+# What orjson refuses, this one may take: integers over 64 bits, subclasses, keys that are numbers.
 _encode_strictly = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":")
 ).encode
@@ -22,23 +30,30 @@ _encode_strictly = json.JSONEncoder(
 def encode(
     name: str, value: Fields | msgspec.Struct, max_bytes: int | None = None
 ) -> tuple[bytes, dict[str, object]]:
-    """Encode `value`; return the bytes, and the fields as a reader decodes them.
+    """Encode `value`; return the bytes, and the fields that the catalog checks.
+
+    They are what a reader decodes, but a tuple may stay one: it fits the same types as a list.
 
     Raises:
         InvalidDataError: `value` is not an object, is nested over 256 deep, or holds NaN, bytes, a
             lone surrogate or a cycle; the message begins with `name`.
-        EventTooLargeError: nested data is over `max_bytes`; flat data is not measured here.
+        EventTooLargeError: the bytes are over `max_bytes`.
     """
     try:
         plain: object = value if type(value) is dict else _plain(value)
-        # Most data is flat: encoding is several times faster, and a reader decodes exactly `plain`.
-        if type(plain) is dict and _is_flat(plain):
-            return _encode(plain), plain
+        if type(plain) is dict:
+            try:
+                encoded = orjson.dumps(plain, option=_AS_JSON)
+                _ensure_fits(name, encoded, max_bytes)
+                marshal.dumps(plain)
+                if not _nulls_of(encoded) or _decode(encoded) == plain:
+                    return encoded, plain
+            except (TypeError, ValueError):
+                pass  # the encoder below takes it, or says what is wrong
         if not isinstance(plain, Mapping):
             raise TypeError(f"expected an object, got {type(plain).__name__}")
         encoded = _encode_strictly(dict(plain)).encode()
-        if max_bytes is not None and len(encoded) > max_bytes:
-            raise EventTooLargeError(too_large(name, len(encoded), max_bytes))
+        _ensure_fits(name, encoded, max_bytes)
         check_depth(name, encoded)
         return encoded, _decode(encoded)
     except RecursionError as error:
@@ -52,6 +67,21 @@ def encode(
         ) from error
 
 
+def ensure_can_fit(name: str, text: bytes, max_bytes: int) -> None:
+    """Refuse JSON as it was sent that is over `max_bytes`, however it is written.
+
+    Cheap, so that a body of megabytes is refused before objects are made of it. White space,
+    escapes and long numbers may become shorter: what they take is not counted.
+
+    Raises:
+        EventTooLargeError: the message begins with `name`.
+    """
+    if len(text) > max_bytes:
+        rest = len(text.translate(None, b" \t\r\n0123456789.+-eE"))
+        if rest - 5 * text.count(b"\\u") - text.count(b"\\/") > max_bytes:
+            raise EventTooLargeError(too_large(name, len(text), max_bytes))
+
+
 def too_large(name: str, size: int, max_bytes: int) -> str:
     """The message for an event, or a part of it, that is over the bound."""
     return (
@@ -60,13 +90,9 @@ def too_large(name: str, size: int, max_bytes: int) -> str:
     )
 
 
-def _is_flat(fields: dict[str, object]) -> bool:
-    for key, value in fields.items():
-        if type(key) is not str:
-            return False
-        if type(value) not in _EXACT and not (type(value) is float and isfinite(value)):
-            return False
-    return True
+def _ensure_fits(name: str, encoded: bytes, max_bytes: int | None) -> None:
+    if max_bytes is not None and len(encoded) > max_bytes:
+        raise EventTooLargeError(too_large(name, len(encoded), max_bytes))
 
 
 def _plain(data: Fields | msgspec.Struct) -> object:

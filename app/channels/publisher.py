@@ -3,7 +3,7 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from threading import get_ident
 from typing import Protocol
 
@@ -18,8 +18,9 @@ from ..errors import (
     WrongLoopError,
 )
 from ..events import Clock, Event
+from ..redaction import Redactor
 from .backend import ChannelBackend
-from .check import Checked, EventCheck, check_key
+from .check import Checked, EventCheck
 from .encoding import Fields
 from .loop_calls import LoopCalls
 from .owner import Owner
@@ -49,12 +50,14 @@ class EventPublisher:
         clock: Clock,
         max_event_bytes: int,
         disk: Disk | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
-        """`disk` stores events in addition to the backend's log; None without a journal."""
+        """`disk` stores events too, `redactor` replaces secrets: by default nothing, and all."""
         self.disk = disk
         self._backend = backend
         self.max_event_bytes = max_event_bytes
-        self._checks = EventCheck(catalog, clock, max_event_bytes)
+        self.redactor = redactor or Redactor()
+        self._checks = EventCheck(catalog, clock, max_event_bytes, self.redactor)
         self._closed = False
         self._owner = Owner()
         self._since_pause = 0
@@ -86,7 +89,7 @@ class EventPublisher:
         """
         self._ensure_open()
         if key is not None:
-            check_key(key)
+            key = self._checks.check_key(key)
         if durable:
             (durably,) = await self.publish_all(
                 [(event, data or {}, metadata or {})], [key], durable=True
@@ -105,7 +108,7 @@ class EventPublisher:
 
     async def publish_all(
         self,
-        events: Sequence[tuple[str | msgspec.Struct, Fields, Fields]],
+        events: Iterable[tuple[str | msgspec.Struct, Fields, Fields]],
         keys: Sequence[str | None] | None = None,
         *,
         durable: bool = False,
@@ -119,11 +122,9 @@ class EventPublisher:
             UnavailableError: as `publish`; a backend that failed half-way has published some.
         """
         self._ensure_open()
-        checked = [self._checks.check(*event) for event in events]
-        keys = keys or [None] * len(checked)
-        for key in keys:
-            if key is not None:
-                check_key(key)
+        checked = await self._checks.check_all(events)
+        check_key = self._checks.check_key
+        keys = [key if key is None else check_key(key) for key in keys or [None] * len(checked)]
         pairs = list(zip(checked, keys, strict=True))
         if not self._owner.is_here():
             there = self._publish_pairs(pairs, durable)

@@ -5,7 +5,10 @@ import json
 import msgspec
 
 from ..catalog.registry import MAX_TYPE_LENGTH, TYPE_PATTERN, Catalog, CatalogEntry
+from ..settings import Settings
 from .spelling import Spelling
+
+LEAVE_OUT = "SIGHTLINE_JOURNAL_LEAVE_OUT"
 
 _INTRODUCTION = """\
 # Event types
@@ -60,6 +63,8 @@ def _entry_to_markdown(entry: CatalogEntry) -> str:
     properties = msgspec.convert(entry.schema["properties"], dict[str, dict[str, object]])
     required = msgspec.convert(entry.schema.get("required", []), list[str])
     lines = [f"## {entry.type}", "", entry.description, ""]
+    if entry.type in Settings().journal_leave_out:
+        lines += [f"By default, the journal does not store these events: see `{LEAVE_OUT}`.", ""]
     lines += ["| Field | Type | Required |", "| --- | --- | --- |"]
     for name, schema in properties.items():
         need = "yes" if name in required else "no"

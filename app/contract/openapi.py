@@ -14,12 +14,14 @@ from ..api import events, history, login, sessions, status, token
 from ..catalog.registry import Catalog
 from ..errors import ErrorMessage
 from ..ingest.cloudevents import CloudEvent
+from ..ingest.otlp_http import Status
 from .parameters import SECURITY, TOKEN_ONLY
 from .routes import JSON, Route, answer, content_of, routes
 from .schemas import ADDRESS, Event, Schema, Schemas, typed
 
 _DESCRIPTION = (
-    "Publish events and read the retained ones. Every refusal has the same body. Refusals are decided"
+    "Publish events and read the retained ones. Every refusal has the same body,"
+    " or, for OTLP, that of its specification. Refusals are decided"
     " in this order: 403, 404, 401, 400, 503, 426. Authenticated callers get 405 with `Allow` for a"
     " method that a path does not have. docs/protocol.md says what schemas cannot express;"
     " `/api/asyncapi.json` describes the messages of `/ws`."
@@ -89,6 +91,7 @@ _STRUCTS: tuple[type[msgspec.Struct], ...] = (
     status.HealthStatus,
     status.SessionStatus,
     status.CatalogPage,
+    Status,
 )
 
 
@@ -136,7 +139,7 @@ def _operation(route: Route) -> Schema:
         "summary": handler.fn.__doc__,
         "parameters": parameters,
         "responses": {str(code): reply for code, reply in route.answers.items()}
-        | {str(code): {"$ref": f"#/components/responses/{code}"} for code in sorted(refusals)},
+        | {str(code): _refusal(code, route) for code in sorted(refusals)},
     }
     if is_open:
         operation["security"] = []
@@ -145,6 +148,13 @@ def _operation(route: Route) -> Schema:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": content_of(route.body)}
     return operation
+
+
+def _refusal(code: int, route: Route) -> Schema:
+    if route.refused is None:
+        return {"$ref": f"#/components/responses/{code}"}
+    words, headers = _REFUSALS[code]
+    return answer(words, route.refused, headers)
 
 
 def _parameter(described: Schema) -> Schema:

@@ -5,9 +5,23 @@ from typing import NamedTuple
 
 from litestar.handlers import HTTPRouteHandler
 
-from ..api import events, history, hooks, login, metrics, pages, sessions, status, stream, token
+from ..api import (
+    events,
+    history,
+    hooks,
+    login,
+    metrics,
+    otlp,
+    pages,
+    sessions,
+    status,
+    stream,
+    token,
+)
 from ..auth.credentials import KEY_HEADER
-from ..ingest import cloudevents
+from ..errors import ErrorMessage
+from ..ingest import cloudevents, otlp_http
+from ..ingest.otlp_http import Status
 from .parameters import HISTORY, IF_NONE_MATCH, KEY, LAST_EVENT_ID
 from .schemas import (
     HISTORY as UPGRADE_HISTORY,
@@ -26,6 +40,10 @@ _LOGGED_IN = {
     KEY_HEADER: "The browser key, which must accompany the cookie.",
 }
 _LOGGED_OUT = {"Set-Cookie": "Deletes the cookie."}
+_OTLP: dict[str, Schema] = {
+    otlp_http.JSON: {"type": "object"},
+    otlp_http.PROTOBUF: {"type": "string", "format": "binary"},
+}
 _ETAG = {"ETag": "For `If-None-Match`."}
 
 
@@ -39,6 +57,7 @@ class Route(NamedTuple):
     query: Mapping[str, Schema] = {}
     headers: Mapping[str, Schema] = {}
     body: Mapping[str, Schema] | None = None
+    refused: Mapping[str, Schema] | None = None  # bodies of refusals, where they are not the usual
 
 
 def routes(schemas: Schemas) -> list[Route]:
@@ -82,6 +101,16 @@ def routes(schemas: Schemas) -> list[Route]:
             Route(route, {204: answer("Always, with no body.")}, (413,), body={JSON: {}})
             for route in hooks.ROUTES
         ),
+        *(
+            Route(
+                route,
+                {200: answer("Taken, as far as `partialSuccess` says no other.", _OTLP)},
+                (413, 415),
+                body=_OTLP if route is not otlp.export_metrics else _OTLP | {JSON: {}},
+                refused=_OTLP | {JSON: {"anyOf": [schemas[Status], schemas[ErrorMessage]]}},
+            )
+            for route in otlp.ROUTES
+        ),
         Route(status.catalog, {200: json_answer("Every event type.", schemas[status.CatalogPage])}),
         Route(
             status.session,
@@ -122,6 +151,13 @@ def routes(schemas: Schemas) -> list[Route]:
         Route(pages.console, pages_, headers=unless),
         Route(pages.login_page, pages_, headers=unless),
         Route(pages.static_file, files_, (404,), {"name": _named("console.js")}, headers=unless),
+        Route(
+            pages.static_folder_file,
+            files_,
+            (404,),
+            {"folder": _named("history"), "name": _named("pages.js")},
+            headers=unless,
+        ),
         Route(pages.client_file, files_, (404,), {"name": _named("sightline.js")}, headers=unless),
         Route(
             status.upgrade_required,

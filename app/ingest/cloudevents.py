@@ -111,9 +111,13 @@ def _attributes(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for raw_name, raw_value in headers:
         header = raw_name.decode("latin-1").lower()
-        name, value = header.removeprefix(_HEADER), _header_text(raw_value)
+        name = header.removeprefix(_HEADER)
         if name == header or name == "datacontenttype":  # `Content-Type` says that
             continue
+        try:
+            value = _header_text(raw_value)
+        except UnicodeDecodeError as error:
+            raise BadRequestError(f"{header} is not UTF-8 once percent-decoded") from error
         if not re.fullmatch(r"[a-z0-9]+", name) or name == "data":
             raise BadRequestError(f"{header!r} is not an attribute: send names of a-z and 0-9")
         if found.setdefault(name, value) != value:
@@ -122,14 +126,18 @@ def _attributes(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def _header_text(value: bytes) -> str:
-    """A header value decoded as the HTTP binding says: unquoted, then percent-decoded as UTF-8."""
+    """A header value decoded as the HTTP binding says: unquoted, then percent-decoded as UTF-8.
+
+    Raises:
+        UnicodeDecodeError: the percent-encoded bytes are not UTF-8.
+    """
     try:
         text = value.decode()
     except UnicodeDecodeError:  # `fetch` and `requests` send é in Latin-1
         text = value.decode("latin-1")
     if len(text) >= 2 and text[0] == text[-1] == '"':
         text = re.sub(r"\\(.)", r"\1", text[1:-1])
-    return unquote(text)
+    return unquote(text, errors="strict")
 
 
 def _mapped(event: CloudEvent, attributes: Mapping[str, object]) -> Mapped:

@@ -8,9 +8,8 @@ from pathlib import Path
 import msgspec
 
 from ..channels.filters import EventFilter
-from .record import words_of
-from .schema import create_words_table, open_writer, words_table
-from .writer import Segment
+from .schema import open_writer
+from .segments import Segment, index_again
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,24 +71,5 @@ def _delete(connection: sqlite3.Connection, segment: Segment, what: Forgotten) -
         connection.execute(
             "UPDATE segments SET events = events - ? WHERE id = ?", (deleted, segment.id)
         )
-        _index_again(connection, segment)
+        index_again(connection, segment)
     return deleted
-
-
-def _index_again(connection: sqlite3.Connection, segment: Segment) -> None:
-    """Rebuild the words and tallies of a segment: the index would only mark deleted words."""
-    connection.execute(f"DROP TABLE {words_table(segment.id)}")
-    connection.execute(create_words_table(segment.id))
-    span = (segment.first, segment.last)
-    rows = connection.execute("SELECT id, body FROM events WHERE id BETWEEN ? AND ?", span)
-    connection.executemany(
-        f"INSERT INTO {words_table(segment.id)} (rowid, text) VALUES (?, ?)",
-        ((id_, words_of(body)) for id_, body in rows),
-    )
-    connection.execute("DELETE FROM tallies WHERE segment = ?", (segment.id,))
-    for kind in ("type", "agent", "session"):
-        connection.execute(
-            f"INSERT INTO tallies SELECT ?, {kind}, ?, count(*) FROM events"
-            f" WHERE id BETWEEN ? AND ? AND {kind} IS NOT NULL GROUP BY {kind}",
-            (kind, segment.id, *span),
-        )

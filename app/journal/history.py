@@ -54,13 +54,13 @@ class Page(msgspec.Struct, frozen=True):
 
 
 def terms_of(text: str) -> tuple[str, ...]:
-    """The words and quoted phrases of a search.
+    """The words and quoted phrases of a search; a word that ends in `*` is the beginning of one.
 
     Raises:
         BadRequestError: it has no word, or too many.
     """
     # SQLite's query language ends at a NUL, and no word holds one
-    found = (phrase or word for phrase, word in _TERM.findall(text.replace("\0", " ")))
+    found = (phrase.rstrip("*") or word for phrase, word in _TERM.findall(text.replace("\0", " ")))
     terms = tuple(term for term in found if _WORD.search(term))
     if not terms:
         raise BadRequestError(f"q={text[:80]!r} holds no word: give letters or digits")

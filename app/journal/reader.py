@@ -12,16 +12,10 @@ from ..events import Gap, Position
 from .history import Page, Question, position_text
 from .record import message_of
 from .schema import open_reader
-from .search import Search, may_hold
-from .writer import Epoch, Segment
-
-
-class FirstPosition(NamedTuple):
-    """The oldest event that the journal holds; `time_ms` in Unix milliseconds."""
-
-    epoch: str
-    number: int
-    time_ms: int
+from .search import READ_S, Search, may_hold
+from .segments import Segment
+from .summary import Summary, summary
+from .writer import Epoch
 
 
 class Newest(NamedTuple):
@@ -33,23 +27,13 @@ class Newest(NamedTuple):
     message: bytes
 
 
-class Summary(msgspec.Struct, frozen=True):
-    """Counts of a journal; `holes` are events never stored. Times in Unix milliseconds."""
-
-    events: int
-    epochs: int
-    holes: int
-    from_ms: int | None
-    until_ms: int | None
-    types: dict[str, int]
-
-
 class Reader:
     """A reading connection. Each page is one short transaction, so the writer never waits."""
 
     def __init__(self, path: Path, monotonic: Callable[[], float] = time.monotonic) -> None:
         """Open the file; raises `sqlite3.Error`."""
         self._connection = open_reader(path)
+        self._monotonic = monotonic
         self._search = Search(self._connection, monotonic)
 
     def close(self) -> None:
@@ -68,18 +52,7 @@ class Reader:
 
     def summary(self) -> Summary:
         """Counts over the whole file."""
-        from_ms, until_ms, events = self._connection.execute(
-            "SELECT min(from_ms), max(until_ms), coalesce(sum(events), 0) FROM segments"
-        ).fetchone()
-        (epochs,) = self._connection.execute("SELECT count(*) FROM epochs").fetchone()
-        (holes,) = self._connection.execute(
-            "SELECT coalesce(sum(last - first + 1), 0) FROM holes"
-        ).fetchone()
-        types = self._connection.execute(
-            "SELECT value, sum(events) FROM tallies WHERE kind = 'type' GROUP BY value"
-            " ORDER BY sum(events) DESC, value"
-        )
-        return Summary(events, epochs, holes, from_ms, until_ms, dict(types))
+        return summary(self._connection)
 
     def newest(self, epoch: str, limit: int, max_bytes: int, window_ms: float) -> list[Newest]:
         """The newest events of an epoch, oldest first, back to the first hole."""
@@ -113,6 +86,23 @@ class Reader:
         index = self._which_epoch(question, epochs, segments)
         if index is None:
             return None
+        page, whole = self._page_of(question, epochs, segments, index)
+        if (question.epoch, question.after, question.before) == (None, None, None):
+            # without a place to begin, begin where something is found
+            step = -1 if question.order == "desc" else 1
+            until = self._monotonic() + READ_S
+            while whole and not page.messages and page.gap is None:
+                index += step
+                if not 0 <= index < len(epochs) or self._monotonic() > until:
+                    break
+                page, whole = self._page_of(question, epochs, segments, index)
+        count = self._search.count(question, segments) if question.words else None
+        return msgspec.structs.replace(page, matches=count)
+
+    def _page_of(
+        self, question: Question, epochs: Sequence[Epoch], segments: Sequence[Segment], index: int
+    ) -> tuple[Page, bool]:
+        """The page in one epoch, and whether it reaches the end of it."""
         epoch, newest_first = epochs[index], question.order == "desc"
         end = epoch.base + epoch.head
         low = (
@@ -131,7 +121,7 @@ class Reader:
             high = edge if edge is not None else high
         # read so far: between `low` and `high`, both exclusive
         first, last = (low, asked_high) if newest_first else (asked_low, high)
-        return Page(
+        page = Page(
             epoch.name,
             [
                 message_of(type_, time_ms, id_ - epoch.base, body)
@@ -141,8 +131,8 @@ class Reader:
             gap,
             self._older(epochs, index, first),
             self._newer(epochs, index, last),
-            self._search.count(question, segments) if question.words else None,
         )
+        return page, first < epoch.first if newest_first else last > end
 
     def _which_epoch(
         self, question: Question, epochs: Sequence[Epoch], segments: Sequence[Segment]
@@ -216,15 +206,6 @@ class Reader:
 
     def _all(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)
-
-
-def first_position(connection: sqlite3.Connection) -> FirstPosition | None:
-    """The position of the oldest event; None if there is none."""
-    row = connection.execute(
-        "SELECT epochs.name, events.id - epochs.base, events.time_ms FROM events"
-        " JOIN epochs ON epochs.first <= events.id ORDER BY events.id, epochs.first DESC LIMIT 1"
-    ).fetchone()
-    return None if row is None else FirstPosition(*row)
 
 
 def _run_of(position: Position, epochs: Sequence[Epoch]) -> int | None:

@@ -5,7 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from .schema import create_words_table, words_table
-from .writer import Segment, Writer
+from .segments import Segment, drop
+from .writer import Writer
 
 STEP_EVENTS = 2000  # deleted in one transaction
 FULL = 0.9  # share of the main file's bound: deleting starts above it,
@@ -55,7 +56,6 @@ class Retention:
         The first step deletes the segment's words, the last its row.
         """
         with self._writer.transaction() as connection:
-            connection.execute(f"DROP TABLE {words_table(segment.id)}")
             (last,) = connection.execute(
                 "SELECT max(id) FROM (SELECT id FROM events WHERE id BETWEEN ? AND ?"
                 " ORDER BY id LIMIT ?)",
@@ -67,13 +67,12 @@ class Retention:
                     "DELETE FROM events WHERE id BETWEEN ? AND ?", (segment.first, last)
                 ).rowcount
             if last is None or last >= segment.last:
-                connection.execute("DELETE FROM segments WHERE id = ?", (segment.id,))
-                connection.execute("DELETE FROM tallies WHERE segment = ?", (segment.id,))
+                drop(connection, segment.id)
                 self._trim_before(segment.last + 1)
             else:
-                connection.execute(
-                    create_words_table(segment.id)
-                )  # empty: its events are no longer found
+                # empty: its events are no longer found
+                connection.execute(f"DROP TABLE {words_table(segment.id)}")
+                connection.execute(create_words_table(segment.id))
                 connection.execute(
                     "UPDATE segments SET first = ?, events = events - ? WHERE id = ?",
                     (last + 1, deleted, segment.id),

@@ -11,10 +11,11 @@ the order of positions, and finding a position needs no index.
 - `holes`: ranges of ids whose events were never stored.
 """
 
+import fcntl
 import os
 import sqlite3
-import stat
-import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..state import NotOursError, require_ours
@@ -61,6 +62,24 @@ def create_words_table(segment: int) -> str:
     return f"CREATE VIRTUAL TABLE {words_table(segment)} USING fts5(text, {options})"
 
 
+def lock_writing(path: Path) -> int:
+    """Become the only gateway that writes the file; closing the returned descriptor ends that.
+
+    Raises:
+        OSError: another gateway writes it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path.with_name(path.name + ".lock"), flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise OSError(
+            f"another gateway writes {path}: give this one a file of its own in SIGHTLINE_JOURNAL"
+        ) from None
+    return descriptor
+
+
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open the file for the only writer; create or migrate it. For one thread.
 
@@ -68,16 +87,20 @@ def open_writer(path: Path) -> sqlite3.Connection:
         sqlite3.Error, OSError: the file cannot be opened, is damaged, or is a link.
     """
     require_ours(path)
-    _ensure_private(path)
+    _create_private(path)
     connection = _connect(path)
     try:
+        version = _known_version(connection)
         foreign = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
         if connection.execute(foreign).fetchone()[0]:  # SQL that would run with ours
             raise NotOursError(path, "it holds triggers or views, which no gateway makes")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only in a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        _migrate(connection)
+        for newer in range(version + 1, VERSION + 1):
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_MIGRATIONS[newer]}; PRAGMA user_version = {newer}; COMMIT;"
+            )
     except BaseException:
         connection.close()
         raise
@@ -103,7 +126,7 @@ def identity(path: Path) -> tuple[int, int]:
 
 def put_aside(path: Path) -> Path:
     """Rename a damaged file and its side files; return the new path, or raise `OSError`."""
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}"  # two of one second must differ
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
     path.rename(aside)
     for suffix in ("-wal", "-shm"):
@@ -119,25 +142,19 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
 
 
-def _ensure_private(path: Path) -> None:
-    """Make the file private to its owner. SQLite gives its side files the same mode."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path} is not a regular file")
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+def _create_private(path: Path) -> None:
+    """Create a missing file for its owner alone. SQLite gives its side files the same mode."""
+    # An existing file is not opened: closing it would drop the locks of our other connections.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _known_version(connection: sqlite3.Connection) -> int:
+    found: int
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > VERSION:
         raise NewerJournalError(
             f"the journal has version {found}, and this Sightline knows version {VERSION}:"
             " start the newer Sightline, or move the journal away"
         )
-    for version in range(found + 1, VERSION + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_MIGRATIONS[version]}; PRAGMA user_version = {version}; COMMIT;"
-        )
+    return found

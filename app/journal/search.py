@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from .history import Question
 from .schema import words_table
-from .writer import Segment
+from .segments import Segment
 
 MAX_PAGE_BYTES = 16 * 1024 * 1024  # a page ends early above this
 READ_S = 0.25  # after this time a page ends early, and says where to continue
@@ -138,5 +138,10 @@ def may_hold(question: Question, segment: Segment) -> bool:
 
 
 def _match(words: Sequence[str]) -> str:
-    """A full-text expression that requires every word and phrase."""
-    return " AND ".join('"' + word.replace('"', '""') + '"' for word in words)
+    """A full-text expression that requires every word, beginning of a word and phrase."""
+    return " AND ".join(_term(word) for word in words)
+
+
+def _term(word: str) -> str:
+    quoted = '"' + word.rstrip("*").replace('"', '""') + '"'
+    return f"{quoted} *" if word.endswith("*") else quoted

@@ -3,50 +3,32 @@
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, cast
 
 import structlog
 
 from ..events import Clock, Event
 from ..state import NotOursError
 from .mark import leave_mark
-from .reader import FirstPosition, first_position
+from .pending import BATCH_EVENTS, Pending, Start
 from .retention import Retention
 from .schema import identity, put_aside
+from .summary import FirstPosition, first_position
 from .writer import Bounds, Writer
 
-BATCH_EVENTS = 1000  # in one transaction, or
-BATCH_BYTES = 4 * 1024 * 1024  # of messages
 GATHER_S = 0.02  # how long events are gathered if no publisher waits
-MAX_WAITING = (
-    50_000  # pending events while the file cannot be written; above, the oldest are dropped
-)
-MAX_WAITING_BYTES = 64 * 1024 * 1024
 FIRST_PAUSE_S = 0.25  # after a failure; doubled each time, up to
 LONGEST_PAUSE_S = 5.0
 TIDY_S = 60.0  # how often an idle journal deletes events that are too old
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-Report = Callable[[int, str | None, FirstPosition | None], None]
+Report = Callable[[Start, int, str | None, FirstPosition | None], None]
 _log = structlog.get_logger("sightline.journal")
 
 
-class Start(NamedTuple):
-    """Marks that the next events follow number `head` of `epoch`."""
-
-    epoch: str
-    head: int
-
-
 class Storing:
-    """Stores added events, in order.
-
-    Invariant: the loop appends to `_waiting` and drops the oldest if too much is pending; the
-    thread takes from the left. Each side has its own count of bytes, so neither needs a lock.
-    """
+    """Stores pending events, in order."""
 
     def __init__(
         self,
@@ -55,75 +37,57 @@ class Storing:
         clock: Clock,
         leave_out: frozenset[str],
         report: Report,
+        leaves_mark: bool,
     ) -> None:
-        """`report` gets the last stored number, the reason of a failure, and the first position."""
-        self.lost = 0  # events that were dropped
-        self._waiting: deque[Event | Start] = deque()
-        self._added_bytes = 0  # by the loop, without those dropped
-        self._taken_bytes = 0  # by the thread
+        """`report` gets the present start, the last stored number after it, the reason of a failure,
+        and the first position.
+
+        `leaves_mark`: a clean stop leaves the mark that lets the epoch continue.
+        """
+        self.pending = Pending()
         self._path = path
         self._bounds = bounds
         self._clock = clock
         self._leave_out = leave_out
         self._report = report
+        self._leaves_mark = leaves_mark
         self._writer: Writer | None = None
         self._retention: Retention | None = None
         self.file_id = (0, 0)  # identity of the open file, which is ours
-        self._epoch, self._head = "", 0
+        self._start, self._head = Start("", 0), 0
         self._batch: list[Event] = []  # taken, not yet stored
-        self._taking = threading.Lock()  # held while taking from the left of `_waiting`
         self._wakeup = threading.Condition()
         self._woken = self._hurry = self._ending = False
         self._until = 0.0  # when storing has to end
         self._thread: threading.Thread | None = None
 
-    def begin(self, epoch: str, head: int) -> None:
-        """Store the events after number `head` of `epoch`; the first call starts the thread."""
-        self._waiting.append(Start(epoch, head))
+    def begin(self, start: Start) -> None:
+        """Store the events after `start`; the first call starts the thread."""
+        self.pending.begin(start)
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
             self._thread.start()
         else:
             self.wake(hurry=False)
 
-    def add(self, event: Event) -> None:
-        """Store an event after the next `wake`. Only on the loop's thread."""
-        self._waiting.append(event)
-        self._added_bytes += len(event.encoded)
-
-    def drop_excess(self) -> int:
-        """Drop the oldest pending events above the bounds; return the last dropped number, or 0."""
-        number = 0
-        while self._too_much_waits:
-            with self._taking:
-                # a `Start` must reach the thread before later events
-                if not self._waiting or isinstance(self._waiting[0], Start):
-                    break
-                event = cast(Event, self._waiting.popleft())
-            self._added_bytes -= len(event.encoded)
-            self.lost += 1
-            number = event.sequence_number
-        return number
-
-    @property
-    def _too_much_waits(self) -> bool:
-        waiting_bytes = self._added_bytes - self._taken_bytes
-        return len(self._waiting) > MAX_WAITING or waiting_bytes > MAX_WAITING_BYTES
-
     @property
     def many_wait(self) -> bool:
         """Whether so much waits that gathering more of it makes no sense."""
-        return len(self._waiting) >= BATCH_EVENTS // 2
+        return len(self.pending) >= BATCH_EVENTS // 2
 
     def wake(self, *, hurry: bool) -> None:
         """Store what waits: at once, or within `GATHER_S`."""
+        if self._woken and self._hurry >= hurry:
+            return  # the thread has not begun to take yet
         with self._wakeup:
+            if self._woken and (self._hurry or not hurry):
+                return  # the thread knows: each notification would take the loop's turn from it
             self._woken = True
             self._hurry = self._hurry or hurry
             self._wakeup.notify()
 
     def end(self, seconds: float) -> None:
-        """Store what waits, within this time, close the file and leave the mark of a clean stop."""
+        """Store what waits, within this time, close the file and leave the mark."""
         with self._wakeup:
             self._ending = True
             self._until = time.monotonic() + seconds
@@ -146,41 +110,32 @@ class Storing:
 
     @property
     def _waits(self) -> bool:
-        return bool(self._batch or self._waiting)
+        return bool(self._batch or self.pending)
 
     def _store_all(self) -> None:
         """Store every pending event; raises the errors of the file."""
         writer, retention = self._open()
+        is_idle = not self._waits
         while self._waits:
             while retention.step(self._now_ms()):
                 pass
             if not self._batch:
-                self._take_batch(writer)
+                taken = self.pending.take()
+                if isinstance(taken, Start):
+                    # first: if this fails, the next opening begins
+                    self._start, self._head = taken, taken.head
+                    writer.begin(*taken)
+                else:
+                    self._batch = taken
             if self._batch:
                 writer.store(self._batch)
                 self._head = self._batch[-1].sequence_number
                 self._batch = []
-            self._report(self._head, None, first_position(writer.connection))
+            self._report(self._start, self._head, None, first_position(writer.connection))
         if retention.step(self._now_ms()):
             self.wake(hurry=False)
-        self._report(self._head, None, first_position(writer.connection))
-
-    def _take_batch(self, writer: Writer) -> None:
-        """Take the events of the next transaction; none if another epoch begins."""
-        size = 0
-        with self._taking:
-            while self._waiting and len(self._batch) < BATCH_EVENTS and size < BATCH_BYTES:
-                item = self._waiting[0]
-                if isinstance(item, Start):
-                    if not self._batch:
-                        writer.begin(*item)
-                        self._epoch, self._head = item
-                        self._waiting.popleft()
-                    break
-                self._waiting.popleft()
-                size += len(item.encoded)
-                self._batch.append(item)
-        self._taken_bytes += size
+        if is_idle:
+            self._report(self._start, self._head, None, first_position(writer.connection))
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
@@ -194,12 +149,12 @@ class Storing:
             self._drop_file()
         writer = Writer(self._path, self._bounds, self._leave_out)
         try:
-            if self._epoch:
-                writer.begin(self._epoch, self._head)
+            if self._start.epoch:
+                writer.begin(self._start.epoch, self._head)
             retention = Retention(writer)
             self.file_id = identity(self._path)
         except BaseException:
-            writer.connection.close()
+            writer.release()
             raise
         self._writer, self._retention = writer, retention
         return writer, retention
@@ -217,13 +172,13 @@ class Storing:
                 _log.error("journal_put_aside", to=str(aside), error=str(error))
         elif not isinstance(error, sqlite3.Error | OSError):
             _log.error("journal_failed", error_type=type(error).__name__, exc_info=error)
-        self._report(self._head, f"{type(error).__name__}: {error}", None)
+        self._report(self._start, self._head, f"{type(error).__name__}: {error}", None)
 
     def _drop_file(self) -> None:
         writer, self._writer, self._retention = self._writer, None, None
         if writer is not None:
             with suppress(sqlite3.Error):
-                writer.connection.close()
+                writer.release()
 
     def _wait(self) -> None:
         """Wait for events, then briefly for more of them, unless a publisher waits for the disk."""
@@ -244,7 +199,7 @@ class Storing:
             return
         try:
             writer.close()
-            if not self._waits:
-                leave_mark(self._path, self._epoch, self._head)
+            if self._leaves_mark and not self._waits:
+                leave_mark(self._path, self._start.epoch, self._head)
         except (sqlite3.Error, OSError) as error:
             _log.warning("journal_not_closed", path=str(self._path), error=str(error))

@@ -18,4 +18,11 @@ def journal_of(
         return None
     bounds = Bounds(settings.journal_max_bytes, int(settings.journal_max_age_days * MS_OF_A_DAY))
     leave_out = frozenset(settings.journal_leave_out)
-    return Journal(settings.journal_path, bounds, clock, leave_out, on_change)
+    return Journal(
+        settings.journal_path,
+        bounds,
+        clock,
+        leave_out,
+        on_change,
+        numbers_are_ours=settings.nats_url is None,
+    )

@@ -1,9 +1,10 @@
 """`Writer`: stores events in the journal's file. Synchronous; the journal's thread owns it."""
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,8 @@ from msgspec.structs import astuple
 
 from ..events import Event
 from .record import Record, record_of, words_of
-from .schema import create_words_table, open_writer, words_table
+from .schema import create_words_table, lock_writing, open_writer, words_table
+from .segments import Segment, delete_from
 
 SEGMENT_EVENTS = 32_768  # a segment is closed at this many events, or
 SEGMENT_BYTES = 8 * 1024 * 1024  # at this many bytes of messages; at fewer in a small journal
@@ -44,27 +46,18 @@ class Epoch(msgspec.Struct, frozen=True):
     head: int
 
 
-class Segment(msgspec.Struct, frozen=True):
-    """A run of ids; the fields are the columns of the table."""
-
-    id: int
-    first: int
-    last: int
-    events: int
-    bytes: int
-    from_ms: int
-    until_ms: int
-
-
 class Writer:
     """The only writing connection. Every method is at most one transaction."""
 
     def __init__(self, path: Path, bounds: Bounds, leave_out: frozenset[str] = frozenset()) -> None:
-        """Open the file, creating it if needed; raises as `open_writer`."""
+        """Open the file, creating it if needed; raises as `lock_writing` and `open_writer`."""
         self.bounds = bounds
         self.path = path
         self._leave_out = leave_out
-        self.connection = open_writer(path)
+        with ExitStack() as stack:
+            stack.callback(os.close, lock_writing(path))
+            self.connection = stack.enter_context(closing(open_writer(path)))
+            self._stack = stack.pop_all()
         self._segment = self._newest_segment()
         self._epoch = Epoch(1, "", 0, 0)  # set by `begin`
         self.head = 0  # the last sequence number that was stored, left out or found missing
@@ -74,7 +67,11 @@ class Writer:
         try:
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
-            self.connection.close()
+            self.release()
+
+    def release(self) -> None:
+        """Close the file as it is."""
+        self._stack.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -91,21 +88,30 @@ class Writer:
     def begin(self, epoch: str, head: int) -> None:
         """Continue after number `head` of `epoch`, which may be the last epoch of the file.
 
-        Numbers from the file's last one to `head` become a hole.
+        Then numbers from the file's last one to `head` become a hole. If the file goes beyond
+        `head`, what is above is deleted: NATS sends its newest events again after a restart, and a
+        stream that lost its end gives their numbers to others.
         """
-        row = self._newest_epoch()
         with self.transaction() as connection:
-            if row is not None and row.name == epoch and row.head <= head:
+            # an epoch that got no number leaves nothing, so the one before it can continue
+            connection.execute(
+                "DELETE FROM epochs WHERE base + head < first AND name <> ?", (epoch,)
+            )
+            row = self._newest_epoch()
+            if row is not None and row.name == epoch and row.first <= row.base + head + 1:
                 self._add_hole(row.base + row.head + 1, row.base + head)
-                connection.execute("UPDATE epochs SET head = ? WHERE first = ?", (head, row.first))
+                delete_from(connection, row.base + head + 1)
+                row = Epoch(row.first, epoch, row.base, head)
             else:
-                last = 0 if row is None else row.base + row.head
-                row = Epoch(last + 1, epoch, last - head, head)
-                # replaces an epoch that began at the same id, because it got no event
-                connection.execute(
-                    "INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)", astuple(row)
-                )
+                if row is not None and row.name == epoch:
+                    delete_from(connection, row.first)
+                    first = row.first
+                else:
+                    first = 1 if row is None else row.base + row.head + 1
+                row = Epoch(first, epoch, first - 1 - head, head)
+            connection.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)", astuple(row))
         self._epoch, self.head = row, head
+        self.reload_segment()
 
     def store(self, events: Sequence[Event]) -> None:
         """Store events of the current epoch, in order, in one transaction.

@@ -11,6 +11,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import Processor
 
+from ..redaction import Redactor
 from ..settings import Settings
 from .flood import Flood
 
@@ -26,6 +27,7 @@ SECRET_KEYS = frozenset(
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _REQUEST_QUERY = re.compile(r'("(?:WebSocket|[A-Z]+) [^\s"?]*\?)[^\s"]*')
 _KEY_IN_QUERY = re.compile(r"(browser_key=)[^&\s]*")
+_redact = Redactor().redact_text  # the log has no use for secrets, whatever the settings say
 _FALSE_ALARM = "ASGI callable returned without completing handshake."
 _HEADER_LINES = ("< %s: %s", "> %s: %s")  # websockets' debug log of all headers, with the token
 
@@ -191,6 +193,7 @@ def _is_secret(key: object) -> bool:
 
 
 def _escape(text: str) -> str:
+    text = _redact(text)
     return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
@@ -214,4 +217,4 @@ def _safe_traceback(value: object) -> object:
     """Indent each line, so that none looks like a log line."""
     if not isinstance(value, str):
         return _safe(None, value)
-    return "\n".join("    " + _escape(line) for line in value.split("\n"))
+    return "\n".join("    " + _escape(line) for line in _redact(value).split("\n"))

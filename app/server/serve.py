@@ -100,8 +100,10 @@ class Server(uvicorn.Server):
             ticket = self._plugin.keyring.tickets.issue()
             line = f"Log in within five minutes: {url}/login#{ticket}"
         else:
-            line = f"Serving {url}: to log a browser in, run `litestar login` in {Path.cwd()}"
-        with suppress(OSError):  # a full disk: `litestar login` makes another
+            folder, usual = self._settings.state_dir.resolve(), Settings().state_dir.resolve()
+            where = f"in {Path.cwd()}" if folder == usual else f"with SIGHTLINE_STATE_DIR={folder}"
+            line = f"Serving {url}: to log a browser in, run `sightline login` {where}"
+        with suppress(OSError):  # a full disk: `sightline login` makes another
             print(line, flush=True)
 
     async def on_tick(self, counter: int) -> bool:

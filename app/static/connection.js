@@ -1,10 +1,11 @@
 /** The connection's state in words. */
 
+import { setTitle } from "./agents/attention.js";
 import { setText } from "./dom.js";
 import { logOut } from "./login-key.js";
 
 const WHY = {
-  "not logged in": "not logged in: run litestar login in the gateway's folder and open its link",
+  "not logged in": "not logged in: run sightline login in the gateway's folder and open its link",
   down: "the gateway does not answer",
   full: "all places are taken",
   restarting: "the gateway is restarting",
@@ -47,7 +48,7 @@ export class Connection {
     this.pill.dataset.state = state.name;
     this.button.hidden = !["reconnecting", "refused", "closed"].includes(state.name);
     setText(this.announcer, describe(state));
-    document.title = state.name === "live" ? "Sightline" : `${describe(state).split(":")[0]} – Sightline`;
+    setTitle(state.name === "live" ? "Sightline" : `${describe(state).split(":")[0]} – Sightline`);
     this.tick();
   }
 

@@ -1,17 +1,22 @@
 /**
  * The console's wiring: start reading here.
  *
- * The path of an event: `EventStream` delivers the events of one animation frame; `Overview` counts
- * them; `Feed` stores them; `View` filters them and folds them into rows; `VirtualList` draws the visible rows.
+ * The path of an event: `EventStream` delivers the events of one animation frame; `Backfill` puts what was
+ * missed before them; `Overview` counts them; `Feed` stores them; `View` filters them and folds them into rows;
+ * `VirtualList` draws the visible rows. `Scrollback` shows a window over all that is kept instead.
  */
 
 import { EventStream } from "../client/sightline.js";
+import { Agents } from "./agents/page.js";
 import { Connection } from "./connection.js";
 import { Controls } from "./controls.js";
 import { fileName, toCsv, toJson } from "./export.js";
 import { Feed } from "./feed.js";
-import { drawChart, drawCommit, drawWorkflows } from "./glance.js";
-import { retained } from "./history.js";
+import { drawChart, drawCommit, drawWorkflows, minuteAt } from "./glance.js";
+import { Away } from "./history/away.js";
+import { Axis } from "./history/axis.js";
+import { Backfill } from "./history/backfill.js";
+import { Scrollback } from "./history/scrollback.js";
 import { parse } from "./json.js";
 import { listenToKeys } from "./keys.js";
 import { Notices } from "./notices.js";
@@ -21,6 +26,7 @@ import { Problems } from "./problems.js";
 import { count } from "./sentences.js";
 
 const byId = (id) => document.getElementById(id);
+const announce = (said) => (byId("announcer").textContent = said);
 
 const problems = new Problems((number) => {
   byId("problems").hidden = false;
@@ -28,6 +34,7 @@ const problems = new Problems((number) => {
 });
 const notices = new Notices(byId("notices"), byId("announcer"));
 const overview = new Overview(Date.now());
+const agents = new Agents(problems, () => stream.position, () => panel.rename());
 const controls = new Controls(
   {
     text: byId("text"),
@@ -36,8 +43,10 @@ const controls = new Controls(
     namespaces: byId("namespaces"),
     clearButton: byId("clear"),
     order: byId("order"),
+    times: byId("times"),
+    failedButton: byId("failed"),
   },
-  { onFilter: (filter) => panel.setFilter(filter), onOrder: (newestFirst) => panel.setOrder(newestFirst) },
+  { onFilter: setFilter, onOrder: (newestFirst) => panel.setOrder(newestFirst), onTimes: (relative) => panel.setRelative(relative) },
 );
 const panel = new Panel(
   new Feed({ problems }),
@@ -45,6 +54,7 @@ const panel = new Panel(
     scroller: byId("scroller"),
     canvas: byId("feed"),
     lead: byId("lead"),
+    tail: byId("tail"),
     empty: byId("empty"),
     pauseButton: byId("pause"),
     waitingPlace: byId("waiting"),
@@ -55,8 +65,10 @@ const panel = new Panel(
   {
     filter: controls.filter,
     newestFirst: controls.newestFirst,
+    relative: controls.relative,
     onEntry: (entry) => controls.learn(entry),
     onClear: () => controls.clear(),
+    tagOf: (entry) => agents.tagOf(entry),
     problems,
   },
 );
@@ -72,8 +84,23 @@ const connection = new Connection(
   () => stream.reconnect(),
 );
 
-let held = []; // live events, until the retained events are shown
 let opened = false;
+
+const backfill = new Backfill({ position: () => stream.position, show, onBroken: () => panel.restart(), problems });
+const scrollback = new Scrollback(panel, { backfill, hitsPlace: byId("hits"), announce, problems });
+
+const away = new Away(byId("away"), {
+  panel,
+  backfill,
+  scrollback,
+  position: () => stream.position,
+  problems,
+  announce,
+});
+const axis = new Axis(
+  { place: byId("axis"), slider: byId("axis-slider"), ticks: byId("axis-ticks"), label: byId("axis-label") },
+  { jump: (time) => scrollback.jump(time), follow: () => panel.resume(), sight: () => (panel.paused ? panel.timeInSight() : null) },
+);
 
 const stream = new EventStream({
   url: "ws",
@@ -85,8 +112,8 @@ const stream = new EventStream({
 });
 
 function take(items) {
-  if (held) held.push(...items);
-  else show(items);
+  agents.take(items);
+  backfill.take(items);
 }
 
 function show(items) {
@@ -102,17 +129,18 @@ function showState(state) {
   queueMicrotask(begin); // the stream knows its position once this handler has returned
 }
 
-/** Show the retained events, then the live ones. */
 async function begin() {
-  try {
-    show(await retained(stream.position));
-  } catch (error) {
-    problems.report("loading what happened before this page opened", error);
-  }
-  const live = held;
-  held = null;
-  show(live);
+  panel.quietS = stream.limits?.replay_window_s ?? panel.quietS;
+  await backfill.begin();
+  scrollback.start();
+  away.start();
   byId("feed").setAttribute("aria-busy", "false");
+  await agents.begin();
+}
+
+function setFilter(filter) {
+  panel.setFilter(filter);
+  scrollback.filterChanged();
 }
 
 function glance() {
@@ -120,16 +148,20 @@ function glance() {
   const parts = [
     () => drawChart(byId("chart"), byId("pace"), overview, now),
     () => drawCommit(byId("commit"), overview.commit, now),
-    () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows),
-    () => controls.count(overview.totals),
+    () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows, now),
+    () => controls.count(overview.totals, panel.live.failures),
     () => panel.tick(),
+    () => scrollback.tick(),
+    () => away.tick(),
+    () => axis.draw(backfill.kept?.since, now),
     () => connection.tick(),
+    () => agents.tick(),
   ];
   for (const part of parts) problems.guard("drawing the head of the page", part);
 }
 
 function save(extension, type, write) {
-  const url = URL.createObjectURL(new Blob([write(panel.view.entries(), problems)], { type }));
+  const url = URL.createObjectURL(new Blob([write(panel.view.entries().filter(({ kind }) => kind !== "left"), problems)], { type }));
   const link = document.createElement("a");
   link.href = url;
   link.download = fileName(extension, new Date());
@@ -137,21 +169,31 @@ function save(extension, type, write) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download has begun by then
 }
 
+byId("chart").addEventListener("click", ({ clientX }) => {
+  const { left, width } = byId("chart").getBoundingClientRect();
+  const start = minuteAt((clientX - left) / width, overview, Date.now());
+  if (start !== undefined) scrollback.jump(start);
+});
 byId("save-json").addEventListener("click", () => save("json", "application/json", toJson));
 byId("save-csv").addEventListener("click", () => save("csv", "text/csv", toCsv));
 byId("help-button").addEventListener("click", () => byId("help").showModal());
 
+const reading = () => (agents.hasKeys ? agents : panel); // whose rows the keys move through
+
 listenToKeys({
-  move: (by) => panel.move(by),
-  page: (direction) => panel.page(direction),
-  toggle: () => panel.toggle(),
+  move: (by) => reading().move(by),
+  page: (direction) => (agents.session.isOpen ? agents.session : panel).page(direction),
+  toggle: () => (agents.session.isOpen ? agents.session : panel).toggle(),
+  agents: () => agents.focus(),
+  error: (direction) => (agents.session.isOpen ? agents.session.toError(direction) : scrollback.failure(direction)),
+  fold: (folded) => agents.session.isOpen && agents.session.setFold(undefined, folded),
   pause: () => panel.togglePause(),
   clear: () => controls.clear(),
   help: () => byId("help").showModal(),
   search: () => byId("text").select(),
   escape: (target) => {
     if (target.closest("input, select")) target.blur();
-    else panel.escape();
+    else reading().escape();
   },
 });
 

@@ -5,27 +5,39 @@ import { formatFilter, isEmpty, NO_FILTER, parseFilter } from "./filters.js";
 
 const MOST_CHOICES = 300; // names come from events, so their number is bounded here
 const ORDER_KEY = "sightline.newest-first";
+const TIMES_KEY = "sightline.relative-times";
 
 export class Controls {
-  constructor(elements, { onFilter, onOrder }) {
+  constructor(elements, { onFilter, onOrder, onTimes }) {
     Object.assign(this, elements, { onFilter });
     this.filter = parseFilter(location.hash);
-    this.newestFirst = stored() !== "false";
+    this.newestFirst = stored(ORDER_KEY) !== "false";
+    this.relative = stored(TIMES_KEY) !== "false";
     this._namespaces = new Map(); // the chip of each
     this._choices = { who: new Set(), type: new Set() };
     this.text.addEventListener("input", () => this._set({ text: this.text.value }));
     this.who.addEventListener("change", () => this._set({ who: this.who.value }));
     this.type.addEventListener("change", () => this._set({ type: this.type.value }));
+    this.failedButton.addEventListener("click", () => this._set({ failed: !this.filter.failed }));
+    this.times.addEventListener("click", () => {
+      this.relative = !this.relative;
+      store(TIMES_KEY, this.relative);
+      this._showTimes();
+      onTimes(this.relative);
+    });
     this.clearButton.addEventListener("click", () => this.clear());
     this.order.addEventListener("click", () => {
       this.newestFirst = !this.newestFirst;
-      store(this.newestFirst);
+      store(ORDER_KEY, this.newestFirst);
       this._showOrder();
       onOrder(this.newestFirst);
     });
-    addEventListener("hashchange", () => this._set(parseFilter(location.hash)));
+    addEventListener("hashchange", () => {
+      if (!location.hash.startsWith("#session=")) this._set(parseFilter(location.hash));
+    });
     this._show();
     this._showOrder();
+    this._showTimes();
   }
 
   clear() {
@@ -39,8 +51,9 @@ export class Controls {
     this._choose("type", event.type);
   }
 
-  /** Show the events of the last 15 minutes on the chips; `totals` is a Map by namespace. */
-  count(totals) {
+  /** Show the events of the last 15 minutes on the chips, `totals` by namespace, and the failures among the newest. */
+  count(totals, failures) {
+    setText(this.failedButton.lastElementChild, failures.toLocaleString("en"));
     for (const [namespace, chip] of this._namespaces) {
       setText(chip.lastElementChild, (totals.get(namespace) ?? 0).toLocaleString("en"));
     }
@@ -55,7 +68,8 @@ export class Controls {
   }
 
   _show() {
-    const { namespaces, type, who, text } = this.filter;
+    const { namespaces, type, who, text, failed } = this.filter;
+    this.failedButton.setAttribute("aria-pressed", failed);
     if (this.text.value !== text) this.text.value = text;
     for (const namespace of namespaces) if (!this._namespaces.has(namespace)) this._chip(namespace);
     for (const [namespace, chip] of this._namespaces) {
@@ -72,6 +86,10 @@ export class Controls {
 
   _showOrder() {
     setText(this.order, this.newestFirst ? "Newest first" : "Newest last");
+  }
+
+  _showTimes() {
+    setText(this.times, this.relative ? "Relative times" : "Clock times");
   }
 
   _chip(namespace) {
@@ -109,17 +127,17 @@ export class Controls {
   }
 }
 
-function stored() {
+function stored(key) {
   try {
-    return localStorage.getItem(ORDER_KEY);
+    return localStorage.getItem(key);
   } catch {
     return null; // storage is switched off
   }
 }
 
-function store(newestFirst) {
+function store(key, value) {
   try {
-    localStorage.setItem(ORDER_KEY, newestFirst);
+    localStorage.setItem(key, value);
   } catch {
     // the choice then lasts as long as the page
   }

@@ -14,22 +14,31 @@ export function firstEvent(base) {
   ].join("\n");
 }
 
-/** Fill `place` for a feed with `kept` events, none of which is shown. */
-export function drawEmpty(place, kept, onClear) {
-  const kind = kept ? "filtered" : "first";
+/**
+ * Fill `place` with the reason why nothing is shown: "filtered", "searching" (in what is kept), "first" (nothing
+ * has happened), or "quiet" (nothing for `quietS` seconds, and the gateway keeps no more).
+ */
+export function drawEmpty(place, kind, { onClear, quietS }) {
   if (place.dataset.kind === kind) return;
   place.dataset.kind = kind;
-  place.replaceChildren(...(kept ? filtered(onClear) : first()));
+  const quiet = [`Nothing in the last ${quietS} s`, "This gateway keeps no journal of what was before."];
+  const parts = {
+    filtered: () => filtered("No event fits the filters", onClear),
+    searching: () => filtered("Looking through all that is kept", onClear),
+    first: () => first("Nothing has happened yet"),
+    quiet: () => first(...quiet),
+  };
+  place.replaceChildren(...parts[kind]());
 }
 
-function filtered(onClear) {
+function filtered(title, onClear) {
   return [
-    element("h2", {}, "No event fits the filters"),
+    element("h2", {}, title),
     element("button", { type: "button", onclick: onClear }, "Clear filters"),
   ];
 }
 
-function first() {
+function first(title, more = "") {
   const command = firstEvent(new URL(".", location.href).href);
   const copy = element("button", { type: "button" }, "Copy");
   copy.addEventListener("click", async () => {
@@ -39,8 +48,8 @@ function first() {
     );
   });
   return [
-    element("h2", {}, "Nothing has happened yet"),
-    element("p", {}, "Change a file in the watched folder, commit, or run this in the gateway’s folder:"),
+    element("h2", {}, title),
+    element("p", {}, `${more} Change a file in the watched folder, commit, or run this in the gateway’s folder:`.trim()),
     element("pre", { "data-testid": "first-event" }, element("code", {}, command)),
     copy,
   ];

@@ -1,10 +1,11 @@
 /**
- * The newest events and gaps as plain objects, in order.
+ * Events and gaps as plain objects, in order: the newest ones, or a window over older ones.
  *
  * An entry is `{kind: "event", index, event, namespace, who, what, failure, time, haystack, size,
  * message}` or `{kind: "gap", index, gap, what, haystack, size}`; an item that cannot be read is `{kind:
- * "broken", index, item, what, haystack, size}`. `index` counts up for the life of the page (sequence
- * numbers begin again when the gateway restarts); `time` is milliseconds, `size` characters.
+ * "broken", index, item, what, haystack, size}`; the place where the user left is `{kind: "left", …}`.
+ * `index` counts up for the life of the page (sequence numbers begin again when the gateway restarts), and
+ * an entry keeps it in every feed; `time` is milliseconds, `size` characters.
  */
 
 import { keyOf, text } from "./fields.js";
@@ -20,14 +21,16 @@ const SILENCE_MS = 10_000; // without a chunk: the message is no longer being wr
 const MOST_NAMES = 1000;
 const LONGEST_NAME = 600;
 const UNKNOWN_SIZE = 1000;
+const STEP = 2 ** -20; // between the indexes of loaded entries: a feed's own count by ones, so they fit between
 
 export class Feed {
-  /** `now` is the clock for silences, in milliseconds. */
+  /** `now` is the clock for silences, in milliseconds; `next` the first index. */
   constructor({
     mostEntries = MOST_ENTRIES,
     mostCharacters = MOST_CHARACTERS,
     problems = new Problems(),
     now = () => performance.now(),
+    next = 0,
   } = {}) {
     this._problems = problems;
     this._now = now;
@@ -37,7 +40,9 @@ export class Feed {
     this._mostCharacters = mostCharacters;
     this._entries = [];
     this._start = 0;
-    this._next = 0;
+    this._next = next;
+    this.failures = 0; // entries that report one
+    this.left = null; // the line where the user left
     this._messages = new Map(); // open chat messages by id or agent
     this._writing = new Set(); // open ones that had a chunk in the last ten seconds
     this._workflows = new Map(); // names by id
@@ -57,30 +62,70 @@ export class Feed {
     return this._entries.slice(this._start);
   }
 
+  /** Whether one more entry would remove another. */
+  get isFull() {
+    return this.length >= this.mostEntries || this.characters >= this._mostCharacters;
+  }
+
+  /** The entry at a place, counted from the oldest; negative places count from the newest. */
+  at(place) {
+    return this._entries[(place < 0 ? this._entries.length : this._start) + place];
+  }
+
   /** Add an event or gap, which is untrusted; returns its entry. Call `trim` after a batch. */
   add(item) {
-    const index = this._next++;
-    const entry = this._problems.guard(
-      "reading an event",
-      () => (item.type === "gap" ? this._gap(item, index) : this._event(item, index)),
-      (error) => broken(item, index, error),
-    );
-    this._entries.push(entry);
-    this.characters += entry.size;
+    const entry = this._read(item, this._next++, (made) => this._grow(made));
+    this._push(entry);
     return entry;
+  }
+
+  /** Add a copy of another feed's entry, which is newer than all of this one; returns the copy. */
+  adopt(entry) {
+    const copy = { ...entry, message: undefined, row: undefined };
+    this._next = Math.floor(entry.index) + 1;
+    if (copy.namespace === "chat") this._problems.guard("reading an event", () => this._grow(copy));
+    this._push(copy);
+    return copy;
+  }
+
+  /** Put older items, oldest first, before all entries. Call `trimNewest` then. */
+  prepend(items) {
+    const first = this.at(0)?.index ?? this._next;
+    const made = items.map((item, i) => this._read(item, first - STEP * (items.length - i)));
+    this._insert(0, made);
+    return made;
+  }
+
+  /** Put newer items, oldest first, after all entries. Call `trim` then. */
+  append(items) {
+    const last = this.at(-1)?.index ?? this._next - 1;
+    const made = items.map((item, i) => this._read(item, last + STEP * (i + 1)));
+    this._insert(this.length, made);
+    return made;
+  }
+
+  /** Put the line where the user left after the entry at a place; a feed has one at most. */
+  markLeft(place, what) {
+    const { index } = this.at(place);
+    this.left = { kind: "left", index: index + STEP / 2, what, haystack: what, size: 0 };
+    const next = this._entries.findIndex((entry) => entry?.index > index);
+    this._entries.splice(next === -1 ? this._entries.length : next, 0, this.left);
+  }
+
+  /** Remove the line where the user left. */
+  unmark() {
+    if (this.left) this._entries.splice(this._entries.indexOf(this.left), 1);
+    this.left = null;
   }
 
   /** Remove the oldest entries over the bounds; returns them, oldest first. */
   trim() {
     const gone = [];
-    while (
-      this.length > this.mostEntries ||
-      (this.characters > this._mostCharacters && this.length > 1)
-    ) {
+    while (this._isOver()) {
       const entry = this._entries[this._start];
       this._entries[this._start] = undefined;
       this._start += 1;
-      this.characters -= entry.size;
+      this._forget(entry);
       gone.push(entry);
       entry.message?.entries.shift();
     }
@@ -90,6 +135,29 @@ export class Feed {
     }
     this.foldedAway += gone.length;
     return gone;
+  }
+
+  /** Remove the newest entries over the bounds; returns how many. */
+  trimNewest() {
+    let gone = 0;
+    for (; this._isOver(); gone += 1) {
+      const entry = this._entries.pop();
+      this._forget(entry);
+      entry.message?.entries.pop();
+    }
+    return gone;
+  }
+
+  /** Remove everything; the indexes go on, and one is left out, as a hole. */
+  clear() {
+    this._next += 1;
+    this._entries = [];
+    this._start = 0;
+    this.characters = 0;
+    this.failures = 0;
+    this.left = null;
+    this._messages.clear();
+    this._writing.clear();
   }
 
   /** The messages that have become silent, and so are no longer being written. */
@@ -103,13 +171,60 @@ export class Feed {
     return silent;
   }
 
+  _isOver() {
+    return this.length > this.mostEntries || (this.characters > this._mostCharacters && this.length > 1);
+  }
+
+  _push(entry) {
+    this._entries.push(entry);
+    this._remember(entry);
+  }
+
+  _remember(entry) {
+    this.characters += entry.size;
+    if (entry.failure) this.failures += 1;
+    if (entry.kind === "left") this.left = entry;
+  }
+
+  _forget(entry) {
+    this.characters -= entry.size;
+    if (entry.failure) this.failures -= 1;
+    if (entry === this.left) this.left = null;
+  }
+
+  /** Insert loaded entries, and put the chunks of chat messages together anew. */
+  _insert(place, made) {
+    const entries = this.entries();
+    this._entries = [...entries.slice(0, place), ...made, ...entries.slice(place)];
+    this._start = 0;
+    for (const entry of made) this._remember(entry);
+    this._messages.clear();
+    this._writing.clear();
+    for (const entry of this._entries) {
+      if (entry.namespace !== "chat") continue;
+      entry.message = undefined;
+      this._problems.guard("reading an event", () => this._grow(entry));
+    }
+    for (const message of this._writing) message.silent = true; // nobody saw when its last chunk came
+    this._writing.clear();
+  }
+
+  /** The entry of an item; `grow` puts a chat message's entry to the rest of its message. */
+  _read(item, index, grow = () => {}) {
+    return this._problems.guard(
+      "reading an event",
+      () => (item.type === "gap" ? this._gap(item, index) : this._event(item, index, grow)),
+      (error) => broken(item, index, error),
+    );
+  }
+
   _gap(gap, index) {
     if (gap.reason === "epoch_changed") this._messages.clear();
     const what = gapOf(gap);
     return { kind: "gap", index, gap, what, haystack: what, size: what.length };
   }
 
-  _event(event, index) {
+  _event(event, index, grow) {
     const namespace = event.type.slice(0, event.type.indexOf("."));
     if (namespace === "workflow") this._learn(event.data);
     const who = whoOf(event);
@@ -131,7 +246,7 @@ export class Feed {
       message: undefined,
       row: undefined, // the view's row that shows it
     };
-    if (namespace === "chat") this._grow(entry);
+    if (namespace === "chat") grow(entry);
     return entry;
   }
 

@@ -3,7 +3,7 @@
 import { stringify } from "./json.js";
 import { visible } from "./visible.js";
 
-export const NO_FILTER = Object.freeze({ namespaces: Object.freeze([]), type: "", who: "", text: "" });
+export const NO_FILTER = Object.freeze({ namespaces: Object.freeze([]), type: "", who: "", text: "", failed: false });
 
 /** The filter in an address's fragment, such as `#ns=git,file&who=Ada&q=parser`. */
 export function parseFilter(hash) {
@@ -14,16 +14,18 @@ export function parseFilter(hash) {
     type: fields.get("type") ?? "",
     who: fields.get("who") ?? "",
     text: fields.get("q") ?? "",
+    failed: fields.get("failed") === "1",
   };
 }
 
 /** The fragment of a filter, without `#`; empty for none. The fragment is never sent or logged. */
-export function formatFilter({ namespaces, type, who, text }) {
+export function formatFilter({ namespaces, type, who, text, failed }) {
   const fields = new URLSearchParams();
   if (namespaces.length) fields.set("ns", namespaces.join(","));
   if (type) fields.set("type", type);
   if (who) fields.set("who", who);
   if (text) fields.set("q", text);
+  if (failed) fields.set("failed", "1");
   return fields.toString().replaceAll("%2C", ",");
 }
 
@@ -32,27 +34,39 @@ export function isEmpty(filter) {
   return formatFilter(filter) === "";
 }
 
-/** The search text as it occurs in haystacks: in lower case, with visible characters. */
-export function needleOf(search) {
-  return visible(search.trim()).toLowerCase();
+/** The words of a search, and its phrases in quotes: `{term, quoted}`. An event has to hold all of them. */
+export function termsOf(search) {
+  const found = [...search.matchAll(/"([^"]*)"|(\S+)/g)].map(([, phrase, word]) => ({
+    term: (phrase ?? word).trim(),
+    quoted: phrase !== undefined,
+  }));
+  return found.filter(({ term }) => term);
 }
 
-/** The filter as a predicate over entries; gaps and broken entries always match. */
-export function matcher({ namespaces, type, who, text }) {
+/** The terms of a search as they occur in haystacks: in lower case, with visible characters. */
+export function needlesOf(search) {
+  return termsOf(search).map(({ term }) => visible(term).toLowerCase());
+}
+
+/** The filter as a predicate over entries; all that is no event always matches. */
+export function matcher({ namespaces, type, who, text, failed }) {
   const wanted = new Set(namespaces);
-  const needle = needleOf(text);
+  const needles = needlesOf(text);
+  // A streamed message is searched as a whole, because its chunks may split words.
+  const holds = ({ haystack, message }, needle) =>
+    haystack.includes(needle) || message?.haystack.includes(needle) === true;
   return (entry) =>
     entry.kind !== "event" ||
     ((wanted.size === 0 || wanted.has(entry.namespace)) &&
       (!type || entry.event.type === type) &&
       (!who || entry.who === who) &&
-      // A streamed message is searched as a whole, because its chunks may split words.
-      (!needle || entry.haystack.includes(needle) || entry.message?.haystack.includes(needle) === true));
+      (!failed || entry.failure) &&
+      // the journal finds words, and also without their accents
+      (entry.found === text || needles.every((needle) => holds(entry, needle))));
 }
 
-/** Where the search text was found outside the row's own text: "data", "metadata", "type", or "". */
-export function hiddenPlace(entry, search) {
-  const needle = needleOf(search);
+/** Where a search's needle was found outside the row's own text: "data", "metadata", "type", or "". */
+export function hiddenPlace(entry, needle) {
   const shown = (text) => text.toLowerCase().includes(needle);
   if (!needle || !entry.haystack.includes(needle)) return "";
   if (shown(entry.event.type)) return "type";
@@ -62,9 +76,11 @@ export function hiddenPlace(entry, search) {
 
 /** `text` split at the search hits: `[plain, hit, plain, hit, …, plain]`. */
 export function split(text, search) {
-  const needle = visible(search.trim());
-  if (!needle) return [text];
+  const terms = termsOf(search).map(({ term }) => term);
+  if (!terms.length) return [text];
+  const needles = [search.trim(), ...terms].map((term) => visible(term).replace(/[\\^$.*+?()[\]{}|]/g, "\\$&"));
   // Not by lower-casing both texts: that changes the length of some letters, and so later positions.
-  const hit = new RegExp(`(${needle.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")})`, "giu");
+  // The longest term first: a shorter one may be its beginning.
+  const hit = new RegExp(`(${needles.sort((a, b) => b.length - a.length).join("|")})`, "giu");
   return text.split(hit);
 }

@@ -2,26 +2,29 @@
 
 import { clock, drawing, element, setText } from "./dom.js";
 import { text } from "./fields.js";
+import { MINUTES } from "./overview.js";
 import { count } from "./sentences.js";
+import { ago, span } from "./times.js";
 import { unisolated, visible } from "./visible.js";
 
 const WIDTH = 300; // units of the drawing, scaled to the page
 const HEIGHT = 56;
 const GAP = 3;
+const FEWEST_SLOTS = 5; // of the chart
 const LONGEST_TITLE = 2000;
 
-/** Draw the chart of events a minute: one bar per minute, divided by namespace. */
+/** Draw the chart of events a minute: one bar per minute, divided by namespace. It begins where there is data. */
 export function drawChart(chart, caption, overview, now) {
   const minutes = overview.minutes(now);
   const order = [...overview.totals.keys()].sort();
   const most = Math.max(...minutes.map(({ total }) => total), 1);
-  const width = (WIDTH + GAP) / minutes.length;
+  const width = (WIDTH + GAP) / slotsOf(minutes);
   chart.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
-  const bars = minutes.map(({ start, seen, total, counts }, i) => {
+  const bars = minutes.map(({ start, total, counts }, i) => {
     const at = clock(start).slice(0, 5);
-    const bar = drawing("g", {}, drawing("title", {}, seen ? `${at}: ${described(total, counts)}` : `${at}: not seen`));
+    const bar = drawing("g", {}, drawing("title", {}, `${at}: ${described(total, counts)}. Click to go there`));
     const column = { x: i * width, width: width - GAP };
-    bar.append(drawing("rect", { ...column, y: 0, height: HEIGHT, class: seen ? "minute" : "minute unseen" }));
+    bar.append(drawing("rect", { ...column, y: 0, height: HEIGHT, class: "minute" }));
     let y = HEIGHT;
     for (const namespace of order) {
       const number = counts.get(namespace);
@@ -34,10 +37,19 @@ export function drawChart(chart, caption, overview, now) {
   });
   chart.replaceChildren(...bars);
   const sum = minutes.reduce((all, { total }) => all + total, 0);
-  const span = minutes[0].seen ? "in 15 minutes" : `since ${clock(overview.since).slice(0, 5)}`;
+  const span = minutes.length === MINUTES ? "in 15 minutes" : `since ${clock(minutes[0].start).slice(0, 5)}`;
   setText(caption, `${minutes.at(-1).total.toLocaleString("en")} this minute, ${sum.toLocaleString("en")} ${span}`);
-  chart.setAttribute("aria-label", `Events a minute over the last 15 minutes: ${minutes.map(({ total }) => total).join(", ")}`);
+  chart.setAttribute("aria-label", `Events a minute over the last ${count(minutes.length, "minute")}: ${minutes.map(({ total }) => total).join(", ")}`);
 }
+
+/** The minute under a place of the chart, from 0 at its left to 1 at its right: its start in milliseconds, or undefined. */
+export function minuteAt(place, overview, now) {
+  const minutes = overview.minutes(now);
+  return minutes[Math.floor(place * slotsOf(minutes))]?.start;
+}
+
+/** The bars that fit into the chart: a new one has room to grow. */
+const slotsOf = (minutes) => Math.max(minutes.length, FEWEST_SLOTS);
 
 function described(total, counts) {
   const parts = [...counts].map(([namespace, number]) => `${namespace} ${number}`);
@@ -61,44 +73,52 @@ export function drawCommit(place, commit, now) {
       element("code", {}, unisolated(text(hash)).slice(0, 7)),
       " ",
       element("bdi", {}, unisolated(text(author, 60))),
-      `, ${ago(now - Date.parse(commit.timestamp))}`,
+      `, ${ago(Date.parse(commit.timestamp), now) || "at an unknown time"}`,
     ),
   );
 }
 
 const SHOWN_WORKFLOWS = 3;
+const QUIET_MS = 30_000;
 
-/** Draw the running workflows, the last active one first. */
-export function drawWorkflows(place, title, workflows) {
-  const running = [...workflows.values()].reverse();
-  setText(title, running.length ? `Running workflows (${running.length})` : "Running workflows");
-  if (!running.length) {
-    place.replaceChildren(element("p", { class: "none" }, "None"));
+/** Draw the running workflows, the last active one first, and the failed ones. */
+export function drawWorkflows(place, title, workflows, now) {
+  const all = [...workflows.values()].reverse();
+  const failed = all.filter((workflow) => workflow.failed);
+  const running = all.filter((workflow) => !workflow.failed);
+  const counts = [running.length && `${running.length} running`, failed.length && `${failed.length} failed`];
+  setText(title, all.length ? `Workflows (${counts.filter(Boolean).join(", ")})` : "Workflows");
+  if (!all.length) {
+    place.replaceChildren(element("p", { class: "none" }, "None running"));
     return;
   }
-  const items = running.slice(0, SHOWN_WORKFLOWS).map(({ id, name, step, steps, stepName, uncertain }) => {
-    const label = name || id;
-    const progress = steps ? `${step} of ${steps}` : "started";
-    const bar = element("progress", { max: Math.max(steps, 1), value: Math.max(step, 0), "aria-label": `${label}: ${progress}` });
-    const doubt = "Events were lost since it last moved: it may have ended";
-    return element(
-      "div",
-      { class: uncertain ? "workflow uncertain" : "workflow", title: uncertain ? doubt : stepName, "data-testid": "workflow" },
-      element("span", { class: "name" }, label),
-      bar,
-      element("span", { class: "step" }, uncertain ? `${progress}?` : progress),
-    );
-  });
-  if (running.length > SHOWN_WORKFLOWS) {
-    items.push(element("p", { class: "none" }, `and ${running.length - SHOWN_WORKFLOWS} more`));
-  }
-  place.replaceChildren(...items);
+  // A failure is always among the first three.
+  const first = running.slice(0, failed.length ? SHOWN_WORKFLOWS - 1 : SHOWN_WORKFLOWS);
+  const shown = [...first, ...failed].slice(0, SHOWN_WORKFLOWS);
+  place.replaceChildren(...shown.map((workflow) => workflowRow(workflow, now)));
 }
 
-function ago(ms) {
-  if (!Number.isFinite(ms)) return "at an unknown time";
-  const minutes = Math.round(ms / 60_000);
-  if (ms < 10_000) return "just now";
-  if (minutes < 1) return "less than a minute ago";
-  return minutes < 60 ? `${minutes} min ago` : `${Math.floor(minutes / 60)} h ${minutes % 60} min ago`;
+function workflowRow({ id, name, step, steps, stepName, uncertain, failed, error, time }, now) {
+  const label = name || id;
+  const said = progressOf({ step, steps, failed, time }, now);
+  const bar = element("progress", { max: Math.max(steps, 1), value: Math.max(step, 0), "aria-label": `${label}: ${said}` });
+  const doubt = "Events were lost since it last moved: it may have ended";
+  return element(
+    "div",
+    {
+      class: `workflow${uncertain ? " uncertain" : ""}${failed ? " failed" : ""}`,
+      title: uncertain ? doubt : failed ? error : stepName,
+      "data-testid": "workflow",
+    },
+    element("span", { class: "name" }, label),
+    bar,
+    element("span", { class: "step" }, uncertain ? `${said}?` : said),
+  );
+}
+
+/** `4 of 6`, `4 of 6, quiet for 40 s`, `failed 5 min ago`. */
+export function progressOf({ step, steps, failed, time }, now) {
+  if (failed) return `failed ${ago(time, now)}`;
+  const progress = steps ? `${step} of ${steps}` : "started";
+  return now - time < QUIET_MS ? progress : `${progress}, quiet for ${span(now - time)}`;
 }

@@ -15,6 +15,12 @@ export function listenToKeys(actions) {
     End: () => actions.move(Infinity),
     Enter: () => actions.toggle(),
     p: () => actions.pause(),
+    a: () => actions.agents(),
+    e: () => actions.error(1),
+    E: () => actions.error(-1),
+    f: () => actions.fold(),
+    ArrowLeft: () => actions.fold(true),
+    ArrowRight: () => actions.fold(false),
     "/": () => actions.search(),
     x: () => actions.clear(),
     "?": () => actions.help(),
@@ -26,7 +32,8 @@ export function listenToKeys(actions) {
       actions.escape(target);
       return;
     }
-    if (!Object.hasOwn(keys, key) || target.closest("input, select, textarea")) return;
+    if (!Object.hasOwn(keys, key) || target.closest("input:not([type=range]), select, textarea")) return;
+    if (target.closest("input") && !/^[a-z/?]$/i.test(key)) return; // a slider has the arrows
     if (key === "Enter" && target.closest("button, summary, a")) return;
     pressed.preventDefault();
     keys[key]();

@@ -2,15 +2,16 @@
  * A scrolling list that keeps only the visible rows in the page.
  *
  * Closed rows have one height, given by the style sheet as `--row-height`; open rows are measured.
- * `lead` is a note at the oldest end, such as the number of events folded away.
+ * `lead` is a note at the oldest end, such as the number of events folded away; `tail` one at the newest.
  */
 
 const SPARE_PX = 240; // drawn beyond the edges, for fast scrolling
 
 export class VirtualList {
   /** `make(row)` returns an element; `refresh(element, row)` brings it up to date. */
-  constructor(scroller, canvas, lead, { make, refresh }) {
-    Object.assign(this, { scroller, canvas, lead, make, refresh });
+  constructor(scroller, canvas, { lead, tail }, { make, refresh }) {
+    Object.assign(this, { scroller, canvas, lead, tail, make, refresh });
+    this.total = 0; // pixels
     this.rows = [];
     this.newestFirst = false;
     this.open = new Set(); // keys
@@ -31,12 +32,14 @@ export class VirtualList {
     this._elements.clear();
   }
 
-  /** Show `rows`, oldest first; `follow` keeps the newest one visible. */
-  draw(rows = this.rows, follow = false) {
+  /** Show `rows`, oldest first; `follow` keeps the newest one visible, `hold` a row: `{row, offset}`. */
+  draw(rows = this.rows, follow = false, hold = null) {
     this.rows = rows;
     const { top, total } = this._layout();
+    this.total = total;
     this.canvas.style.height = `${total}px`;
     if (follow) this.scroller.scrollTop = this.newestFirst ? 0 : total;
+    else if (hold) this.scroller.scrollTop = top(this.placeOf(hold.row)) - hold.offset;
     const from = this.scroller.scrollTop - SPARE_PX;
     const to = this.scroller.scrollTop + this.scroller.clientHeight + SPARE_PX;
     const wanted = new Map();
@@ -69,10 +72,25 @@ export class VirtualList {
     return Math.min(this._placeAt(this.scroller.scrollTop, this._layout().top), this.rows.length - 1);
   }
 
+  /** How far below the upper edge of the list's window a row begins, in pixels. */
+  offsetOf(place) {
+    return this._layout().top(place) - this.scroller.scrollTop;
+  }
+
+  /** Call `action` with the element and row of each drawn row. */
+  eachDrawn(action) {
+    for (const { element, row } of this._elements.values()) action(element, row);
+  }
+
   /** Refresh a row's element at the next `draw`, though its row did not change. */
   touch(row) {
     const known = this._elements.get(row.key);
     if (known) known.version = -1;
+  }
+
+  /** Refresh all drawn rows at the next `draw`. */
+  touchAll() {
+    for (const known of this._elements.values()) known.version = -1;
   }
 
   elementOf(row) {
@@ -100,8 +118,8 @@ export class VirtualList {
   }
 
   _layout() {
-    const lead = this.lead.hidden ? 0 : this.rowHeight;
-    const above = this.newestFirst ? 0 : lead;
+    const [lead, tail] = [this.lead, this.tail].map((note) => (note.hidden ? 0 : this.rowHeight));
+    const [above, below] = this.newestFirst ? [tail, lead] : [lead, tail];
     const extra = []; // of open rows: [place, pixels more than a closed one]
     for (const key of this.open) {
       const row = this.rows.find((candidate) => candidate.key === key);
@@ -112,7 +130,8 @@ export class VirtualList {
       extra.reduce((y, [at, px]) => (at < place ? y + px : y), above + place * this.rowHeight);
     const end = top(this.rows.length);
     this.lead.style.transform = `translateY(${this.newestFirst ? end : 0}px)`;
-    return { top, total: this.newestFirst ? end + lead : end };
+    this.tail.style.transform = `translateY(${this.newestFirst ? 0 : end}px)`;
+    return { top, total: end + below };
   }
 
   _placeAt(y, top) {
@@ -133,6 +152,7 @@ export class VirtualList {
       known = { element: this.make(row), version: -1 };
       this._elements.set(row.key, known);
     }
+    known.row = row;
     const { element } = known;
     const version = this.open.has(row.key) ? `${row.version} open` : row.version;
     if (known.version !== version) {

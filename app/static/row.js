@@ -1,15 +1,19 @@
 /** The elements of one row of the feed: its line and, when open, all its events. */
 
-import { clock, element, marked } from "./dom.js";
+import { callSentence, callsOf, callsSentence, failedIn } from "./agents/calls.js";
+import { callsDetail, eventDetail, json as toggled } from "./agents/detail.js";
+import { clock, element, marked, setText } from "./dom.js";
 import { cut, text as textOf } from "./fields.js";
-import { hiddenPlace, needleOf } from "./filters.js";
+import { hiddenPlace, needlesOf } from "./filters.js";
 import { stringify } from "./json.js";
 import { burstOf } from "./sentences.js";
+import { ago, DAY_MS, moment } from "./times.js";
 import { unisolated, visible } from "./visible.js";
 
 const MOST_LISTED = 200; // of a folded row's events; the export has them all
 const LONGEST_TAIL = 140; // characters of a message that is still being written
 const LONGEST_COLOURED = 20_000; // characters of JSON
+const UNTIMED = new Set(["gap", "broken", "left"]); // kinds of rows
 const LONGEST_SHOWN = 500_000; // of JSON; copies and exports are complete
 
 /** The text of a row: `{who, what}`. */
@@ -27,7 +31,13 @@ export function sentenceOf(row) {
     const end = tail.slice(-LONGEST_TAIL).replace(/^[\udc00-\udfff]/, "");
     return { who: entry.who, what: `is writing: “${tail.length > LONGEST_TAIL ? "…" : ""}${visible(end)}` };
   }
+  if (kind === "calls") return { who: entry.who, what: callsSentence(row) };
   return { who: entry.who ?? "", what: entry.what };
+}
+
+/** The kind of sub-agent that an event of an agent is about, or "". */
+export function subAgentOf({ namespace, event }) {
+  return namespace === "agent" ? textOf(event.data.agent_type, 60) : "";
 }
 
 /** An empty row; `refreshRow` fills it. */
@@ -42,19 +52,24 @@ export function makeRow(row) {
 }
 
 /** Update a row's element. */
-export function refreshRow(article, row, { open, selected, search }) {
+export function refreshRow(article, row, { open, selected, search, tag = "", relative }) {
   const { entry } = row;
   article.dataset.kind = row.kind;
   article.classList.toggle("open", open);
   article.tabIndex = selected ? 0 : -1;
   article.setAttribute("aria-current", selected);
+  if (row.kind === "left") {
+    article.replaceChildren(element("div", { class: "left", "data-testid": "left" }, entry.what));
+    return;
+  }
   if (row.kind === "gap" || row.kind === "broken") {
     article.replaceChildren(element("div", { class: `line ${row.kind}`, "data-testid": row.kind }, entry.what));
     if (open) article.append(element("div", { class: "detail" }, json("as it came", entry.gap ?? entry.item, "")));
     return;
   }
   article.dataset.ns = entry.namespace;
-  article.classList.toggle("failure", entry.failure);
+  article.classList.toggle("failure", row.kind === "calls" ? failedIn(row) : entry.failure);
+  article.classList.toggle("asks", entry.event.type === "agent.attention_needed");
   const { who, what } = sentenceOf(row);
   let line = article.firstElementChild;
   if (!line) {
@@ -70,21 +85,32 @@ export function refreshRow(article, row, { open, selected, search }) {
     );
     article.append(line);
   }
-  const [time, , whoCell, whatCell, badge, seq] = line.children;
-  // A message has the time of its newest part, any other row that of its first event.
-  const { timestamp } = (row.kind === "message" ? row.entries.at(-1) : entry).event;
-  const [seconds, ms] = clock(timestamp).split(".");
-  time.setAttribute("datetime", textOf(timestamp));
-  time.setAttribute("title", textOf(timestamp));
-  time.replaceChildren(seconds, element("span", { class: "ms" }, `.${ms}`));
-  whoCell.replaceChildren(...marked(who, search));
+  const [, , whoCell, whatCell, badge, seq] = line.children;
+  refreshTime(article, row, relative);
+  whoCell.replaceChildren(...marked(subAgentOf(entry) || who, search), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
   whatCell.replaceChildren(...marked(what, search));
-  const events = row.entries.length > 1 ? `${row.entries.length.toLocaleString("en")} events` : "";
+  const events = row.entries.length > 1 && row.kind !== "calls" ? `${row.entries.length.toLocaleString("en")} events` : "";
   const hint = hintOf(row, `${who}\n${what}\n${numbers(row.entries)}`, search);
   badge.replaceChildren(...(hint ? [element("mark", { "data-testid": "hint" }, hint), " "] : []), events);
   seq.replaceChildren(...marked(numbers(row.entries), search));
   if (!open) line.nextElementSibling?.remove();
   else if (!line.nextElementSibling) article.append(detail(row, search));
+}
+
+/** Update a row's time: an age, or by the clock. A message has the time of its newest part. */
+export function refreshTime(article, row, relative) {
+  if (UNTIMED.has(article.dataset.kind)) return;
+  const time = article.firstElementChild.firstElementChild;
+  const { event } = row.kind === "message" ? row.entries.at(-1) : row.entry;
+  const now = Date.now();
+  const at = Date.parse(event.timestamp);
+  if (relative) setText(time, ago(at, now));
+  else if (now - at < DAY_MS || Number.isNaN(at)) {
+    const [seconds, ms] = clock(event.timestamp).split(".");
+    time.replaceChildren(seconds, element("span", { class: "ms" }, `.${ms}`));
+  } else setText(time, moment(at, now));
+  time.setAttribute("datetime", textOf(event.timestamp));
+  time.setAttribute("title", `${clock(event.timestamp)}, ${textOf(event.timestamp)}`);
 }
 
 /** Replaces a row that cannot be drawn. */
@@ -97,10 +123,10 @@ export function refreshBroken(article, row, error) {
 
 /** Mark the search hits in a row, or name the place of hits outside its text. */
 function hintOf(row, shown, search) {
-  const needle = needleOf(search);
-  if (!needle || shown.toLowerCase().includes(needle)) return "";
+  const needle = needlesOf(search).find((one) => !shown.toLowerCase().includes(one));
+  if (needle === undefined) return "";
   if (row.entries.length > 1) return "found inside";
-  const place = hiddenPlace(row.entry, search);
+  const place = hiddenPlace(row.entry, needle);
   return place && `in the ${place}`;
 }
 
@@ -115,14 +141,20 @@ function detail(row, search) {
   if (kind === "message") {
     parts.push(element("p", { class: "prose", "data-testid": "message" }, ...marked(visible(entry.message.text), search)));
   }
-  if (kind === "event" || kind === "commit" || entries.length === 1) parts.push(whole(entry.event, search));
+  if (kind === "calls") {
+    return element("div", { class: "detail", "data-testid": "detail" }, ...callsDetail(callsOf(row), callSentence, (event) => whole(event, search)));
+  }
+  if (kind === "event" || kind === "commit" || entries.length === 1) {
+    const views = eventDetail(entry.event);
+    parts.push(...views, views.length ? toggled([entry.event], (event) => whole(event, search), search !== "") : whole(entry.event, search));
+  }
   const members = kind === "commit" ? entries.filter((other) => other !== entry) : entries;
   if (entries.length > 1) parts.push(memberList(members, search));
   return element("div", { class: "detail", "data-testid": "detail" }, ...parts);
 }
 
 /** All details of one event. */
-function whole(event, search) {
+export function whole(event, search) {
   const facts = element(
     "p",
     { class: "facts" },

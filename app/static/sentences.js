@@ -167,10 +167,18 @@ function failed(data) {
   return data.success === false || data.ok === false || data.is_error === true || Boolean(text(data.error));
 }
 
+/** The types whose data say whether they report a failure. */
+export const MAY_FAIL = new Set(["agent.tool_finished", "workflow.finished"]);
+
 /** Whether the event reports a failure. */
 export function isFailure({ type, data }) {
   if (type === "agent.tool_finished") return failed(data);
   if (type === "workflow.finished") return /^(fail|error|abort|cancel)/i.test(text(data.status));
+  return isFailureType(type);
+}
+
+/** Whether every event of this type reports a failure. */
+export function isFailureType(type) {
   return /(^|_)(failed|failure|error|crashed|refused)$/.test(type.slice(type.indexOf(".") + 1));
 }
 
@@ -200,6 +208,7 @@ function commonFolder(paths) {
 
 const REASONS = {
   slow_consumer: "this page read too slowly",
+  not_stored: "the journal could not be written",
   expired: "it was away for longer than the gateway keeps events",
   replay_limit: "more was missed than the gateway replays",
   epoch_changed: "the gateway restarted and its numbers began again",

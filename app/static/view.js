@@ -2,12 +2,13 @@
  * The shown rows: the entries that match the filter, with related entries folded into one row.
  *
  * A row is `{key, kind, entry, entries, version, at}`: `kind` is "event", "gap", "broken" (an item that
- * cannot be shown), "burst" (file events in quick succession), "commit" (with the file events around it)
+ * cannot be shown), "calls" (tool calls of agents with their results), "burst" (file events in quick succession), "commit" (with the file events around it)
  * or "message" (chunks of one chat message); `entry` is the main entry; `version` increases with each change.
  * Rows are in the order of `at`: the index of a message's last event, or of any other row's first event.
  * Messages that are being written come after all other rows.
  */
 
+import { CallRows } from "./agents/calls.js";
 import { keyOf, text } from "./fields.js";
 import { matcher, NO_FILTER } from "./filters.js";
 
@@ -27,6 +28,7 @@ export class View {
     this._matches = matcher(filter);
     this._messages = new Map(); // the row of each message
     this._pinned = []; // the last of the rows: messages that are being written
+    this._calls = new CallRows({ append: (entry) => this._append("calls", entry), join: (row, entry) => this._join(row, entry) });
     this._burst = null; // {row, time}: the burst that the next file event may join
   }
 
@@ -48,6 +50,7 @@ export class View {
     if (entry.kind !== "event") this._append(entry.kind, entry);
     else if (entry.message) this._message(entry);
     else if (entry.namespace === "file") this._file(entry);
+    else if (entry.namespace === "agent" && this._calls.place(entry)) return true;
     else if (entry.event.type === "git.commit_created") this._commit(entry);
     else this._append("event", entry);
     return true;
@@ -68,7 +71,7 @@ export class View {
       entry.row = undefined;
       row.entries.splice(row.entries.indexOf(entry), 1);
       row.version += 1;
-      this.shown -= 1;
+      if (entry.kind !== "left") this.shown -= 1;
       if (row.entries.length > 0) {
         if (row.entry === entry) [row.entry] = row.entries;
       } else {
@@ -105,7 +108,7 @@ export class View {
     row.entries.push(entry);
     row.version += 1;
     entry.row = row;
-    this.shown += 1;
+    if (entry.kind !== "left") this.shown += 1;
   }
 
   _remove(row) {

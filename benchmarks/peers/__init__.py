@@ -41,7 +41,7 @@ def _install_bun() -> str | None:
 
 
 def command(peer: str) -> list[str]:
-    """The command that starts a peer; the gateway's takes the folder for its state."""
+    """The command that starts a peer, named before any options; the folder for its state follows."""
     if peer == "bun":
         return [str(BUN), "run", str(Path(__file__).parent / "bun.js")]
-    return [sys.executable, "-m", f"benchmarks.peers.{peer}"]
+    return [sys.executable, "-m", f"benchmarks.peers.{peer.partition(' ')[0]}"]

@@ -11,6 +11,7 @@ from benchmarks.orders import serve_uvicorn
 from benchmarks.peers import TOKEN
 
 QUIET_S = 3600.0  # no heartbeat amid a run: the clients' bytes are compared
+NO_JOURNAL = "--no-journal"  # behind the folder
 
 
 def main() -> None:
@@ -22,6 +23,7 @@ def main() -> None:
         extra_namespaces=("bench",),
         heartbeat_interval_s=QUIET_S,
         log_level="error",
+        journal="" if NO_JOURNAL in sys.argv else "auto",
     )
     app = create_app(settings)
     config = uvicorn_config(app, settings, port=0)

@@ -8,7 +8,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -25,7 +27,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -43,7 +47,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -53,6 +59,7 @@ export interface EventData {
     summary?: string;
     reason?: string;
     background?: Array<Record<string, unknown>>;
+    duration_ms?: number;
     [field: string]: unknown;
   };
 
@@ -62,7 +69,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -83,7 +92,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -111,7 +122,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -127,7 +140,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -145,7 +160,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -164,7 +181,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -179,13 +198,15 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** What one request to a model used; `request_id` is counted once for each `usage_source`. */
+  /** What one request to a model used; `request_id` is counted once for each `usage_source`. `input_tokens` are those that were neither read from a cache nor written to it. */
   "agent.usage_reported": {
     session_id: string;
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -208,7 +229,9 @@ export interface EventData {
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
@@ -216,22 +239,26 @@ export interface EventData {
     truncated?: Record<string, number>;
     error?: string;
     message?: string;
+    duration_ms?: number;
     [field: string]: unknown;
   };
 
-  /** Something else that an agent reported, which changes no state; `kind` is its own name for it. */
+  /** Something else that an agent reported, which changes no state; `kind` is its own name for it. `spans` has the parent of each span that is no step of an agent, and lies between two that are. */
   "agent.reported": {
     session_id?: string;
     agent_name?: string;
     agent_id?: string;
     agent_type?: string;
-    parent_id?: string;
+    parent_id?: string | null;
+    span_id?: string;
+    parent_span_id?: string;
     turn_id?: string;
     folder?: string;
     model?: string;
     details?: Record<string, unknown>;
     truncated?: Record<string, number>;
     kind: string;
+    spans?: Record<string, string>;
     [field: string]: unknown;
   };
 

@@ -159,8 +159,8 @@ async def test_notices_of_the_gateway_come_as_over_a_websocket_where_the_stream_
     await until(lambda: len(client.blocks) == 3)
     client.registry.send_all(encode(Notice.backend_back("2026-11-22T21:00:00.123Z")))
     await until(lambda: len(client.blocks) == 4)
-    told = [(id_, message.get("code", message["type"])) for id_, message in client.blocks]
-    assert told == [
+    reported = [(id_, message.get("code", message["type"])) for id_, message in client.blocks]
+    assert reported == [
         (f"{EPOCH}:0", "connected"),
         (f"{EPOCH}:1", "a.x"),
         (f"{EPOCH}:1", "backend_away"),

@@ -107,6 +107,7 @@ def log_in(page: Page, gateway: Gateway) -> None:
     expect(page.get_by_role("feed")).to_have_attribute(
         "aria-busy", "false"
     )  # the past has been read
+    expect(page.get_by_test_id("agents")).to_have_attribute("aria-busy", "false")
 
 
 def expect_state(page: Page, name: str, timeout_ms: float = 20_000) -> None:

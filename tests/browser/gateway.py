@@ -82,7 +82,7 @@ class Gateway:
 
     @property
     def link(self) -> str:
-        """A fresh login link, as `litestar login` prints it."""
+        """A fresh login link, as `sightline login` prints it."""
         return f"{self.origin}/login#{self._post('/api/tickets', b'')['ticket']}"
 
     @property
@@ -116,7 +116,7 @@ class Gateway:
             return json.load(answer)
 
     def _is_serving(self) -> bool:
-        return any("litestar login" in line for line in self._lines)
+        return any("sightline login" in line for line in self._lines)
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         with process.stdout:

@@ -1,6 +1,7 @@
 """The pictures of the docs: `python -m tests.browser.screenshots docs/images`."""
 
 import asyncio
+import re
 import sys
 import tempfile
 import threading
@@ -9,6 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -17,12 +19,14 @@ from app.channels.publisher import EventPublisher
 from app.events import Clock
 from app.main import create_app
 from app.settings import Settings
+from tests.browser.agents_story import agents_at_work
 from tests.browser.conftest import CHROMIUM, OFFLINE
 from tests.browser.gateway import free_port, until
-from tests.browser.story import LENGTH_S, scenes
+from tests.browser.story import LENGTH_S, Scene, past, scenes
 
 TOKEN = "screenshots"
-MOST_BYTES = 200_000
+SESSION = "agent.session_started"
+MOST_BYTES = 250_000
 
 
 class StoryClock(Clock):
@@ -39,10 +43,10 @@ class StoryClock(Clock):
 class StoryGateway:
     """A gateway in a thread of this process, so that its clock can follow the story."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Any = None) -> None:
         port = free_port()
         self.origin = f"http://127.0.0.1:{port}"
-        self.clock = StoryClock()
+        self.clock = clock or StoryClock()
         settings = Settings(
             session_token=TOKEN, state_dir=folder, workspace=None, log_level="error"
         )
@@ -62,14 +66,25 @@ class StoryGateway:
             self._server.should_exit = True
             self._thread.join()
 
-    def play(self) -> int:
-        """Publish the whole story; returns its number of events."""
+    @property
+    def publisher(self) -> EventPublisher:
         publisher: EventPublisher = self._app.dependencies["publisher"].dependency()
-        story = scenes()
+        return publisher
+
+    @property
+    def epoch(self) -> str:
+        return str(self._app.dependencies["bus"].dependency().epoch)
+
+    def play(self, story: list[Scene]) -> int:
+        """Publish a story with its own times; returns the number of its last event."""
+        publisher = self.publisher
+        number = 0
         for at, type_, data, metadata in story:
             self.clock.story_s = at
-            publisher.publish_from_thread(type_, data, metadata).result()
-        return len(story)
+            event = publisher.publish_from_thread(type_, data, metadata).result()
+            number = event.sequence_number
+        self.clock.story_s = LENGTH_S
+        return number
 
     def ticket(self) -> str:
         request = urllib.request.Request(
@@ -79,17 +94,28 @@ class StoryGateway:
             return str(answer.read().decode().split('"ticket":"')[1].split('"')[0])
 
 
-def open_page(browser: Browser, gateway: StoryGateway, scheme: str, width: int) -> Page:
-    """The console, live, before the story begins."""
-    page = browser.new_context(
+def open_page(
+    browser: Browser, gateway: StoryGateway, scheme: str, width: int, left: int = 0
+) -> Page:
+    """The console, live; for somebody who left after the event `left`."""
+    context = browser.new_context(
         viewport={"width": width, "height": 800 if width > 600 else 844},
         color_scheme=scheme,
         device_scale_factor=1 if width > 600 else 1.5,
         reduced_motion="reduce",
-    ).new_page()
+    )
+    if left:
+        position = f"{gateway.epoch}:{left}"
+        context.add_init_script(f"localStorage.setItem('sightline.left', '{position}')")
+    page = context.new_page()
     page.goto(f"{gateway.origin}/login#{gateway.ticket()}")
     expect(page.get_by_test_id("state")).to_have_attribute("data-state", "live")
     return page
+
+
+def take(page: Page, path: Path) -> None:
+    page.screenshot(path=path)
+    assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
 
 
 def main(folder: Path) -> None:
@@ -98,26 +124,61 @@ def main(folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OFFLINE)
         gateway = StoryGateway(Path(state))
         with gateway.running():
+            before = past()
+            gateway.play(before)
             pages = {
-                "console-light": open_page(browser, gateway, "light", 1280),
                 "console-dark": open_page(browser, gateway, "dark", 1280),
                 "console-narrow": open_page(browser, gateway, "light", 390),
             }
-            number = gateway.play()
+            number = gateway.play(scenes())
             for name, page in pages.items():
-                expect(page.get_by_test_id("row").first.locator(".seq")).to_contain_text(
-                    f"{number}"
-                )
-                expect(page.get_by_test_id("pace")).to_contain_text(f"{number} in 15 minutes")
+                newest = page.get_by_test_id("row").first.locator(".seq")
+                expect(newest).to_contain_text(f"{number}")
+                expect(page.get_by_test_id("pace")).to_contain_text(f"{len(scenes())} ")
                 if name == "console-dark":
                     row = page.locator('[data-kind="commit"]').first
                     row.locator(".line").click()
                     expect(row.get_by_test_id("detail")).to_be_visible()
                     page.mouse.move(0, 0)
-                path = folder / f"{name}.png"
-                page.screenshot(path=path)
-                assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
-            browser.close()
+                take(page, folder / f"{name}.png")
+            night = next(i for i, (_, type_, *_) in enumerate(before) if type_ == SESSION)
+            page = open_page(browser, gateway, "light", 1280, left=night)
+            expect(page.get_by_test_id("away")).to_contain_text("3 sessions")
+            line = page.get_by_test_id("left")
+            while line.count() == 0 or line.bounding_box()["y"] > 600:
+                page.get_by_test_id("scroller").evaluate("list => list.scrollBy(0, 150)")
+                page.wait_for_timeout(50)
+            page.wait_for_timeout(1000)  # the axis follows once a second
+            take(page, folder / "console-history.png")
+        with tempfile.TemporaryDirectory() as other:
+            agents(browser, Path(other), folder)
+        browser.close()
+
+
+def take(page: Page, path: Path) -> None:
+    page.screenshot(path=path)
+    assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
+
+
+def agents(browser: Browser, state: Path, folder: Path) -> None:
+    """The agents beside the feed, and the timeline of one, as somebody sees them who comes later."""
+    gateway = StoryGateway(state)
+    with gateway.running():
+        gateway.play(sorted([*scenes(), *agents_at_work(5)], key=lambda scene: scene[0]))
+        for name, scheme, width in (
+            ("agents-light", "light", 1280),
+            ("agents-dark", "dark", 1280),
+            ("agents-narrow", "light", 390),
+        ):
+            page = open_page(browser, gateway, scheme, width)
+            expect(page.get_by_test_id("pace")).to_have_text(re.compile(r"[1-9]\d* in 15 minutes"))
+            expect(page.get_by_test_id("agent")).to_have_count(5)
+            if name == "agents-dark":
+                page.get_by_test_id("agent-link").nth(2).click()
+                for text in ("pytest", "Edit"):
+                    page.get_by_test_id("step").filter(has_text=text).first.locator(".line").click()
+                page.mouse.move(0, 0)
+            take(page, folder / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,47 @@ def scenes() -> list[Scene]:
     return sorted(moved, key=lambda scene: scene[0])
 
 
+def past() -> list[Scene]:
+    """What happened in the nine days before, in the order of time."""
+    rng = random.Random(2)
+    scenes: list[Scene] = []
+    for day in range(9, 0, -1):
+        for number, (author, message, names) in enumerate(COMMITS):
+            at = -86_400.0 * day + number * 3600
+            for name in names:
+                data = {"path": f"src/{name}.js", "size": rng.randrange(900, 9000)}
+                scenes.append((at - 1, "file.modified", data, {"source": "workspace"}))
+            commit = {"commit_hash": f"{rng.randrange(16**40):040x}", "files_changed": len(names)}
+            commit |= {"message": message, "author": author}
+            scenes.append((at, "git.commit_created", commit, {"source": "git"}))
+    return [*scenes, *_night(rng)]
+
+
+def _night(rng: random.Random) -> Iterator[Scene]:
+    """Three agents that worked while nobody looked."""
+    tasks = ["Port the parser", "Fix the flaky test", "Write the release notes"]
+    for number, (agent, task) in enumerate(zip(["Amelia", "Murat", "Paige"], tasks, strict=True)):
+        began = -9 * 3600.0 + number * 4000
+        session = {"session_id": f"night-{number}"}
+        yield began, "agent.session_started", session | {"prompt": task}, {"agent": agent}
+        for edit in range(70):
+            data = {"path": f"src/part_{number}_{edit % 9}.py", "size": rng.randrange(900, 9000)}
+            yield began + 40 * edit, "file.modified", data, {"agent": agent}
+            if edit % 30 == 20:
+                hash_ = f"{rng.randrange(16**40):040x}"
+                commit = {"commit_hash": hash_, "message": f"{task}, part {edit // 30 + 1}"}
+                commit |= {"author": agent, "files_changed": 9}
+                yield began + 40 * edit + 1, "git.commit_created", commit, {"agent": agent}
+        if number == 1:
+            failed = {
+                "workflow_id": "wf-night",
+                "workflow_name": "Nightly",
+                "error": "1 test failed",
+            }
+            yield began + 2700, "workflow.failed", failed, {"source": "ci"}
+        yield began + 2800, "agent.session_finished", session, {"agent": agent}
+
+
 def _workflows() -> Iterator[Scene]:
     plan = {"workflow_id": "wf-prd", "workflow_name": "Create PRD"}
     yield 12, "workflow.started", plan | {"project": "sightline"}, {"agent": "Winston"}

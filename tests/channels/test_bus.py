@@ -128,7 +128,7 @@ def test_a_replay_is_bounded_by_the_limit_and_by_the_queue(
     assert drain(subscription) == [(1, 3, 3, "replay_limit"), 4, 5]
 
 
-def test_what_the_clock_has_expired_is_told_at_the_join() -> None:
+def test_events_that_the_clock_expired_are_a_gap_at_the_join() -> None:
     clock = FakeClock()
     bus = make_bus(clock, window_s=30)
     publish(bus, "a.x")

@@ -213,9 +213,9 @@ async def test_a_refused_publish_in_the_background_is_logged_and_the_next_one_go
             host.channels.publish(["no object"], "workflow.started")
             host.channels.publish(STARTED, "workflow.started")
             await until(lambda: host.sightline.bus.head == 1)
-    (told,) = (log for log in logs if log["event"] == "channel_publish_refused")
-    assert told["channels"] == ("workflow.started",)
-    assert "not a JSON object" in told["reason"]
+    (reported,) = (log for log in logs if log["event"] == "channel_publish_refused")
+    assert reported["channels"] == ("workflow.started",)
+    assert "not a JSON object" in reported["reason"]
 
 
 async def test_an_end_with_publishes_under_way_neither_hangs_nor_leaks(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from app.catalog.types import WorkflowStarted
 from app.channels import loop_calls as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import Contents, EventBus
+from app.channels.check import TURN_BYTES
 from app.channels.encoding import encode
 from app.channels.publisher import YIELD_EVERY, EventPublisher
 from app.errors import (
@@ -346,3 +347,22 @@ async def test_an_array_that_failed_half_way_says_how_far_each_end_of_it_came() 
     whys.append("it may have been published")
     with pytest.raises(UnavailableError, match=r"^it may have been published$"):
         await publisher.publish_all([up])
+
+
+async def test_a_large_array_lets_the_loop_turn_while_it_is_checked(bus: EventBus) -> None:
+    publisher = EventPublisher(MemoryBackend(bus), Catalog(["plugin"]), bus.clock, 10_000)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    counting = asyncio.create_task(count())
+    await asyncio.sleep(0)
+    events = (("plugin.up", {"a": "x" * 8000}, {}) for _ in range(100))
+    await publisher.publish_all(events)
+    counting.cancel()
+    assert turns >= 100 * 8000 // TURN_BYTES
+    assert bus.head == 100

@@ -29,12 +29,12 @@ class Client:
     def __init__(self, patterns: tuple[str, ...], position: int) -> None:
         self.patterns = patterns
         self.position = position  # processed up to here, of the current epoch
-        self.owed: list[int] = []  # not yet delivered nor told as lost, ascending
+        self.owed: list[int] = []  # not yet delivered nor reported as lost, ascending
         self.queue: list[Event] = []  # what must still come, by a naive model of drop-oldest
-        self.slow: list[int] = []  # lost to slowness, not yet told
-        self.expected_gaps: list[Gap] = []  # of the replay, not yet told
+        self.slow: list[int] = []  # lost to slowness, not yet reported
+        self.expected_gaps: list[Gap] = []  # of the replay, not yet reported
         self.dropped = 0
-        self.told_up_to = position
+        self.reported_up_to = position
 
     def offer(self, event: Event) -> None:
         if not allows(self.patterns, event.type):
@@ -118,7 +118,7 @@ class Stream(RuleBasedStateMachine):
             ends = lost[0].sequence_number, lost[-1].sequence_number
             client.expected_gaps.append(Gap(*ends, len(lost), "replay_limit"))
         client.queue = newest
-        client.position = client.told_up_to = number
+        client.position = client.reported_up_to = number
 
     def pick(self, index: int) -> Client:
         return self.clients[index % len(self.clients)]
@@ -170,12 +170,12 @@ class Stream(RuleBasedStateMachine):
     def heartbeat(self, index: int) -> None:
         client = self.pick(index)
         position = client.subscription.position
-        assert client.told_up_to <= position <= len(self.published)
+        assert client.reported_up_to <= position <= len(self.published)
         if not client.expected_gaps:
             assert not [number for number in client.owed if number <= position]
             if not client.owed:
                 assert position == len(self.published)
-        client.position = client.told_up_to = position
+        client.position = client.reported_up_to = position
 
     @rule(index=PICK, count=st.integers(1, 8))
     def take(self, index: int, count: int) -> None:
@@ -188,10 +188,10 @@ class Stream(RuleBasedStateMachine):
         item = client.subscription.take()
         if isinstance(item, Event):
             assert not client.expected_gaps
-            assert not client.slow, "a loss must be told before what is newer"
+            assert not client.slow, "a loss must be reported before what is newer"
             assert item is client.queue.pop(0)
-            assert item.sequence_number == client.owed.pop(0) > client.told_up_to
-            client.position = client.told_up_to = item.sequence_number
+            assert item.sequence_number == client.owed.pop(0) > client.reported_up_to
+            client.position = client.reported_up_to = item.sequence_number
         elif isinstance(item, Gap):
             self.check_gap(client, item)
         else:
@@ -209,13 +209,13 @@ class Stream(RuleBasedStateMachine):
         first, last = gap.from_sequence_number, gap.to_sequence_number
         if first is None or last is None:
             return
-        assert client.told_up_to < first <= last, "gaps never overlap what was told before"
-        told = [number for number in client.owed if number <= last]
-        assert all(number >= first for number in told)
+        assert client.reported_up_to < first <= last, "gaps never overlap what was reported before"
+        reported = [number for number in client.owed if number <= last]
+        assert all(number >= first for number in reported)
         if gap.reason != "expired":
-            assert gap.dropped == len(told)
-        client.owed = client.owed[len(told) :]
-        client.position = client.told_up_to = last
+            assert gap.dropped == len(reported)
+        client.owed = client.owed[len(reported) :]
+        client.position = client.reported_up_to = last
 
     @invariant()
     def queues_are_bounded_and_drops_are_counted(self) -> None:

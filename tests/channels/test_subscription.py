@@ -190,7 +190,7 @@ async def test_a_consumer_waits_until_something_is_owed() -> None:
 
 
 @pytest.mark.parametrize(("retained", "limit"), [(1, 0), (5, 5)])
-async def test_a_replay_is_owed_at_once(retained: int, limit: int) -> None:
+async def test_a_replay_is_available_at_once(retained: int, limit: int) -> None:
     async with asyncio.timeout(WATCHDOG_S):
         await resumed(retained=retained, limit=limit).wait()
 

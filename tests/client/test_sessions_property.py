@@ -36,8 +36,12 @@ FIELDS = {
     "request_id": FEW | ODD,
     "input_tokens": st.integers(0, 9) | ODD,
     "duration_ms": st.integers(0, 9) | ODD,
+    "span_id": FEW | ODD,
+    "parent_span_id": FEW | ODD,
+    "spans": st.dictionaries(FEW, FEW | ODD, max_size=2) | ODD,
 }
-EVENT = st.tuples(st.sampled_from(TYPES), st.fixed_dictionaries({}, optional=FIELDS))
+METADATA = st.fixed_dictionaries({}, optional={"otlp": st.sampled_from(["logs", "traces"]) | ODD})
+EVENT = st.tuples(st.sampled_from(TYPES), st.fixed_dictionaries({}, optional=FIELDS), METADATA)
 STREAM = st.lists(EVENT | st.booleans(), max_size=25)
 NAMES = st.sampled_from(HOOK_FILES)
 
@@ -53,7 +57,7 @@ def numbered(stream: list[Any]) -> list[Step]:
                 "timestamp": timestamp(index),
                 "sequence_number": index + 1,
                 "data": one[1],
-                "metadata": {},
+                "metadata": one[2],
             }
         )
         for index, one in enumerate(stream)
@@ -145,7 +149,7 @@ def test_reading_in_between_changes_nothing_and_a_reported_outcome_stands(
     more = data.draw(st.lists(EVENT, max_size=5))
     session_id = steps[-1]["data"]["session_id"]
     kinds = ("turn_started", "turn_finished", "session_finished", "session_started", "error")
-    for number, (type_, _) in enumerate(one for one in more if one[0] in kinds):
+    for number, (type_, *_) in enumerate(one for one in more if one[0] in kinds):
         steps.append(
             {
                 "type": f"agent.{type_}",

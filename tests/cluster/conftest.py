@@ -129,7 +129,7 @@ class GatewayProcess(Address):
 
 
 class Client:
-    """Follows everything, resumes at any gateway, and keeps all that it was told, in order."""
+    """Follows everything, resumes at any gateway, and keeps all that it received, in order."""
 
     def __init__(self, gateways: Sequence[Address], name: str) -> None:
         self._gateways = gateways

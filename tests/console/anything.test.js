@@ -27,15 +27,21 @@ const CATALOG = [...readFileSync(new URL("../../docs/events.md", import.meta.url
 );
 const OTHERS = ["message_id", "workflow_name", "files_changed", "is_directory", "role", "tool_input", "error", "title", "agent", "project"];
 
+function chip() {
+  const made = make();
+  made.append(make("span"));
+  return made;
+}
+
 /** The whole console except its connection. */
 function console_() {
   const problems = new Problems();
   const controls = new Controls(
-    { text: make(), who: make(), type: make(), namespaces: make(), clearButton: make(), order: make() },
+    { text: make(), who: make(), type: make(), namespaces: make(), clearButton: make(), order: make(), times: make(), failedButton: chip() },
     { onFilter: (filter) => panel.setFilter(filter), onOrder() {} },
   );
   const elements = Object.fromEntries(
-    ["scroller", "canvas", "lead", "empty", "pauseButton", "waitingPlace", "waitingText", "followButton", "tally"].map((name) => [name, make()]),
+    ["scroller", "canvas", "lead", "tail", "empty", "pauseButton", "waitingPlace", "waitingText", "followButton", "tally"].map((name) => [name, make()]),
   );
   const feed = new Feed({ problems });
   const panel = new Panel(feed, elements, {
@@ -50,8 +56,8 @@ function console_() {
   const glance = () => {
     drawChart(places[0], places[1], overview, NOW);
     drawCommit(places[2], overview.commit, NOW);
-    drawWorkflows(places[3], places[4], overview.workflows);
-    controls.count(overview.totals);
+    drawWorkflows(places[3], places[4], overview.workflows, NOW);
+    controls.count(overview.totals, feed.failures);
     panel.tick();
   };
   const shows = (items) => {

@@ -15,6 +15,6 @@ test("reconnecting tells when and why", () => {
 });
 
 test("a refusal says what to do, or what the gateway said", () => {
-  assert.match(describe({ name: "refused", reason: "not logged in" }), /litestar login/);
+  assert.match(describe({ name: "refused", reason: "not logged in" }), /sightline login/);
   assert.equal(describe({ name: "refused", reason: "forbidden", message: "Origin x" }), "Refused: Origin x");
 });

@@ -6,7 +6,7 @@ import { formatFilter, hiddenPlace, isEmpty, matcher, NO_FILTER, parseFilter, sp
 import { chunk, commit, event, gap, said } from "./events.js";
 
 test("a filter survives the way through the address", () => {
-  const filter = { namespaces: ["file", "git"], type: "git.commit_created", who: "Ada & Co=#1", text: "50% ünï +x" };
+  const filter = { namespaces: ["file", "git"], type: "git.commit_created", who: "Ada & Co=#1", text: "50% ünï +x", failed: true };
   assert.deepEqual(parseFilter(`#${formatFilter(filter)}`), filter);
   assert.equal(formatFilter({ ...NO_FILTER, namespaces: ["file", "git"] }), "ns=file,git");
   assert.equal(formatFilter(parseFilter("")), "");
@@ -27,6 +27,9 @@ test("namespace, type, who and text all have to fit", () => {
   assert.ok(!fits({ type: "git.other" }));
   assert.ok(!fits({ who: "Bob" }));
   assert.ok(!fits({ text: "nowhere" }));
+  assert.ok(!fits({ failed: true }));
+  const failure = new Feed().add(event("workflow.failed", { workflow_id: "w", error: "x" }));
+  assert.ok(matcher({ ...NO_FILTER, failed: true })(failure));
 });
 
 test("the text is looked for in the sentence, the type, the number, data and metadata", () => {
@@ -51,7 +54,7 @@ test("a streamed message is found by words that its chunks cut", () => {
 test("where a hit stands that the row does not show is named", () => {
   const made = event("chat.message_sent", { role: "user", content: "Hi", extra: { run: "Xyz" } }, { metadata: { correlation_id: "Run-7" } });
   const entry = new Feed().add(made);
-  const places = ["xyz", "RUN-7", "message_sent", "nowhere", ""].map((text) => hiddenPlace(entry, text));
+  const places = ["xyz", "run-7", "message_sent", "nowhere", ""].map((text) => hiddenPlace(entry, text));
   assert.deepEqual(places, ["data", "metadata", "type", "", ""]);
 });
 

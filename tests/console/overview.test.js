@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { progressOf } from "../../app/static/glance.js";
 import { Overview } from "../../app/static/overview.js";
 import { commit, event, gap, said } from "./events.js";
 
@@ -12,9 +13,10 @@ test("events are counted by minute and namespace over the last quarter hour", ()
   for (const at of [0, 10, 65]) overview.observe(said("x", { at }));
   overview.observe(commit(70));
   const minutes = overview.minutes(NOON + 2 * 60_000);
-  assert.deepEqual(minutes.map(({ total }) => total), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 2, 0]);
-  assert.deepEqual([...minutes[13].counts], [["chat", 1], ["git", 1]]);
+  assert.deepEqual(minutes.map(({ total }) => total), [2, 2, 0]);
+  assert.deepEqual([...minutes[1].counts], [["chat", 1], ["git", 1]]);
   assert.deepEqual([...overview.totals], [["chat", 3], ["git", 1]]);
+  assert.equal(overview.minutes(NOON + 60 * 60_000).length, 15);
 });
 
 test("what is older than the quarter hour is forgotten", () => {
@@ -27,11 +29,14 @@ test("what is older than the quarter hour is forgotten", () => {
   assert.ok(totals(overview, NOON + 20 * 60_000).every((total) => total === 0));
 });
 
-test("minutes before the page opened were not seen", () => {
+test("the chart begins where there is data", () => {
   const overview = new Overview(NOON + 30_000);
-  assert.deepEqual(overview.minutes(NOON + 60_000).map(({ seen }) => seen).slice(-3), [false, true, true]);
-  overview.observe(said("retained", { at: -60 }));
-  assert.deepEqual(overview.minutes(NOON + 60_000).map(({ seen }) => seen).slice(-3), [true, true, true]);
+  const starts = () => overview.minutes(NOON + 60_000).map(({ start }) => (start - NOON) / 60_000);
+  assert.deepEqual(starts(), [0, 1]);
+  overview.observe(said("retained", { at: -120 }));
+  assert.deepEqual(starts(), [-2, -1, 0, 1]);
+  overview.observe(said("long ago", { at: -7200 }));
+  assert.equal(starts().length, 15);
 });
 
 test("a gateway whose clock is ahead still has its events counted", () => {
@@ -56,9 +61,31 @@ test("workflows run from their start or first step to their end", () => {
   assert.equal(other.name, "Nightly");
   assert.deepEqual([moved.name, moved.step, moved.steps, moved.uncertain], ["Create PRD", 2, 5, false]);
   overview.observe(event("workflow.finished", { workflow_id: "w", status: "success", duration_ms: 1 }));
-  overview.observe(event("workflow.failed", { workflow_id: "v", error: "x" }));
+  overview.observe(event("workflow.finished", { workflow_id: "v", status: "success", duration_ms: 1 }));
   overview.observe(event("workflow.of_an_extra_namespace", {}));
   assert.equal(overview.workflows.size, 0);
+});
+
+test("a failed workflow is kept with its error until it starts again", () => {
+  const overview = new Overview(NOON);
+  const begin = () => overview.observe(event("workflow.started", { workflow_id: "w", workflow_name: "Nightly" }));
+  begin();
+  overview.observe(event("workflow.step_completed", { workflow_id: "w", step_name: "s", step_index: 4, total_steps: 6 }));
+  overview.observe(event("workflow.failed", { workflow_id: "w", error: "no space" }, { at: 60 }));
+  overview.observe(gap());
+  const [failed] = overview.workflows.values();
+  assert.deepEqual([failed.failed, failed.error, failed.name, failed.step, failed.uncertain], [true, "no space", "Nightly", 4, false]);
+  assert.equal(progressOf(failed, failed.time + 5 * 60_000), "failed 5 min ago");
+  begin();
+  const [again] = overview.workflows.values();
+  assert.deepEqual([again.failed, again.error, again.step], [false, "", 0]);
+});
+
+test("a workflow that is quiet says for how long", () => {
+  const workflow = { step: 4, steps: 6, failed: false, time: NOON };
+  assert.equal(progressOf(workflow, NOON + 29_000), "4 of 6");
+  assert.equal(progressOf(workflow, NOON + 40_000), "4 of 6, quiet for 40 s");
+  assert.equal(progressOf({ ...workflow, steps: 0 }, NOON + 120_000), "started, quiet for 2 min");
 });
 
 test("after a gap a workflow may have ended unseen, until it moves again", () => {

@@ -551,7 +551,7 @@ async def test_large_events_handed_to_a_frozen_nats_do_not_hold_up_the_next_conn
     assert await rig.publish(1) == [rig.bus.head]
 
 
-async def test_a_stream_that_lost_its_tail_is_told_like_a_restart(
+async def test_a_stream_that_lost_its_tail_is_reported_like_a_restart(
     nats_url: str, make_rig: MakeRig
 ) -> None:
     rig = await make_rig(nats_url)

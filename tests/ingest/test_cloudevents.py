@@ -223,6 +223,7 @@ def test_a_quoted_header_is_unquoted_and_an_absent_body_is_an_empty_object() -> 
         *(("specversion", None), ("id", None), ("source", None), ("type", None)),
         *(("specversion", "0.3"), ("id", ""), ("source", "two%20words"), ("time", "yesterday")),
         *(("data", "{}"), ("data_base64", "AAAA"), ("Bad-Name", "x")),
+        ("source", "/%ff"),
     ],
 )
 def test_a_malformed_header_is_named(attribute: str, value: str | None) -> None:

@@ -113,7 +113,7 @@ def test_what_json_or_a_reader_cannot_hold_is_replaced(value: object, kept: obje
     assert cut({"a": value})["a"] == kept
 
 
-def test_ten_thousand_fields_leave_what_tells_the_call() -> None:
+def test_ten_thousand_fields_leave_the_call_recognizable() -> None:
     data = {"session_id": "s", "tool_name": "Bash"} | {
         f"field {i}": "x" * 90 for i in range(10_000)
     }

@@ -15,6 +15,7 @@ from app.journal.history import MAX_WORDS, terms_of
         ("-- red --", ("red",)),
         ("red\0green", ("red", "green")),
         ("app/ws/outlet.py", ("app/ws/outlet.py",)),
+        ('outl* "red*"', ("outl*", "red")),
     ],
 )
 def test_a_search_is_words_and_quoted_phrases(text: str, terms: tuple[str, ...]) -> None:

@@ -45,6 +45,7 @@ OPEN = {
     ("GET", "/login"): 200,
     ("GET", "/"): 200,
     ("GET", "/static/{name:str}"): 404,
+    ("GET", "/static/{folder:str}/{name:str}"): 404,
     ("GET", "/client/{name:str}"): 404,
 }
 ORIGINS: dict[str, tuple[str, ...]] = {

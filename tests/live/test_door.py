@@ -205,7 +205,7 @@ async def test_http_refuses_in_the_same_order_and_shape(gateway: Gateway) -> Non
     assert stranger.headers["www-authenticate"] == "Bearer"
 
 
-async def test_a_stock_uvicorn_protocol_works_too_and_is_told_of_once(
+async def test_a_stock_uvicorn_protocol_works_too_and_is_logged_once(
     start: Start, capfd: pytest.CaptureFixture[str]
 ) -> None:
     gateway = await start(ws="websockets-sansio")

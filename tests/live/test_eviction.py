@@ -92,7 +92,7 @@ async def test_a_client_that_answers_pings_stays(start: Start) -> None:
         assert gateway.registry.taken == 1
 
 
-async def test_a_slow_reader_hears_exactly_what_it_lost(start: Start) -> None:
+async def test_a_slow_reader_gets_a_gap_with_exactly_what_it_lost(start: Start) -> None:
     gateway = await start(queue_size=5)
     async with gateway.connect(max_queue=1, max_size=None) as client:
         await receive(client)

@@ -179,7 +179,7 @@ async def test_a_subscriber_that_raises_harms_nobody_else(gateway: Gateway) -> N
     assert gateway.bus.subscriptions == 0
 
 
-async def test_a_source_that_dies_is_told_begun_again_and_harms_nobody(
+async def test_a_source_that_dies_is_reported_restarted_and_harms_nobody(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     class Dying(workspace.WorkspaceSource):

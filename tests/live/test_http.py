@@ -247,7 +247,8 @@ async def test_session_catalog_and_health_say_what_they_should(gateway: Gateway)
         assert session["limits"]["max_clients"] == 10
         assert session["places_taken"] == 1
         entries = (await http.get("/api/catalog")).json()["types"]
-        assert all(set(e) == {"type", "description", "schema", "example"} for e in entries)
+        assert all(set(e) == {"type", "description", "schema", "example", "kept"} for e in entries)
+        assert [e["type"] for e in entries if not e["kept"]] == ["chat.streaming_chunk"]
     async with gateway.http(headers={"Host": "anything.example"}) as http:
         health = await http.get("/api/health")
         assert health.status_code == 200

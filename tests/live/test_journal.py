@@ -38,7 +38,7 @@ async def test_a_clean_restart_continues_the_epoch_and_clients_resume_without_a_
 ) -> None:
     gateway = await start()
     async with gateway.http() as http:
-        told = [(await post(http)).json() for _ in range(3)]
+        answers = [(await post(http)).json() for _ in range(3)]
     epoch = gateway.bus.epoch
     await gateway.stop()
     again = await start(state_dir=gateway.settings.state_dir)
@@ -52,7 +52,7 @@ async def test_a_clean_restart_continues_the_epoch_and_clients_resume_without_a_
             page = (await http.get("/api/events")).json()
         assert (await receive(client))["sequence_number"] == 4
     assert numbers(page) == [1, 2, 3, 4]
-    assert page["events"][0]["timestamp"] == told[0]["timestamp"]
+    assert page["events"][0]["timestamp"] == answers[0]["timestamp"]
 
 
 async def test_without_the_mark_of_a_clean_stop_an_epoch_begins_and_the_old_one_stays_readable(

@@ -71,7 +71,7 @@ async def test_a_ticket_that_is_not_good_is_a_401_that_says_how_to_get_another(
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"]
     assert "set-cookie" not in answer.headers
-    assert "litestar login" in answer.json()["message"]
+    assert "sightline login" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_tickets_and_sessions_end_by_the_monotonic_clock(start: Start) -> 
         clock.advance(1)
         answer = await browser.get("/api/session")
     assert answer.status_code == 401
-    assert "litestar login" in answer.json()["message"]
+    assert "sightline login" in answer.json()["message"]
 
 
 async def test_a_restart_logs_nobody_out_but_another_session_token_does(start: Start) -> None:
@@ -130,7 +130,7 @@ async def test_a_restart_logs_nobody_out_but_another_session_token_does(start: S
 async def test_a_cookie_alone_opens_nothing_but_the_page_without_data(gateway: Gateway) -> None:
     async with logged_in(gateway) as browser:
         key = browser.headers.pop(KEY_HEADER)
-        assert "litestar login" not in (await browser.get("/")).text
+        assert "sightline login" not in (await browser.get("/")).text
         event = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
         for method, path in (
             ("GET", "/api/session"),
@@ -184,8 +184,8 @@ async def test_the_root_is_the_console_with_a_cookie_and_says_how_to_log_in_with
         login = await stranger.get("/login")
         cross_site = await browser.get("/", headers={"Sec-Fetch-Site": "cross-site"})
         assert console.status_code == door.status_code == 200
-        assert "litestar login" not in console.text
-        assert "litestar login" in door.text
+        assert "sightline login" not in console.text
+        assert "sightline login" in door.text
         assert cross_site.text == login.text == door.text
 
 

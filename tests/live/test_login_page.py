@@ -40,7 +40,7 @@ async def test_a_link_leads_to_the_console_and_leaves_nothing_in_address_or_scri
     await page.get_by_text("this link was used before").wait_for()
     assert page.url == f"{home}login"
     await page.goto(home)
-    await page.get_by_text("litestar login").first.wait_for()
+    await page.get_by_text("sightline login").first.wait_for()
 
 
 async def test_a_page_of_another_port_gets_neither_data_nor_socket_with_the_cookie(
@@ -69,7 +69,7 @@ async def test_a_page_of_another_port_gets_neither_data_nor_socket_with_the_cook
         assert gateway.registry.taken == 0
         await page.click("a")  # but its link leads in
         await page.wait_for_url(home, timeout=ENTER_MS)
-        await page.wait_for_function("!document.body.textContent.includes('litestar login')")
+        await page.wait_for_function("!document.body.textContent.includes('sightline login')")
     # The browser has sent the cookie to the other port. Its server can say what a browser cannot.
     stolen = next(line for line in heads[0].split("\r\n") if line.lower().startswith("cookie:"))
     assert f"sightline_{gateway.port}=" in stolen

@@ -27,7 +27,7 @@ async def test_litestar_login_prints_a_link_that_logs_in_and_opens_a_page_that_l
     process = await litestar(tmp_path, "run", "--port", str(port), SIGHTLINE_LOG_LEVEL="debug")
     try:
         line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
-        assert line == f"Serving {url}: to log a browser in, run `litestar login` in {tmp_path}\n"
+        assert line == f"Serving {url}: to log a browser in, run `sightline login` in {tmp_path}\n"
         links = []
         assert url_file.read_text() == f"{url}\n"
         assert url_file.stat().st_mode & 0o777 == 0o600
@@ -73,6 +73,17 @@ async def test_litestar_login_says_when_the_gateway_does_not_run(tmp_path: Path)
     assert url in err
     assert "is it running?" in " ".join(err.split())
     assert TOKEN not in err
+
+
+async def test_with_a_state_folder_elsewhere_the_start_names_it(tmp_path: Path) -> None:
+    elsewhere = {"SIGHTLINE_STATE_DIR": "state"}
+    process = await litestar(tmp_path, "run", "--port", str(free_port()), **elsewhere)
+    try:
+        line = (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
+        assert line.endswith(f"run `sightline login` with SIGHTLINE_STATE_DIR={tmp_path}/state\n")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        await said_by(process)
 
 
 async def test_on_a_terminal_the_start_prints_a_link_that_logs_in(tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ async def test_every_gap_and_every_loss_is_counted_by_its_reason_and_logged(
     assert found["dropped_total{replay_limit}"] == 4
     assert found["gaps_total{epoch_changed}"] == 1
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    told = [line["reason"] for line in lines if line["event"] == "gap"]
-    assert told == ["replay_limit", "epoch_changed", "replay_limit"]
+    reported = [line["reason"] for line in lines if line["event"] == "gap"]
+    assert reported == ["replay_limit", "epoch_changed", "replay_limit"]
 
 
 async def test_a_client_that_is_evicted_and_what_waits_for_one_behind_is_counted(
@@ -95,8 +95,8 @@ async def test_a_client_that_the_gateway_closes_is_counted_by_the_code_and_logge
     found = await scrape(gateway)
     assert (found["evictions_total{close_4409}"], found["evictions_total{close_4429}"]) == (1, 1)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    told = [line["evicted"] for line in lines if line["event"] == "client_gone"]
-    assert told == ["close_4409", "close_4429"]
+    reported = [line["evicted"] for line in lines if line["event"] == "client_gone"]
+    assert reported == ["close_4409", "close_4429"]
 
 
 async def test_a_client_that_cannot_be_answered_any_more_is_counted_and_logged_once(

@@ -28,6 +28,7 @@ REFUSED = {
     "nesting of a million": (event("[" * 1_000_000), 400),
     "a number of 5,000 digits": (event("9" * 5_000), 400),
     "10 MB": (event(json.dumps("x" * 10_000_000)), 413),
+    "4 MB of small objects": (event("[" + '{"a":[true]},' * 300_000 + "1]"), 413),
     "a type with a line break": (b'{"type":"live.a\\r\\nb","data":{}}', 400),
     "a type with an escape": (b'{"type":"live.\\u001b[2J","data":{}}', 400),
     "a type over 64 characters": (b'{"type":"live.%s","data":{}}' % (b"a" * 60), 400),

@@ -412,8 +412,8 @@ async def test_a_channel_reaches_a_real_socket_with_history_and_then_live(tmp_pa
         async with host.connect("/channels/system.*", token=None) as subscriber:
             assert (await receive(subscriber))["sequence_number"] == 2
             await channels.wait_published(ERROR, "system.error")
-            told = await receive(subscriber)
-        assert (told["sequence_number"], told["data"]) == (3, ERROR)
+            received = await receive(subscriber)
+        assert (received["sequence_number"], received["data"]) == (3, ERROR)
         numbers = [(await receive_type(client, "system.error"))["sequence_number"] for _ in "123"]
         assert numbers == [1, 2, 3]
         # A client that is still connected does not delay the end of the application.

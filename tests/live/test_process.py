@@ -54,7 +54,7 @@ async def test_litestar_run_shows_a_file_and_a_commit_and_ends_at_sigterm(
     assert git(repository, "status", "--porcelain") == ""  # the token's folder ignores itself
 
 
-async def test_ctrl_c_tells_clients_1012_and_ends_without_a_traceback(tmp_path: Path) -> None:
+async def test_ctrl_c_closes_clients_with_1012_and_ends_without_a_traceback(tmp_path: Path) -> None:
     async with litestar_run(tmp_path) as run:
         await run.says("running on")
         async with run.connect() as client:
@@ -82,7 +82,7 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
 ) -> None:
     state = tmp_path / ".sightline"
     async with litestar_run(tmp_path) as first:
-        await first.says("running on", "litestar login")
+        await first.says("running on", "sightline login")
         async with litestar_run(tmp_path, first.port) as second:  # on the same port
             assert await second.ended() == 3
         (line,) = second.said.splitlines()
@@ -99,7 +99,8 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
             await third.says("running on")
             third.process.send_signal(signal.SIGTERM)
             assert await third.ended(5) == 0
-    kept = [".gitignore", "gateway.lock", "journal.db", "journal.db.clean", "session.token"]
+    kept = [".gitignore", "gateway.lock", "journal.db", "journal.db.clean"]
+    kept += ["journal.db.lock", "session.token"]
     assert sorted(os.listdir(state)) == kept
 
 
@@ -117,7 +118,7 @@ async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends
     tmp_path: Path,
 ) -> None:
     async with litestar_run(tmp_path, app="examples.stories:create_app") as run:
-        await run.says("running on", "litestar login")
+        await run.says("running on", "sightline login")
         async with run.connect() as client:
             assert (await receive(client))["type"] == "connected"
             run.process.send_signal(signal.SIGTERM)

@@ -197,7 +197,7 @@ async def test_clients_find_the_gateway_by_its_folder_and_stop_when_the_token_en
             await old.publish(*EVENT)
 
 
-async def test_a_publisher_goes_on_with_the_gateways_next_run_and_tells_a_stranger_nothing(
+async def test_a_publisher_goes_on_with_the_gateways_next_run_and_reveals_nothing_to_a_stranger(
     start: Start, gateway: Gateway, folder: Path
 ) -> None:
     url_file = gateway.settings.state_dir / "gateway.url"
@@ -228,7 +228,7 @@ async def test_a_publisher_goes_on_with_the_gateways_next_run_and_tells_a_strang
             assert (await publisher.publish(*EVENT)).sequence_number == 3
 
 
-async def test_litestar_login_tells_a_stranger_nothing_and_token_rotate_ends_the_old_one(
+async def test_litestar_login_reveals_nothing_to_a_stranger_and_token_rotate_ends_the_old_one(
     gateway: Gateway, folder: Path
 ) -> None:
     state = {"SIGHTLINE_STATE_DIR": str(gateway.settings.state_dir)}

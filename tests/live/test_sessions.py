@@ -115,7 +115,7 @@ async def test_a_session_token_cannot_log_out(gateway: Gateway) -> None:
     async with gateway.http() as script:
         answer = await script.post("/api/logout")
     assert answer.status_code == 400
-    assert "litestar token --rotate" in answer.json()["message"]
+    assert "sightline token --rotate" in answer.json()["message"]
 
 
 async def test_a_browser_that_is_pushed_out_loses_its_socket(

@@ -92,7 +92,7 @@ async def test_without_folder_or_repository_the_gateway_says_so_once_and_goes_on
     assert "Traceback" not in said
 
 
-async def test_what_of_the_workspace_cannot_be_watched_is_told_to_clients_session_and_metrics(
+async def test_unwatched_parts_of_the_workspace_are_reported_to_clients_session_and_metrics(
     start: Start, tmp_path: Path
 ) -> None:
     workspace = tmp_path / "workspace"

@@ -52,7 +52,7 @@ async def test_the_filter_of_the_upgrade_leaves_holes_in_the_numbers(start: Star
         assert await numbers(client, 2) == [1, 3]
 
 
-async def test_an_empty_filter_hears_nothing_until_it_subscribes(gateway: Gateway) -> None:
+async def test_an_empty_filter_gets_nothing_until_it_subscribes(gateway: Gateway) -> None:
     async with gateway.connect("?types=") as client:
         assert (await receive(client))["types"] == []
         await gateway.publish()
@@ -183,8 +183,8 @@ async def test_behind_a_slow_reader_only_pong_overtakes_events(gateway: Gateway)
         del heard[-1]
         await gateway.publish(2)
         heard += [await receive(client) for _ in range(64 - len(heard))]
-    told = [message.get("sequence_number", message["type"]) for message in heard]
-    assert told == [*range(1, 61), 60, "error", 61, 62]
+    received = [message.get("sequence_number", message["type"]) for message in heard]
+    assert received == [*range(1, 61), 60, "error", 61, 62]
 
 
 async def test_a_heartbeat_names_the_last_number_also_when_it_was_filtered_out(

@@ -37,9 +37,9 @@ def test_the_first_lines_of_a_kind_go_out_and_the_rest_is_counted(
     assert [line["status"] for line in lines] == [401] * FIRST_LINES + [503] * 2
     clock.advance(WINDOW_S)
     refuse(1)
-    told, again = read(capsys)
-    assert told["event"] == "lines_left_out"
-    assert (told["of"], told["count"]) == ("door refused 401", 1000)
+    reported, again = read(capsys)
+    assert reported["event"] == "lines_left_out"
+    assert (reported["of"], reported["count"]) == ("door refused 401", 1000)
     assert again["event"] == "refused"
 
 
@@ -51,8 +51,8 @@ def test_a_line_of_another_library_is_a_kind_by_its_template(
         logging.getLogger("uvicorn.error").info("%s - gone", number)
     assert len(read(capsys)) == FIRST_LINES
     report_left_out()
-    (told,) = read(capsys)
-    assert (told["of"], told["count"]) == ("uvicorn.error %s - gone", 5)
+    (reported,) = read(capsys)
+    assert (reported["of"], reported["count"]) == ("uvicorn.error %s - gone", 5)
 
 
 def test_more_kinds_than_fit_share_one_so_that_memory_is_bounded_and_all_is_counted(
@@ -64,8 +64,8 @@ def test_more_kinds_than_fit_share_one_so_that_memory_is_bounded_and_all_is_coun
     out = len(read(capsys))
     assert out == MAX_KINDS + FIRST_LINES
     report_left_out()
-    (told,) = read(capsys)
-    assert told["count"] + out == 1000
+    (reported,) = read(capsys)
+    assert reported["count"] + out == 1000
 
 
 async def test_the_count_is_logged_even_after_the_flood_has_ended(
@@ -76,12 +76,12 @@ async def test_the_count_is_logged_even_after_the_flood_has_ended(
     refuse(FIRST_LINES + 7)
     read(capsys)
     clock.advance(1)
-    told = ""
+    reported = ""
     async with asyncio.timeout(WATCHDOG_S):
         async for _ in ticks(0.005):
-            if told := capsys.readouterr().err:
+            if reported := capsys.readouterr().err:
                 break
-    assert json.loads(told)["count"] == 7
+    assert json.loads(reported)["count"] == 7
 
 
 def test_debug_lines_are_not_left_out(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import structlog
 from app.log import configure, join
 from app.settings import Settings
 from tests.kit.logs import read
+from tests.redaction.secrets import forms
 
 Capture = pytest.CaptureFixture[str]
 JSON = Settings(log_format="json")
@@ -39,6 +40,20 @@ def test_secrets_are_redacted_at_any_depth(capsys: Capture) -> None:
     (line,) = read(capsys)
     assert "s3cret" not in json.dumps(line)
     assert line["token"] == "[redacted]"
+
+
+def test_what_has_the_shape_of_a_secret_is_redacted_wherever_it_stands(capsys: Capture) -> None:
+    configure(JSON)
+    found = [form for form in forms(1) if form.kind in ("token", "private_key", "jwt")]
+    for form in found:
+        try:
+            raise ValueError(form.text)
+        except ValueError:
+            structlog.get_logger().exception(form.text, value=[{form.text: form.text}])
+    text = capsys.readouterr().err
+    for form in found:
+        for line in form.secret.splitlines():
+            assert line.startswith("-----") or line not in text
 
 
 def test_uvicorn_lines_lose_their_query(capsys: Capture) -> None:

@@ -95,7 +95,7 @@ class Watched:
         self.clock = FakeClock()
         self.watches = watches or Inotify()
         self.tree = Tree()
-        self.told: list[Change] = []
+        self.reported: list[Change] = []
         self.rules = asyncio.run(ignore_rules(top))
         self.looker = Looker(
             str(top),
@@ -121,21 +121,21 @@ class Watched:
             self.rules = asyncio.run(ignore_rules(self.top))
             self.looker.use(self.rules)
         changes = self.looker.look()
-        self.told += changes
+        self.reported += changes
         fold(self.known, changes)
         return changes
 
     def settle(self) -> list[Change]:
-        """Look until there is nothing left to look at; return what that told."""
-        before = len(self.told)
+        """Look until there is nothing left to look at; return what that reported."""
+        before = len(self.reported)
         while True:
             self.step()
             if self.looker.idle and not self.looker.read() and not self.rules.stale():
-                return self.told[before:]
+                return self.reported[before:]
 
     def paths(self, kind: str) -> list[str]:
         """The events of this kind so far."""
-        return [change.path for change in self.told if change.kind == kind]
+        return [change.path for change in self.reported if change.kind == kind]
 
     def watched(self) -> set[str]:
         """The folders that have a watch of the system."""

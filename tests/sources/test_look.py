@@ -57,7 +57,9 @@ class Counting(Inotify):
         super().remove(watch)
 
 
-def test_links_between_folders_lead_nowhere_and_every_write_is_told_where_it_is(top: Path) -> None:
+def test_links_between_folders_are_not_followed_and_every_write_has_its_real_path(
+    top: Path,
+) -> None:
     fill(top, "packages/x/f.js", "packages/y/f.js", "real/f.txt")
     fill(top.parent, "secret/f.txt")
     (top / "node_modules/@acme").mkdir(parents=True)
@@ -119,7 +121,7 @@ def test_a_folder_that_may_not_be_read_is_said_and_hides_no_other(top: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_than_root_is_told_what_it_may_not_read(top: Path) -> None:
+def test_folders_without_read_permission_are_reported(top: Path) -> None:
     fill(top, "closed/x", "unlisted/x", "open/x")
     (top / "closed").chmod(0o000)
     (top / "unlisted").chmod(0o744)  # names can be read, what they are cannot
@@ -136,7 +138,7 @@ def test_another_user_than_root_is_told_what_it_may_not_read(top: Path) -> None:
     assert done.stdout == "['closed', 'open', 'open/x', 'unlisted'] {'permission': 2}\n"
 
 
-def test_where_the_system_gives_no_more_watches_changes_are_told_later(top: Path) -> None:
+def test_without_free_watches_changes_are_reported_later(top: Path) -> None:
     fill(top, "a/x", "b/x", "c/x")
     watches = Few()
     with Watched(top, watches) as watched:
@@ -184,7 +186,7 @@ def test_looking_again_at_blind_folders_leaves_the_machine_free(top: Path) -> No
         assert [change.path for change in watched.settle()] == ["a/y"]
 
 
-def test_what_the_kernel_had_no_room_to_say_is_told_too(top: Path) -> None:
+def test_changes_lost_in_a_queue_overflow_are_reported_too(top: Path) -> None:
     most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     fill(top, "storm/x", "quiet/deep/x")
     with Watched(top) as watched:
@@ -230,10 +232,10 @@ def test_a_link_that_comes_while_a_folder_is_opened_is_not_followed(top: Path) -
         fill(top, "a/b/x")
         watched.settle()
         assert watched.known == scan(top)
-        assert not any("secret" in change.path for change in watched.told)
+        assert not any("secret" in change.path for change in watched.reported)
 
 
-def test_a_file_with_the_name_of_an_ignored_folder_is_told(top: Path) -> None:
+def test_a_file_named_like_an_ignored_folder_is_reported(top: Path) -> None:
     fill(top, "b/x")
     (top / ".gitignore").write_text("b/\n")
     with Watched(top) as watched:
@@ -242,7 +244,7 @@ def test_a_file_with_the_name_of_an_ignored_folder_is_told(top: Path) -> None:
         assert [change.path for change in watched.settle()] == ["b"]
 
 
-def test_a_folder_replaced_by_another_is_told_by_what_differs(top: Path) -> None:
+def test_a_replaced_folder_is_reported_as_its_differences(top: Path) -> None:
     fill(top, "dist/same", "dist/old", "dist/sub/old", "dist.new/same", "dist.new/new")
     fill(top, "dist.new/sub/new")
     with Watched(top) as watched:
@@ -250,11 +252,11 @@ def test_a_folder_replaced_by_another_is_told_by_what_differs(top: Path) -> None
         (top / "dist.new").rename(top / "dist")
         watched.settle()
         assert watched.known == scan(top)
-        told = set(watched.told)
-        assert Change("created", "dist/new", False, 12) in told
-        assert Change("deleted", "dist/old", False) in told
-        assert Change("deleted", "dist/sub/old", False) in told
-        assert Change("created", "dist/sub/new", False, 16) in told
+        reported = set(watched.reported)
+        assert Change("created", "dist/new", False, 12) in reported
+        assert Change("deleted", "dist/old", False) in reported
+        assert Change("deleted", "dist/sub/old", False) in reported
+        assert Change("created", "dist/sub/new", False, 16) in reported
         assert watched.paths("modified") == ["dist/same"]
         for path in ("dist/x", "dist/sub/x", "dist.old/x"):
             fill(top, path)
@@ -353,7 +355,7 @@ def test_a_workspace_that_is_replaced_lost_or_made_later_is_followed(top: Path) 
             (top.parent / "link").rename(top)
             watched.settle()
             assert watched.known == scan(top)
-            fill(top, f"a/{len(watched.told)}")
+            fill(top, f"a/{len(watched.reported)}")
             assert len(watched.settle()) in (1, 2)
 
 
@@ -457,4 +459,4 @@ def test_a_storm_in_one_folder_is_looked_at_as_a_whole(top: Path) -> None:
             fill(top, f"{number}")
         watched.settle()
         assert watched.known == scan(top)
-        assert len(watched.told) == look.MOST_NAMES + 10
+        assert len(watched.reported) == look.MOST_NAMES + 10

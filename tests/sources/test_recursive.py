@@ -13,7 +13,7 @@ from tests.kit.waiting import WATCHDOG_S
 from tests.sources.folders import Scan, fold, scan
 
 
-async def test_what_is_told_is_what_is_there_also_by_recursive_hints(tmp_path: Path) -> None:
+async def test_reported_changes_match_the_disk_also_with_recursive_hints(tmp_path: Path) -> None:
     top = tmp_path / "ws"
     (top / "a/b").mkdir(parents=True)
     (top / "a/b/x").write_text("x")

@@ -241,7 +241,7 @@ REPLAYED = (Phase.explicit, Phase.generate)
 
 @settings(max_examples=12, deadline=None, derandomize=True, database=None, phases=REPLAYED)
 @given(before=HISTORIES, after=HISTORIES)
-def test_all_that_was_told_leads_from_the_first_scan_to_the_second(
+def test_reported_changes_lead_from_the_first_scan_to_the_second(
     before: list[Operation], after: list[Operation]
 ) -> None:
     what_is_told_is_what_is_there(before, after)
@@ -250,7 +250,7 @@ def test_all_that_was_told_leads_from_the_first_scan_to_the_second(
 @pytest.mark.attack
 @settings(max_examples=400, deadline=None, suppress_health_check=CHECKS)
 @given(before=HISTORIES, after=HISTORIES)
-def test_all_that_was_told_in_hundreds_of_histories_leads_to_the_second_scan(
+def test_changes_reported_in_hundreds_of_histories_lead_to_the_second_scan(
     before: list[Operation], after: list[Operation]
 ) -> None:
     what_is_told_is_what_is_there(before, after)

@@ -164,7 +164,7 @@ async def test_a_folder_that_is_made_later_is_watched(tmp_path: Path, name: str)
 
 
 @pytest.mark.usefixtures("soon")
-async def test_a_folder_that_goes_is_told_and_what_replaces_it_is_watched(tmp_path: Path) -> None:
+async def test_a_deleted_folder_is_reported_and_its_replacement_is_watched(tmp_path: Path) -> None:
     folder = tmp_path / "w"
     folder.mkdir()
     (folder / "a").write_text("")
@@ -176,8 +176,8 @@ async def test_a_folder_that_goes_is_told_and_what_replaces_it_is_watched(tmp_pa
             await seen.until("file.created", "a")
             (folder / "b").write_text("")
             await seen.until("file.created", "b")
-    told = [entry["event"] for entry in logs]
-    assert told == ["files_watched", "workspace_unavailable", "files_watched"]
+    reported = [entry["event"] for entry in logs]
+    assert reported == ["files_watched", "workspace_unavailable", "files_watched"]
 
 
 @asynccontextmanager
@@ -194,7 +194,7 @@ async def running(source: WorkspaceSource) -> AsyncIterator[None]:
             await task
 
 
-async def test_a_source_that_died_tells_in_its_next_life_what_it_missed(tmp_path: Path) -> None:
+async def test_a_restarted_source_reports_what_it_missed(tmp_path: Path) -> None:
     (tmp_path / "gone").write_text("")
     seen = Seen()
     source = WorkspaceSource(seen.emit, tmp_path)
@@ -224,10 +224,10 @@ async def test_what_cannot_be_seen_is_said_once_with_the_remedy_and_when_it_can(
             await seen.until("file.created", "b")
     assert "a.o" not in seen.paths()
     assert sights == [{"ignore_files": 1}, {}]
-    told = {entry["event"]: entry for entry in logs}
-    assert set(told) == {"files_watched", "workspace_partly_blind", "workspace_seen_again"}
-    assert told["workspace_partly_blind"]["first"] == str(tmp_path / ".gitignore")
-    assert "1 MiB" in told["workspace_partly_blind"]["remedy"]
+    reported = {entry["event"]: entry for entry in logs}
+    assert set(reported) == {"files_watched", "workspace_partly_blind", "workspace_seen_again"}
+    assert reported["workspace_partly_blind"]["first"] == str(tmp_path / ".gitignore")
+    assert "1 MiB" in reported["workspace_partly_blind"]["remedy"]
 
 
 @pytest.mark.usefixtures("soon")

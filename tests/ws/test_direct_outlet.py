@@ -27,16 +27,16 @@ class Wire:
         self.outlet.attach()
         return self.outlet
 
-    def told(self) -> list[object]:
+    def received(self) -> list[object]:
         return [m["sequence_number"] if "data" in m else m["type"] for m in self.transport.take()]
 
 
 def test_a_turn_is_one_write_and_asks_the_loop_once() -> None:
     wire = Wire()
     publish(wire.bus, "a.x", "a.x", "a.x")
-    assert (wire.told(), len(wire.due)) == ([], 1)
+    assert (wire.received(), len(wire.due)) == ([], 1)
     wire.bus._end_turn()
-    assert (wire.told(), wire.transport.writes) == ([1, 2, 3], 1)
+    assert (wire.received(), wire.transport.writes) == ([1, 2, 3], 1)
     publish(wire.bus, "a.x")
     assert len(wire.due) == 2
 
@@ -44,9 +44,9 @@ def test_a_turn_is_one_write_and_asks_the_loop_once() -> None:
 def test_a_long_turn_is_flushed_early_by_count_and_by_bytes() -> None:
     wire = Wire()
     publish(wire.bus, *["a.x"] * FLUSH_EVENTS)
-    assert len(wire.told()) == FLUSH_EVENTS
+    assert len(wire.received()) == FLUSH_EVENTS
     publish(wire.bus, "a.x", data=b'{"k":"%s"}' % (b"x" * FLUSH_BYTES))
-    assert wire.told() == [FLUSH_EVENTS + 1]
+    assert wire.received() == [FLUSH_EVENTS + 1]
 
 
 def test_after_an_early_flush_the_turn_is_gathered_again_up_to_the_same_bounds() -> None:
@@ -70,7 +70,7 @@ def test_a_client_that_falls_behind_in_mid_turn_is_written_what_the_turn_brought
     wire.subscription.fall_behind()
     publish(wire.bus, "a.x")
     wire.bus._end_turn()
-    assert wire.told() == [1, 2]
+    assert wire.received() == [1, 2]
     assert brief(wire.subscription.take()) == 3
 
 
@@ -83,7 +83,7 @@ def test_a_client_that_goes_direct_in_mid_turn_gets_nothing_of_the_turn_twice() 
     assert behind.go_direct(DirectOutlet(behind, other, wire.bus.clock, 30.0))
     publish(wire.bus, "a.x")
     wire.bus._end_turn()
-    assert wire.told() == [1, 2]
+    assert wire.received() == [1, 2]
     assert [message["sequence_number"] for message in other.take()] == [2]
 
 
@@ -165,7 +165,7 @@ def test_a_transport_that_raises_is_aborted_and_the_others_are_served() -> None:
     publish(wire.bus, "a.x")
     wire.bus.flush()
     assert broken.evicted == "internal_error"
-    assert wire.told() == [1, 1]
+    assert wire.received() == [1, 1]
 
 
 def test_answers_wait_for_a_full_transport_in_order_and_are_bounded() -> None:
@@ -174,15 +174,15 @@ def test_answers_wait_for_a_full_transport_in_order_and_are_bounded() -> None:
     assert all(wire.outlet.answer(b'{"type":"pong"}') for _ in range(MAX_CONTROL))
     assert not wire.outlet.answer(b'{"type":"pong"}')
     assert not wire.outlet.answer(b'{"type":"error"}', in_order=True)
-    assert wire.told() == ["connected"]
-    assert wire.told() == ["pong"]
+    assert wire.received() == ["connected"]
+    assert wire.received() == ["pong"]
 
 
 def test_an_answer_in_order_comes_behind_the_events_of_its_turn() -> None:
     wire = Wire()
     publish(wire.bus, "a.x")
     wire.outlet.answer(b'{"type":"error"}', in_order=True)
-    assert wire.told() == [1, "error"]
+    assert wire.received() == [1, "error"]
 
 
 def test_nothing_is_written_after_the_subscription_was_closed() -> None:
@@ -192,8 +192,8 @@ def test_nothing_is_written_after_the_subscription_was_closed() -> None:
     publish(wire.bus, "a.x")
     wire.subscription.close()
     wire.subscription.fall_behind()
-    assert wire.told() == [1]
-    assert wire.told() == []
+    assert wire.received() == [1]
+    assert wire.received() == []
     assert not wire.subscription.go_direct(wire.outlet)
 
 
@@ -207,9 +207,9 @@ async def test_it_beats_with_the_position_until_it_is_stopped() -> None:
     for _ in range(10):  # turns; the event comes, then heartbeats
         await asyncio.sleep(0)
     await outlet.stop()
-    told = wire.transport.take()
-    assert [told[0]["type"], told[1]["type"]] == ["a.x", "heartbeat"]
-    assert told[1]["sequence_number"] == 1
+    received = wire.transport.take()
+    assert [received[0]["type"], received[1]["type"]] == ["a.x", "heartbeat"]
+    assert received[1]["sequence_number"] == 1
     for _ in range(10):
         await asyncio.sleep(0)
     assert wire.transport.unread == 0

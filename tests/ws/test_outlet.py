@@ -31,7 +31,7 @@ class Wire:
         if self.hook is not None:
             await self.hook(text)
 
-    def told(self) -> list[object]:
+    def received(self) -> list[object]:
         """Types of control messages and numbers of events, in the order sent."""
         return [m["sequence_number"] if "data" in m else m["type"] for m in self.sent]
 
@@ -60,7 +60,7 @@ async def test_an_answer_overtakes_a_flood_of_events() -> None:
 
     wire.hook = ask
     running = await wire.run()
-    assert wire.told() == [1, 2, "pong", 3, 4, 5, 6, 7, 8, 9, 10]
+    assert wire.received() == [1, 2, "pong", 3, 4, 5, 6, 7, 8, 9, 10]
     await wire.end(running)
 
 
@@ -72,7 +72,7 @@ async def test_an_idle_outlet_wakes_for_events_and_for_answers() -> None:
     await wire.settle()
     wire.outlet.answer(b'{"type":"pong"}')
     await wire.settle()
-    assert wire.told() == [1, "pong"]
+    assert wire.received() == [1, "pong"]
     await wire.end(running)
 
 
@@ -103,7 +103,7 @@ async def test_a_heartbeat_is_never_ahead_of_what_was_sent() -> None:
 
     wire.hook = be_late
     await wire.settle()
-    assert wire.told() == [1, "heartbeat", 2]
+    assert wire.received() == [1, "heartbeat", 2]
     assert wire.sent[1]["sequence_number"] == 1
     await wire.end(running)
 
@@ -121,7 +121,7 @@ async def test_a_heartbeat_comes_by_itself_when_nothing_happens() -> None:
     wire.clock.advance(0.01)
     async with asyncio.timeout(WATCHDOG_S):
         await sent.wait()
-    assert wire.told() == ["heartbeat"]
+    assert wire.received() == ["heartbeat"]
     await wire.end(running)
 
 
@@ -137,7 +137,7 @@ async def test_an_answer_queued_while_a_heartbeat_is_sent_does_not_wait_for_the_
     wire.clock.advance(INTERVAL)
     wire.subscription.wake()
     await wire.settle()
-    assert wire.told() == ["heartbeat", "pong"]
+    assert wire.received() == ["heartbeat", "pong"]
     await wire.end(running)
 
 
@@ -153,7 +153,7 @@ async def test_closing_while_a_heartbeat_is_sent_ends_the_outlet() -> None:
     wire.subscription.wake()
     async with asyncio.timeout(WATCHDOG_S):
         await running
-    assert wire.told() == ["heartbeat"]
+    assert wire.received() == ["heartbeat"]
 
 
 async def test_a_failing_send_ends_the_outlet_with_its_error() -> None:
@@ -166,7 +166,7 @@ async def test_a_failing_send_ends_the_outlet_with_its_error() -> None:
     publish(wire.bus, "a.x", "a.x")
     with pytest.raises(ConnectionResetError):
         await wire.outlet.run()
-    assert wire.told() == [1]
+    assert wire.received() == [1]
 
 
 async def test_cancelling_stops_the_outlet_and_the_rest_stays_owed() -> None:
@@ -181,4 +181,4 @@ async def test_cancelling_stops_the_outlet_and_the_rest_stays_owed() -> None:
     running = await wire.run()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert (wire.told(), len(wire.subscription)) == ([1], 1)
+    assert (wire.received(), len(wire.subscription)) == ([1], 1)

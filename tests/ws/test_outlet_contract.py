@@ -1,4 +1,7 @@
-"""What a client gets is the same over both outlets: in which order, and how much of it is kept."""
+"""What a client gets is the same over all outlets: in which order, and how much of it is kept.
+
+An event stream has no control messages that answer a client: its outlet runs only the tests without.
+"""
 
 import asyncio
 
@@ -7,7 +10,7 @@ import pytest
 
 from app.channels.filters import EventFilter
 from app.ws.outlet import MAX_CONTROL, DirectOutlet
-from app.ws.sending import ASGIOutlet
+from app.ws.sending import ASGIOutlet, SSEOutlet
 from tests.support import FakeClock, FakeTransport, make_bus, publish
 
 INTERVAL_S = 30.0
@@ -37,6 +40,8 @@ class Direct:
 class OverASGI:
     """A client whose outlet is not started until it reads."""
 
+    outlet: ASGIOutlet | SSEOutlet
+
     def __init__(self) -> None:
         self.bus = make_bus(FakeClock(), queue_size=QUEUE_SIZE)
         self.subscription = self.bus.join(EventFilter(("*",)))[0]
@@ -55,11 +60,29 @@ class OverASGI:
         return self._sent
 
 
+class OverSSE(OverASGI):
+    """The same over an event stream, without the block of `connected`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outlet = SSEOutlet(self.subscription, self._send_blocks, self.bus, INTERVAL_S, b"")
+
+    async def _send_blocks(self, blocks: bytes) -> None:
+        for block in blocks.decode().split("\n\n")[:-1]:
+            await self._send(block.partition("data: ")[2])
+
+
 Client = Direct | OverASGI
 
 
 @pytest.fixture(params=[Direct, OverASGI])
 def client(request: pytest.FixtureRequest) -> Client:
+    made: Client = request.param()
+    return made
+
+
+@pytest.fixture(params=[Direct, OverASGI, OverSSE])
+def reader(request: pytest.FixtureRequest) -> Client:
     made: Client = request.param()
     return made
 
@@ -99,9 +122,9 @@ async def test_an_answer_in_order_comes_behind_the_gap_that_stands_for_the_event
     assert await received(client) == ["gap", "subscribed", 2, 3, 4, 5]
 
 
-async def test_a_gap_is_sent_as_the_protocol_says(client: Client) -> None:
-    publish(client.bus, *["a.x"] * (QUEUE_SIZE + 2))
-    gap, *events = await client.read()
+async def test_a_gap_is_sent_as_the_protocol_says(reader: Client) -> None:
+    publish(reader.bus, *["a.x"] * (QUEUE_SIZE + 2))
+    gap, *events = await reader.read()
     assert gap == {
         "type": "gap",
         "from_sequence_number": 1,
@@ -119,7 +142,7 @@ async def test_a_client_that_reads_no_answers_is_refused_more(client: Client) ->
     assert await received(client) == ["pong"] * MAX_CONTROL
 
 
-async def test_nothing_is_sent_after_the_subscription_was_closed(client: Client) -> None:
-    publish(client.bus, "a.x")
-    client.subscription.close()
-    assert await received(client) == []
+async def test_nothing_is_sent_after_the_subscription_was_closed(reader: Client) -> None:
+    publish(reader.bus, "a.x")
+    reader.subscription.close()
+    assert await received(reader) == []

@@ -38,30 +38,30 @@ def test_the_same_client_takes_over_its_place_even_when_all_are_taken() -> None:
 
 def test_a_replaced_connection_is_notified_once_when_the_new_one_has_its_place() -> None:
     registry = ConnectionRegistry(1)
-    told: list[tuple[int, int]] = []
+    closed: list[tuple[int, int]] = []
     first = registry.reserve("a")
-    first.on_close = lambda code, reason: told.append((code, registry.taken))
+    first.on_close = lambda code, reason: closed.append((code, registry.taken))
     registry.reserve("a")
     registry.reserve("a")
-    assert told == [(4409, 1)]
+    assert closed == [(4409, 1)]
 
 
-def test_all_are_told_and_all_are_closed_also_when_closing_frees_the_place() -> None:
+def test_all_get_the_message_and_are_closed_also_when_closing_frees_the_place() -> None:
     registry = ConnectionRegistry(3)
-    told: list[object] = []
+    closed: list[object] = []
     for name in "ab":
         place = registry.reserve(name)
-        place.on_message = told.append
+        place.on_message = closed.append
 
         def close(code: int, reason: str, place: Place = place) -> None:
-            told.append(code)
+            closed.append(code)
             registry.release(place)
 
         place.on_close = close
     registry.reserve("not yet accepted")
     registry.send_all(b"hi")
     registry.close_all(1012, "its epoch changed")
-    assert told == [b"hi", b"hi", 1012, 1012]
+    assert closed == [b"hi", b"hi", 1012, 1012]
     assert registry.taken == 1
 
 
@@ -79,13 +79,16 @@ def test_the_holder_of_a_place_is_notified_when_the_registry_closes_and_may_rele
     None
 ):
     registry = ConnectionRegistry(3)
-    told: list[str] = []
+    closed: list[str] = []
     gone, first, second = (registry.reserve(name) for name in ("gone", "first", "second"))
     for place in (gone, first, second):
-        place.on_drain = lambda place=place: (told.append(place.client_id), registry.release(place))
+        place.on_drain = lambda place=place: (
+            closed.append(place.client_id),
+            registry.release(place),
+        )
     registry.release(gone)
     registry.close()
-    assert sorted(told) == ["first", "second"]
+    assert sorted(closed) == ["first", "second"]
     assert registry.taken == 0
 
 

@@ -183,7 +183,7 @@ def test_a_long_silence_allows_no_more_than_one_burst() -> None:
         client.session.handle("")
 
 
-def test_every_mistake_is_told_once_by_its_code_and_what_is_right_is_not() -> None:
+def test_every_mistake_gets_one_error_with_its_code_and_valid_messages_get_none() -> None:
     client = Client("a.*")
     client.say("{")
     client.say('{"type":"subscribe","types":["A"]}')

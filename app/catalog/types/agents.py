@@ -9,15 +9,18 @@ from ..registry import event_type
 class _OfAgent(msgspec.Struct, frozen=True, kw_only=True):
     """Who did it. `agent_id` and `agent_type` are those of a sub-agent; the main agent has none.
 
-    `parent_id` is the agent that began the sub-agent. `details` holds fields of the agent's own,
-    `truncated` the length of each value that was cut, by its path.
+    `parent_id` is the agent that began the sub-agent, null for the main agent. `span_id` and
+    `parent_span_id` are those of OpenTelemetry, where the event is a span. `details` holds fields of
+    the agent's own, `truncated` the length of each value that was cut, by its path.
     """
 
     session_id: str | UnsetType = UNSET
     agent_name: str | UnsetType = UNSET
     agent_id: str | UnsetType = UNSET
     agent_type: str | UnsetType = UNSET
-    parent_id: str | UnsetType = UNSET
+    parent_id: str | UnsetType | None = UNSET
+    span_id: str | UnsetType = UNSET
+    parent_span_id: str | UnsetType = UNSET
     turn_id: str | UnsetType = UNSET
     folder: str | UnsetType = UNSET
     model: str | UnsetType = UNSET
@@ -59,6 +62,7 @@ class AgentTurnFinished(_OfAgent, frozen=True, kw_only=True):
     summary: str | UnsetType = UNSET
     reason: str | UnsetType = UNSET
     background: list[dict[str, object]] | UnsetType = UNSET
+    duration_ms: float | UnsetType = UNSET
 
 
 @event_type(
@@ -176,7 +180,10 @@ class AgentAttentionNeeded(_OfAgent, frozen=True, kw_only=True):
     example={"session_id": "s-9", "request_id": "req-1", "input_tokens": 15, "output_tokens": 66},
 )
 class AgentUsageReported(_OfAgent, frozen=True, kw_only=True):
-    """What one request to a model used; `request_id` is counted once for each `usage_source`."""
+    """What one request to a model used; `request_id` is counted once for each `usage_source`.
+
+    `input_tokens` are those that were neither read from a cache nor written to it.
+    """
 
     session_id: str
     request_id: str | UnsetType = UNSET
@@ -199,10 +206,15 @@ class AgentErrorReported(_OfAgent, frozen=True, kw_only=True):
     session_id: str
     error: str | UnsetType = UNSET
     message: str | UnsetType = UNSET
+    duration_ms: float | UnsetType = UNSET
 
 
 @event_type("agent.reported", example={"session_id": "s-9", "kind": "PreCompact"})
 class AgentReported(_OfAgent, frozen=True, kw_only=True):
-    """Something else that an agent reported, which changes no state; `kind` is its own name for it."""
+    """Something else that an agent reported, which changes no state; `kind` is its own name for it.
+
+    `spans` has the parent of each span that is no step of an agent, and lies between two that are.
+    """
 
     kind: str
+    spans: dict[str, str] | UnsetType = UNSET

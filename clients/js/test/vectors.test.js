@@ -12,8 +12,8 @@ const unanswered = { resolve() {}, reject() {}, abandon() {} };
 
 /** A message that cannot be read is an error and a gap at once. */
 function outcomesOf({ event, gap, error, answer }) {
-  const told = Object.entries({ event, gap, error, answer }).filter(([, value]) => value);
-  return told.length ? told.map(([name]) => name) : ["nothing"];
+  const outcomes = Object.entries({ event, gap, error, answer }).filter(([, value]) => value);
+  return outcomes.length ? outcomes.map(([name]) => name) : ["nothing"];
 }
 
 for (const { name, steps } of vectors.scenarios) {
@@ -33,8 +33,8 @@ for (const { name, steps } of vectors.scenarios) {
         if (step.malformed) assert.deepEqual(outcomes, ["gap", "error"], step.receive);
         else assert.deepEqual(outcomes, [step.outcome], step.receive);
         assert.deepEqual(protocol.position && { ...protocol.position }, step.position);
-        const told = outcome.event ?? outcome.gap;
-        if (told && !step.malformed) assert.deepEqual(told, JSON.parse(step.receive));
+        const received = outcome.event ?? outcome.gap;
+        if (received && !step.malformed) assert.deepEqual(received, JSON.parse(step.receive));
       }
     }
   });

@@ -34,6 +34,7 @@ MAX_KEPT = 1000
 MAX_KEPT_BYTES = 16 * 1024 * 1024
 MAX_SENT = 100  # events in one request
 CLOSE_S = 2.0
+THREAD = "sightline-emit"
 log = logging.getLogger("sightline_client")
 
 
@@ -102,9 +103,7 @@ class Emitter:
     def _run(self) -> None:
         """Start the thread if there is none; a fork does not copy it."""
         if not self._closing and (self._thread is None or not self._thread.is_alive()):
-            self._thread = threading.Thread(
-                target=self._send_all, name="sightline-emit", daemon=True
-            )
+            self._thread = threading.Thread(target=self._send_all, name=THREAD, daemon=True)
             with suppress(RuntimeError):  # the interpreter is ending: `close` logs what is lost
                 self._thread.start()
 

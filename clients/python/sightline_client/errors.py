@@ -161,13 +161,13 @@ _BY_STATUS: dict[int, type[RefusedError]] = {
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> RefusedError:
     """The error for an HTTP answer; `headers` are looked up in lower case."""
     try:
-        told = _decode_body(body)
+        refusal = _decode_body(body)
     except (msgspec.MsgspecError, UnicodeError):  # not from the gateway but from a proxy
-        told = _Body(f"the answer was HTTP {status}")
+        refusal = _Body(f"the answer was HTTP {status}")
     if status == 429 or status >= 500:
-        return UnavailableError(told.message, status, told.code, _seconds(headers))
-    kind = _BY_CODE.get(told.code) or _BY_STATUS.get(status, RefusedError)
-    return kind(told.message, status, told.code)
+        return UnavailableError(refusal.message, status, refusal.code, _seconds(headers))
+    kind = _BY_CODE.get(refusal.code) or _BY_STATUS.get(status, RefusedError)
+    return kind(refusal.message, status, refusal.code)
 
 
 def closed(code: int, reason: str) -> SightlineError:

@@ -14,7 +14,9 @@ class AgentSessionStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -32,7 +34,9 @@ class AgentTurnStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -50,7 +54,9 @@ class AgentTurnFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -60,6 +66,7 @@ class AgentTurnFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     summary: str | None = None
     reason: str | None = None
     background: list[dict[str, object]] | None = None
+    duration_ms: float | None = None
 
 
 class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -70,7 +77,9 @@ class AgentToolCalled(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -92,7 +101,9 @@ class AgentToolFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -121,7 +132,9 @@ class AgentBatchFinished(msgspec.Struct, frozen=True, kw_only=True, omit_default
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -137,7 +150,9 @@ class AgentMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -155,7 +170,9 @@ class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -175,7 +192,9 @@ class AgentAttentionNeeded(msgspec.Struct, frozen=True, kw_only=True, omit_defau
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -191,13 +210,16 @@ class AgentAttentionNeeded(msgspec.Struct, frozen=True, kw_only=True, omit_defau
 
 class AgentUsageReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`agent.usage_reported`: What one request to a model used; `request_id` is counted once for
-    each `usage_source`."""
+    each `usage_source`. `input_tokens` are those that were neither read from a cache nor written to
+    it."""
 
     session_id: str
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -220,7 +242,9 @@ class AgentErrorReported(msgspec.Struct, frozen=True, kw_only=True, omit_default
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
@@ -228,23 +252,28 @@ class AgentErrorReported(msgspec.Struct, frozen=True, kw_only=True, omit_default
     truncated: dict[str, object] | None = None
     error: str | None = None
     message: str | None = None
+    duration_ms: float | None = None
 
 
 class AgentReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`agent.reported`: Something else that an agent reported, which changes no state; `kind` is
-    its own name for it."""
+    its own name for it. `spans` has the parent of each span that is no step of an agent, and lies
+    between two that are."""
 
     session_id: str | None = None
     agent_name: str | None = None
     agent_id: str | None = None
     agent_type: str | None = None
-    parent_id: str | None = None
+    parent_id: str | None | None = None
+    span_id: str | None = None
+    parent_span_id: str | None = None
     turn_id: str | None = None
     folder: str | None = None
     model: str | None = None
     details: dict[str, object] | None = None
     truncated: dict[str, object] | None = None
     kind: str
+    spans: dict[str, object] | None = None
 
 
 class ChatMessageSent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

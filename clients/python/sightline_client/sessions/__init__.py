@@ -6,14 +6,18 @@ dialog, after an interruption or a kill. So the state of a call without a result
 what came later, and each state says why. A report that comes late corrects what was concluded.
 """
 
-from sightline_client.sessions.evidence import find_agent
+from sightline_client.sessions.evidence import find_agent, move
 from sightline_client.sessions.fields import Data, moment, text
 from sightline_client.sessions.overview import view_of
+from sightline_client.sessions.spans import note_span
 from sightline_client.sessions.state import Agent, Session
 from sightline_client.sessions.steps import HANDLERS, NO_STATE
 from sightline_client.sessions.view import View
 
 __all__ = ["Sessions", "View"]
+# Who reports a session: the later one counts, as all of them report the same steps. "" is a hook, or
+# whoever else publishes; the others are signals of OpenTelemetry, which is reported late.
+SOURCES = ("logs", "traces", "")
 MAX_SESSIONS = 500  # what goes first is the one that has been quiet for longest
 
 
@@ -47,8 +51,19 @@ class Sessions:
         session.folder = text(data, "folder") or session.folder
         if type in NO_STATE:
             handler(session, session.agents[None], data, now)
-            return
-        handler(session, find_agent(session, data, now), data, now)
+        else:
+            signal = text(metadata, "otlp") or ""
+            rank = SOURCES.index(signal if signal in SOURCES else "")
+            session.rank = max(session.rank, rank)
+            if rank < session.rank:  # the same steps again, and late
+                return
+            agent = find_agent(session, data, now)
+            handler(session, agent, data, now)
+            if SOURCES[rank] == "traces" and agent.id is not None and agent.turns == 0:
+                agent.ended = now
+                move(agent, "new", "its spans report calls, and no turn")
+        if type != "agent.usage_reported":
+            note_span(session, data)
 
     def lost(self, epoch_changed: bool = False) -> None:
         """Events were lost here: what is open now may have ended, and nobody would say so."""

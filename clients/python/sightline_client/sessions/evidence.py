@@ -14,8 +14,9 @@ def find_agent(session: Session, data: Data, now: float) -> Agent:
         agent = session.agents[agent_id] = Agent(agent_id, session.tick())
     agent.started = now if agent.started is None else agent.started
     agent.type = text(data, "agent_type") or agent.type
-    if parent := text(data, "parent_id"):
-        agent.parent_id, agent.parent_known = parent, True
+    parent = data.get("parent_id", "")
+    if parent is None or text(data, "parent_id"):  # null is the main agent
+        agent.parent_id, agent.parent_known = text(data, "parent_id"), True
     return agent
 
 
@@ -38,6 +39,8 @@ def find_call(session: Session, agent: Agent, data: Data, started: bool) -> Call
             call_id or f"#{order}", agent.id, tool_name, order, whole=session.whole or started
         )
         session.calls[call.id] = call
+    call.tool_name = tool_name if call.tool_name == "unknown" else call.tool_name
+    call.span_id = call.span_id or text(data, "span_id")
     call.summary = call.summary or text(data, "summary")
     call.spawns = call.spawns or data.get("spawns_agent") is True
     return call

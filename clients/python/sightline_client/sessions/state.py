@@ -59,6 +59,7 @@ class Call:
     ending: str | None = None  # a key of ENDINGS
     asked: Attention | None = None
     spawns: bool = False
+    span_id: str | None = None
     child_id: str | None = None
 
     @property
@@ -142,6 +143,8 @@ class Session:
     calls: dict[str, Call] = field(default_factory=dict)
     usage: dict[str, Usage] = field(default_factory=dict)
     background: dict[str, dict[str, object]] = field(default_factory=dict)
+    spans: dict[str, str | None] = field(default_factory=dict)  # the parent of each
+    rank: int = 0  # of the best source so far; what others report changes only the usage
     counter: int = 0
 
     def tick(self) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from sightline_client.sessions.evidence import end_calls, end_child, find_agent, find_call, move
 from sightline_client.sessions.fields import Data, number, text
+from sightline_client.sessions.spans import note_duration
 from sightline_client.sessions.state import (
     MAX_BACKGROUND,
     MAX_REQUESTS,
@@ -68,6 +69,7 @@ def _turn_finished(session: Session, agent: Agent, data: Data, now: float) -> No
     agent.summary = text(data, "summary") or agent.summary
     agent.outcome = "interrupted" if interrupted else "ok"
     agent.ended = now
+    note_duration(agent, data, now)
     why = "its turn was interrupted" if interrupted else "its turn finished"
     move(agent, "idle" if agent.id is None else "finished", why)
     tasks = data.get("background")
@@ -163,6 +165,7 @@ def _error(session: Session, agent: Agent, data: Data, now: float) -> None:
     end_calls(session, agent, "error", now)
     agent.attention = None
     agent.outcome, agent.ended = "failed", now
+    note_duration(agent, data, now)
     agent.summary = text(data, "message") or agent.summary
     move(agent, "failed", text(data, "error") or "it reported an error")
 

@@ -1,0 +1,81 @@
+/** What cards and timelines say about sessions, in words. Pure. */
+
+import { text } from "../fields.js";
+import { count } from "../sentences.js";
+import { shortened } from "./names.js";
+
+const ASKS = { permission: "asks for permission", plan: "asks you to approve its plan", question: "asks you a question" };
+const STATES = { waiting: "waiting for you", silent: "silent", working: "working", idle: "idle", failed: "failed", finished: "finished" };
+const QUIET_S = 60; // a working session without an event for so long says so
+
+/** A span of time: `12 s`, `4 min`, `2 h 5 min`, `3 d`. */
+export function span(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min`;
+  if (whole < 86_400) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return `${Math.floor(whole / 86_400)} d`;
+}
+
+/** A running clock: `0:42`, `12:03`, `1:02:03`. */
+export function ticking(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = Math.floor(whole / 3600);
+  return `${hours ? `${hours}:${two(Math.floor((whole % 3600) / 60))}` : Math.floor(whole / 60)}:${two(whole % 60)}`;
+}
+
+/** A number of tokens: `940`, `45.2k`, `1.3M`. */
+export function tokens(number) {
+  if (number < 1000) return `${number}`;
+  return number < 999_950 ? `${(number / 1000).toFixed(1)}k` : `${(number / 1e6).toFixed(1)}M`;
+}
+
+/** A session's state and since when: `silent for 12 min`, `idle, 7 min ago`. */
+export function stateOf(card, now) {
+  const { state, ended, last } = card;
+  if (state === "waiting") return STATES.waiting;
+  if (state === "silent") return `silent for ${span(now - last)}`;
+  if (state === "working") return now - last > QUIET_S ? `working, no news for ${span(now - last)}` : STATES.working;
+  return `${STATES[state] ?? state}, ${span(now - (ended ?? last))} ago`;
+}
+
+/** What a person is asked, without the tool: `asks for permission`. */
+export function asks({ reason, agent_id: agentId }, agents) {
+  const who = agentId ? `${text(agents.find(({ agent_id: id }) => id === agentId)?.agent_type, 60) || "a sub-agent"} ` : "";
+  return who + (Object.hasOwn(ASKS, reason) ? ASKS[reason] : `needs you: ${text(reason, 60)}`);
+}
+
+/** A call as `[tool, argument]`, short enough for a line. */
+export function callWords({ tool_name: toolName, summary }, folder) {
+  return [text(toolName, 60), shortened(text(summary), folder)];
+}
+
+/** The figures of a card: `[words, kind]`, kind "bad" for what failed. Only what was reported. */
+export function figures(card) {
+  const { calls, notable, facts, usage, background, gaps } = card;
+  const found = [];
+  if (calls) found.push([count(calls, "call"), ""]);
+  for (const [state, number] of notable) found.push([`${number} ${state}`, state === "failed" ? "bad" : "warn"]);
+  if (facts?.files.size) found.push([count(facts.files.size, "file"), ""]);
+  if (facts?.commits.size) found.push([count(facts.commits.size, "commit"), ""]);
+  if (usage) {
+    const all = usage.input_tokens + usage.cache_read_tokens + usage.cache_creation_tokens + usage.output_tokens;
+    if (all) found.push([`${tokens(all)} tokens`, ""]);
+    if (usage.cost_usd) found.push([`$${usage.cost_usd.toFixed(usage.cost_usd < 0.01 ? 4 : 2)}`, ""]);
+  }
+  if (background.length) found.push([`${background.length} in the background`, ""]);
+  if (gaps) found.push(["events lost", "warn"]);
+  return found;
+}
+
+/** How many sessions are in each state, in words: `1 waiting for you, 2 working`. */
+export function tally(cards) {
+  const counts = new Map();
+  for (const { state, ended } of cards) {
+    const name = ended !== null && state !== "failed" ? "finished" : state;
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const order = ["waiting", "failed", "silent", "working", "idle", "finished"];
+  return order.filter((state) => counts.has(state)).map((state) => `${counts.get(state)} ${state === "waiting" ? "waiting for you" : state}`);
+}

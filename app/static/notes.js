@@ -1,0 +1,36 @@
+/** What the panel says about the feed: at its two ends, in the foot of the page, and where it is empty. Pure. */
+
+import { isEmpty } from "./filters.js";
+import { count } from "./sentences.js";
+
+/** The note at the oldest end of the feed; empty for none. */
+export function oldestNote({ live, past, keepsAll, loading }) {
+  if (keepsAll) {
+    if (loading) return "Loading older events";
+    if (past?.older === null) return "The oldest event that is kept";
+    return live.foldedAway || past ? "Older events load as you scroll" : "";
+  }
+  if (!live.foldedAway) return "";
+  return `${count(live.foldedAway, "older event")} folded away: this page keeps the newest ${live.mostEntries.toLocaleString("en")}`;
+}
+
+/** The note at the newest end: that newer events load, or that nothing has happened for `quietS` seconds. */
+export function newestNote({ live, past, paused, quietS }, now) {
+  if (past && !past.attached) return "Newer events load as you scroll";
+  const newest = paused ? undefined : live.at(-1);
+  return newest && now - newest.time > quietS * 1000 ? `Nothing in the last ${quietS} s` : "";
+}
+
+/** How much is shown, of how much. */
+export function tallyOf({ live, past, view, keepsAll }) {
+  const shown = view.shown.toLocaleString("en");
+  if (past) return past.attached ? `${shown} events shown` : `${shown} events of the past shown`;
+  const of = `${shown} of ${count(live.length - (live.left ? 1 : 0), "event")} shown`;
+  return live.foldedAway && !keepsAll ? `${of}, ${live.foldedAway.toLocaleString("en")} older folded away` : of;
+}
+
+/** Why nothing is shown: see `drawEmpty`. */
+export function whyEmpty({ live, view, keepsAll, loading }) {
+  if (live.length || !isEmpty(view.filter)) return loading ? "searching" : "filtered";
+  return keepsAll ? "first" : "quiet";
+}

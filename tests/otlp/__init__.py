@@ -1,0 +1,1 @@
+"""Programs that export spans with the official SDKs, configured by the environment alone."""
