@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import click
 
@@ -25,8 +25,12 @@ def events() -> None:
 @events.command()
 @click.argument("patterns", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print messages as they came, one a line.")
-@click.option("--since", type=click.IntRange(0), metavar="N", help="Begin after event number N.")
-def tail(patterns: tuple[str, ...], as_json: bool, since: int | None) -> None:
+@click.option(
+    "--since",
+    metavar="TIME|N",
+    help="Begin earlier: at an age such as 30m, 2h or 3d, at ISO 8601, or after event number N.",
+)
+def tail(patterns: tuple[str, ...], as_json: bool, since: str | None) -> None:
     """Show events as they happen: all, or those that match PATTERNS such as 'workflow.*'."""
     with _one_line_errors():
         from . import listening
@@ -35,14 +39,61 @@ def tail(patterns: tuple[str, ...], as_json: bool, since: int | None) -> None:
 
 
 @events.command()
+@click.option("--since", metavar="TIME", help="From this time on: ISO 8601, or an age such as 2h.")
+@click.option("--until", metavar="TIME", help="Only before this time.")
+@click.option("--agent", metavar="NAME", help="Only what this agent did.")
+@click.option("--session", metavar="ID", help="Only of this session of an agent.")
+@click.option(
+    "--type", "types", multiple=True, metavar="PATTERN", help="Such as 'git.*'; repeatable."
+)
+@click.option("--q", metavar="WORDS", help='Events with all these words; a phrase in "quotes".')
+@click.option(
+    "--order", type=click.Choice(["asc", "desc"]), default="asc", help="desc: newest first."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N events [all].")
+@click.option("--json", "as_json", is_flag=True, help="Print messages as they came, one a line.")
+def history(
+    since: str | None,
+    until: str | None,
+    agent: str | None,
+    session: str | None,
+    types: tuple[str, ...],
+    q: str | None,
+    order: Literal["asc", "desc"],
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Show past events from the gateway's journal: all, or those that fit every option."""
+    with _one_line_errors():
+        from sightline_client.pages import PAGE
+        from sightline_client.sync import history as read
+
+        from . import listening
+
+        past = read(
+            since=since,
+            until=until,
+            agent=agent,
+            session_id=session,
+            types=types or None,
+            q=q,
+            order=order,
+            limit=PAGE if limit is None else min(limit, PAGE),
+        )
+        listening.show_history(past, q, limit, as_json)
+
+
+@events.command()
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.argument("patterns", nargs=-1)
-def record(file: str, patterns: tuple[str, ...]) -> None:
+@click.option("--since", metavar="TIME|N", help="Begin earlier, as `tail --since` does.")
+@click.option("--until", metavar="TIME", help="End at this time: only what the journal holds.")
+def record(file: str, patterns: tuple[str, ...], since: str | None, until: str | None) -> None:
     """Write events to FILE, one a line, until Ctrl-C; `replay` publishes them again."""
     with _one_line_errors():
         from . import listening
 
-        listening.record(file, patterns)
+        listening.record(file, patterns, since, until)
 
 
 @events.command()
