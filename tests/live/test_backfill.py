@@ -60,3 +60,54 @@ async def test_a_position_is_backfilled_beyond_what_is_retained(folder: Path, st
             return [shown(next(stream)) for _ in range(115)]
 
     assert await asyncio.to_thread(listen) == [*range(6, 121)]
+
+
+async def test_over_a_clean_restart_and_a_crash_each_event_comes_once_and_a_new_epoch_is_a_gap(
+    folder: Path, start: Start
+) -> None:
+    first: Gateway = await start(**SMALL)
+    name(folder, first)
+    async with connect(backfill=True) as stream:
+        await first.publish(5)
+        assert await items(stream, 3) == [1, 2, 3]
+        await first.stop()
+        second = await start(**SMALL)
+        await second.publish(50)  # more than is retained
+        name(folder, second)
+        assert await items(stream, 52) == [*range(4, 56)]
+        await second.stop()
+        (second.settings.state_dir / "journal.db.clean").unlink()  # as after a crash
+        third = await start(**SMALL)
+        assert third.bus.epoch != second.bus.epoch
+        await third.publish(45)
+        name(folder, third)
+        assert await items(stream, 46) == ["epoch_changed", *range(1, 46)]
+        kept = Position(10, second.bus.epoch)
+    async with connect(since=kept, backfill=True) as stream:
+        expected = [*range(11, 56), "epoch_changed", *range(1, 46)]
+        assert await items(stream, len(expected)) == expected
+    whole = [*range(1, 56), "epoch_changed", *range(1, 46)]
+    assert [shown(item) async for item in history(limit=20)] == whole
+
+
+async def test_without_a_journal_what_is_lost_stays_a_gap(folder: Path, start: Start) -> None:
+    gateway = await start(**SMALL, journal="")
+    name(folder, gateway)
+    await gateway.publish(100)
+    position = Position(5, gateway.bus.epoch)
+    async with connect(since=position, backfill=True) as stream:
+        assert await items(stream, 31) == ["expired", *range(71, 101)]
+
+
+async def test_what_overflows_while_a_gap_is_filled_is_filled_too(
+    folder: Path, start: Start
+) -> None:
+    gateway = await start(**SMALL)
+    name(folder, gateway)
+    await gateway.publish(60)
+    position = Position(0, gateway.bus.epoch)
+    async with connect(since=position, backfill=True, queue_size=10) as stream:
+        assert await items(stream, 20) == [*range(1, 21)]
+        await gateway.publish(200)
+        await asyncio.sleep(0)
+        assert await items(stream, 240) == [*range(21, 261)]
