@@ -186,9 +186,9 @@ def check(client: Client, model: Model) -> None:
             number = item.to_sequence_number
         changed = False
     assert client.core.position == Position(model.head, model.epoch)
-    heard = {
-        (item.fields["e"], item.sequence_number) for item in client.items if isinstance(item, Event)
-    }
+    events = [item for item in client.items if isinstance(item, Event)]
+    heard = {(item.fields["e"], item.sequence_number) for item in events}
+    assert len(heard) == len(events), client.items
     gone = model.lost | {("e0", number) for number in range(1, model.pruned + 1)}
     previous = 1
     for name, head in model.epochs:
