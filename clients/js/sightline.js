@@ -248,6 +248,11 @@ export class Protocol {
     this.position = position;
   }
 
+  /** The history led to `position`, which may be of a later epoch than the connection. */
+  reach(position) {
+    if (position.epoch !== this.#received.epoch) this.#received = position;
+  }
+
   /** What follows from a close code: "backoff", "after_a_minute", "no", or "ask" first. */
   closed(code) {
     if (code === 1006 && !this.connected) return { reconnect: "ask" };
@@ -962,6 +967,7 @@ export class EventStream extends EventTarget {
       if (filling.signal.aborted) return;
     }
     this.#filling = null;
+    this.#protocol.reach(this.#reached);
     if (this.#batch.length === 0) this.#protocol.processed();
   }
 

@@ -100,22 +100,36 @@ test("a new epoch is a gap behind all of the old one", async () => {
   assert.deepEqual({ ...stream.position }, { epoch: "e-2", sequence_number: 2 });
 });
 
-test("what a page brought of a later epoch does not come again from the socket", async () => {
-  const { page, items } = listening();
-  answering(page, pageOf("e-1", 3, 4, "e-3:0"), pageOf("e-3", 1, 2)); // e-2 had no event
-  page.connect({ sequence_number: 2 });
-  for (const epoch of ["e-2", "e-3"]) {
-    page.lose();
-    await settled();
+for (const when of ["before", "after"]) {
+  test(`a page that leads into a later epoch ${when} the socket does doubles nothing`, async () => {
+    const { page, items } = listening();
+    const pages = [pageOf("e-1", 3, 4, "e-3:0"), pageOf("e-3", 1, 2)]; // e-2 had no event
+    let go;
+    const gone = new Promise((resolve) => (go = resolve));
+    page.answer = async () => {
+      await gone;
+      const text = JSON.stringify(pages.shift());
+      return { ok: true, status: 200, text: () => Promise.resolve(text) };
+    };
+    page.connect({ sequence_number: 2 });
+    page.lose(1011);
     page.advance(1);
-    page.connect({ epoch });
+    page.connect({ epoch: "e-2" });
     page.say(gap(null, null, "epoch_changed"));
-  }
-  page.say(event(1), event(2), event(3));
-  await settled();
-  const heard = items.filter(({ type }) => type !== "gap");
-  assert.deepEqual(numbers(heard), [3, 4, 1, 2, 3]);
-});
+    if (when === "before") go();
+    await settled();
+    page.lose(1011);
+    page.advance(1);
+    page.connect({ epoch: "e-3", sequence_number: 3 });
+    if (page.query.epoch === "e-2") page.say(gap(null, null, "epoch_changed"), event(1), event(2));
+    page.say(event(3));
+    go();
+    await settled();
+    assert.equal(page.query.epoch, when === "before" ? "e-3" : "e-2");
+    const heard = items.filter(({ type }) => type !== "gap");
+    assert.deepEqual(numbers(heard), [3, 4, 1, 2, 3]);
+  });
+}
 
 test("what the journal has lost is a gap in its place, cut where the gap ends", async () => {
   const { page, items } = listening();
