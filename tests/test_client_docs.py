@@ -15,9 +15,9 @@ from tests.kit.readme import Gateway, gateway
 from tests.kit.waiting import lines_of_file
 from tests.snippets import ROOT, snippets
 
-README = snippets("clients/python/README.md", "sh python python python")
-TERMINAL = snippets("docs/terminal.md", "bash bash bash bash")
-INSTALL, LISTEN, PUBLISH, SYNC = range(4)
+README = snippets("clients/python/README.md", "sh python python python python")
+TERMINAL = snippets("docs/terminal.md", "bash bash bash bash bash")
+INSTALL, LISTEN, PAST, PUBLISH, SYNC = range(5)
 ENVIRON = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
@@ -74,6 +74,16 @@ def test_listening_and_publishing_from_python(server: Gateway) -> None:
         assert line_with(listener, "workflow.finished").startswith("3 ")
 
 
+def test_reading_the_past_and_going_on(server: Gateway) -> None:
+    python(server, SYNC)
+    with running([sys.executable, "-c", README[PAST]], server.folder) as reader:
+        assert "Run the tests." in line_with(reader, "chat.message_sent")
+        assert line_with(reader, "match") == "1 events match\n"
+        line_with(server.process, "client_connected")
+        python(server, SYNC)
+        assert line_with(reader, "Event(").startswith("Event(data=ChatMessageSent(")
+
+
 def test_the_synchronous_flavour(server: Gateway) -> None:
     assert python(server, SYNC).startswith("chat.message_sent {'role': 'user'")
 
@@ -110,3 +120,7 @@ def test_recording_and_replaying(server: Gateway) -> None:
     for replay in replays:
         done = bash(server, replay)
         assert "replayed 1 of 1 events" in done.stderr, done.stderr
+    for command in TERMINAL[4].splitlines():
+        done = bash(server, command)
+        assert done.returncode == 0, (command, done.stderr)
+    assert len(lines_of_file(server.folder / "past.jsonl", 3)) == 3
