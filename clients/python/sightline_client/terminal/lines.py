@@ -54,6 +54,8 @@ def of_gap(gap: Gap, *, colour: bool = False) -> str:
         else (f" from #{gap.from_sequence_number} to #{gap.to_sequence_number}")
     )
     text = f"--- gap: {how_many} lost{where} ({printable(gap.reason)})"
+    if gap.reason == "epoch_changed":
+        text = "--- gap: numbers begin again, events may be lost (epoch_changed)"
     return _painted(text, _RED) if colour else text
 
 
