@@ -15,9 +15,9 @@ from tests.kit.readme import Gateway, gateway
 from tests.kit.waiting import lines_of_file
 from tests.snippets import ROOT, snippets
 
-README = snippets("clients/python/README.md", "sh python python python")
+README = snippets("clients/python/README.md", "sh python python python python")
 TERMINAL = snippets("docs/terminal.md", "bash bash bash bash bash")
-INSTALL, LISTEN, PUBLISH, SYNC = range(4)
+INSTALL, LISTEN, PAST, PUBLISH, SYNC = range(5)
 ENVIRON = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
@@ -74,6 +74,16 @@ def test_listening_and_publishing_from_python(server: Gateway) -> None:
         assert line_with(listener, "workflow.finished").startswith("3 ")
 
 
+def test_reading_the_past_and_going_on(server: Gateway) -> None:
+    python(server, SYNC)
+    with running([sys.executable, "-c", README[PAST]], server.folder) as reader:
+        assert "Run the tests." in line_with(reader, "chat.message_sent")
+        assert line_with(reader, "match") == "1 events match\n"
+        line_with(server.process, "client_connected")
+        python(server, SYNC)
+        assert line_with(reader, "Event(").startswith("Event(data=ChatMessageSent(")
+
+
 def test_the_synchronous_flavour(server: Gateway) -> None:
     assert python(server, SYNC).startswith("chat.message_sent {'role': 'user'")
 
@@ -87,7 +97,7 @@ def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
     ):
         line_with(server.process, "client_connected")
         line_with(server.process, "client_connected")
-        for command in (TERMINAL[2] + TERMINAL[3]).splitlines():
+        for command in (TERMINAL[1] + TERMINAL[2]).splitlines():
             done = bash(server, command)
             assert done.returncode == 0, (command, done.stderr)
         assert " #1 chat.message_sent " in line_with(all_events, "chat")
@@ -98,22 +108,9 @@ def test_publishing_and_then_tailing_from_a_terminal(server: Gateway) -> None:
 
 
 @pytest.mark.slow
-def test_looking_back_and_replaying_what_was_kept(server: Gateway) -> None:
-    bash(server, TERMINAL[2].splitlines()[1])
-    search, last, written = TERMINAL[1].splitlines()
-    done = bash(server, search.replace("nightly build", "compile"))
-    assert " #1 workflow.step_completed " in done.stdout
-    assert "1 event of 1 that match" in done.stderr
-    assert bash(server, last).stdout == ""
-    assert bash(server, written.replace("--agent 'Claude Code'", "")).returncode == 0
-    done = bash(server, "sightline events replay morning.jsonl")
-    assert "replayed 1 of 1 events" in done.stderr, done.stderr
-
-
-@pytest.mark.slow
 def test_recording_and_replaying(server: Gateway) -> None:
-    record, *replays = TERMINAL[4].splitlines()
-    publish = TERMINAL[2].splitlines()[0]
+    record, *replays = TERMINAL[3].splitlines()
+    publish = TERMINAL[1].splitlines()[0]
     with running(["bash", "-c", f"exec {record}"], server.folder, **ENVIRON) as recorder:
         line_with(recorder, "recording to session.jsonl")
         bash(server, publish)
@@ -123,3 +120,7 @@ def test_recording_and_replaying(server: Gateway) -> None:
     for replay in replays:
         done = bash(server, replay)
         assert "replayed 1 of 1 events" in done.stderr, done.stderr
+    for command in TERMINAL[4].splitlines():
+        done = bash(server, command)
+        assert done.returncode == 0, (command, done.stderr)
+    assert len(lines_of_file(server.folder / "past.jsonl", 3)) == 3

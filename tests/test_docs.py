@@ -33,7 +33,7 @@ JOURNAL, SEARCH = snippets("docs/journal.md", "bash bash")
 (ASK,) = snippets("docs/troubleshooting.md", "sh")
 SET_UP, CHECK = snippets("CONTRIBUTING.md", "sh sh")
 # run by clients/js/test/package.test.js, which counts them
-snippets("clients/js/README.md", "js js ts ts js")
+snippets("clients/js/README.md", "js js js ts ts js")
 
 
 @pytest.fixture

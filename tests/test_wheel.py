@@ -20,7 +20,7 @@ from tests.kit.processes import PATIENCE_S, free_port, line_with, running
 from tests.snippets import ROOT, snippets
 
 GATEWAY = "sightline-gateway"
-SYNC = snippets("clients/python/README.md", "sh python python python")[-1]
+SYNC = snippets("clients/python/README.md", "sh python python python python")[-1]
 
 
 @pytest.fixture(scope="module")

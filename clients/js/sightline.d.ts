@@ -33,7 +33,13 @@ export interface Gap {
   from_sequence_number: number | null;
   to_sequence_number: number | null;
   dropped: number | null;
-  reason: "epoch_changed" | "expired" | "replay_limit" | "slow_consumer" | "undecodable";
+  reason:
+    | "epoch_changed"
+    | "expired"
+    | "not_stored"
+    | "replay_limit"
+    | "slow_consumer"
+    | "undecodable";
 }
 
 /** The gateway's own condition, in words for people, such as `backend_away` and `backend_back`. */
@@ -96,16 +102,15 @@ export interface EventStreamOptions {
   /** Hand over once per animation frame, through `onEvents` in place of `onEvent`. */
   batch?: boolean;
   /**
+   * Fill gaps from the gateway's journal before later events are handed over. What it does not hold
+   * stays a gap, and a change of the epoch is always one.
+   */
+  backfill?: boolean;
+  /**
    * Turns the text of a message into a value; default `JSON.parse`, which rounds numbers beyond 2^53.
    * If it throws, the message is reported as a gap.
    */
   parse?: (text: string) => unknown;
-  /**
-   * Resume from the gateway's journal, however long the page was away: no gap says `expired` or
-   * `replay_limit`. After a change of the epoch, a gap and then all of the new epoch arrive. A gateway
-   * without a journal refuses it.
-   */
-  backfill?: boolean;
   /** What stands in for the page's own WebSocket, fetch, timers and so on; for tests. */
   environment?: Record<string, unknown>;
 }
@@ -119,48 +124,11 @@ export interface EventStreamEventMap {
   error: CustomEvent<StreamError>;
 }
 
-/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed", "not_logged_in". */
+/** `code` is the gateway's, or "handler_failed", "malformed_message", "too_many_changes", "refused", "closed", "not_logged_in", "unreachable". */
 export declare class StreamError extends Error {
   readonly code: string;
   constructor(code: string, message: string, options?: { cause?: unknown });
 }
-
-export interface HistoryOptions {
-  /** As of `EventStreamOptions`. */
-  url?: string;
-  token?: string;
-  types?: readonly Pattern[];
-  parse?: (text: string) => unknown;
-  /** Exclusive. A number counts in the current epoch. */
-  after?: Position | number;
-  before?: Position | number;
-  /** By position, never by time. Default "asc". */
-  order?: "asc" | "desc";
-  /** ISO 8601, Unix milliseconds, or an age such as "2h"; inclusive. */
-  since?: string | number;
-  /** The same, exclusive. */
-  until?: string | number;
-  /** `metadata.agent`. */
-  agent?: string;
-  session_id?: string;
-  /** Words that all occur in data or metadata; a phrase stands in quotes. */
-  q?: string;
-  /** The size of a page, 1 to 1,000; not of the result. */
-  limit?: number;
-  signal?: AbortSignal;
-  environment?: Record<string, unknown>;
-}
-
-/** Events and gaps, read a page at a time. */
-export interface History extends AsyncIterable<StreamEvent | Gap> {
-  /** How many events match `q`, from the first item on; null where counting takes too long. */
-  readonly matches: number | null;
-  /** Of the last item read. */
-  readonly position: Position | null;
-}
-
-/** What the gateway's journal holds. Throws a `StreamError` while iterating. */
-export declare function history(options?: HistoryOptions): History;
 
 /** A live stream of events that reconnects and resumes by itself. */
 export declare class EventStream extends EventTarget {
@@ -201,6 +169,48 @@ export declare class EventStream extends EventTarget {
     options?: boolean | EventListenerOptions,
   ): void;
 }
+
+/** ISO 8601, Unix milliseconds, an age such as "2h" or "7d", or a `Date`. */
+export type Time = string | number | Date;
+
+export interface HistoryOptions {
+  /** As for `EventStream`. */
+  url?: string;
+  token?: string;
+  /** Exclusive: a position, "epoch:number", or a number of the current epoch. */
+  after?: Position | string | number;
+  before?: Position | string | number;
+  /** "asc" (default): oldest first; "desc": newest first. */
+  order?: "asc" | "desc";
+  /** Inclusive. */
+  since?: Time;
+  /** Exclusive. */
+  until?: Time;
+  types?: readonly Pattern[];
+  /** `metadata.agent`. */
+  agent?: string;
+  session_id?: string;
+  /** Words that all occur in data or metadata; a phrase in quotes. */
+  q?: string;
+  /** The size of a page, from 1 to 1,000 (default); not of the result. */
+  limit?: number;
+  /** Turns the text of a page into a value; default `JSON.parse`. */
+  parse?: (text: string) => unknown;
+  signal?: AbortSignal;
+  /** For tests, as for `EventStream`. */
+  environment?: Record<string, unknown>;
+}
+
+/** Iterate with `for await`; a page at a time is held in memory. */
+export interface History extends AsyncIterable<StreamEvent | Gap> {
+  /** How many events match `q`, from the first item on; null where counting takes too long. */
+  readonly matches: number | null;
+  /** Of the last item; at the end, how far the history goes. */
+  readonly position: Position | null;
+}
+
+/** Read the past from the gateway's journal. Iterating rejects with a `StreamError`. */
+export declare function history(options?: HistoryOptions): History;
 
 /**
  * The second half of a log-in at the page's own origin: send it as the `X-Browser-Key` header. Null

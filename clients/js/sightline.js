@@ -20,6 +20,10 @@ const MAX_PATTERNS = 256;
 const MAX_PATTERN_LENGTH = 64;
 const MAX_FILTER_LENGTH = 4096; // in the address; of the request 8 KiB are read, cookies and all
 const MAX_CHANGES = 1000; // unanswered ones
+const PAGE = 1000; // events of the history in one answer, the most that a gateway sends
+const WAITING_LIMIT = 1000; // items that wait while a gap is filled; the fill then goes further
+const TRIES = 8; // to get one page, over a minute at most
+const FILLED = new Set(["expired", "replay_limit", "slow_consumer", "epoch_changed"]);
 const MAX_TIMER_MS = 2 ** 31 - 1; // a longer timer fires at once
 
 const PATTERN = /^(?:\*|(?:\*|[a-z][a-z0-9_]*)\.(?:\*|[a-z][a-z0-9_]*))$/;
@@ -165,28 +169,30 @@ export class Protocol {
   #received = null; // the last position taken in; ahead of `position` by what is not yet processed
   #attempt = 0; // failures since the last connection that lasted a minute
   #parse;
-  #backfill;
 
-  /** `backfill` resumes from the gateway's journal; `parse` turns the text of a message into a value; a text that makes it throw is reported as a gap. */
-  constructor(clientId, types, parse = JSON.parse, backfill = false) {
+  /** `parse` turns the text of a message into a value; a text that makes it throw is reported as a gap. */
+  constructor(clientId, types, parse = JSON.parse) {
     this.clientId = clientId;
-    this.#backfill = backfill;
     this.#parse = parse;
     this.filter = new Filter(types);
   }
 
-  /** Begin a connection: the parameters of its upgrade. */
-  open() {
+  /** The last position taken in. */
+  get received() {
+    return this.#received;
+  }
+
+  /** Begin a connection: the parameters of its upgrade, which resumes from a position. */
+  open(position = this.position) {
     this.#epoch = null;
     this.filter.carry();
     const types = this.filter.wanted;
     return {
       client_id: this.clientId,
       ...(types && { types: types.join(",") }),
-      ...(this.position && {
-        last_sequence_number: String(this.position.sequence_number),
-        epoch: this.position.epoch,
-        ...(this.#backfill && { history: "1" }),
+      ...(position && {
+        last_sequence_number: String(position.sequence_number),
+        epoch: position.epoch,
       }),
     };
   }
@@ -237,9 +243,14 @@ export class Protocol {
     return {}; // a pong, or what a later version adds
   }
 
-  /** Everything taken in so far has been processed. */
-  processed() {
-    this.position = this.#received;
+  /** Everything up to `position` has been processed, by default everything taken in so far. */
+  processed(position = this.#received) {
+    this.position = position;
+  }
+
+  /** The history led to `position`, which may be of a later epoch than the connection. */
+  reach(position) {
+    if (position.epoch !== this.#received.epoch) this.#received = position;
   }
 
   /** What follows from a close code: "backoff", "after_a_minute", "no", or "ask" first. */
@@ -325,6 +336,93 @@ const CHECKS = new Map([
   ["error", ({ code, message }) => typeof code === "string" && typeof message === "string"],
   ["notice", ({ code, message }) => typeof code === "string" && typeof message === "string"],
 ]);
+const isAt = (position, target) =>
+  position.epoch === target.epoch && position.sequence_number >= target.sequence_number;
+
+/**
+ * Reads the history from a position to that of a gap, whose `after` may move on meanwhile: ask for
+ * `query` until it is null. `read` and `failed` return what to hand over. Pure.
+ */
+class Fill {
+  tries = 0; // failures since the last page
+  #start;
+  #reached;
+  #entry;
+  #types;
+  #isOver = false;
+
+  constructor(start, entry, types) {
+    this.#start = this.#reached = start;
+    this.#entry = entry;
+    this.#types = types?.join(",");
+  }
+
+  get query() {
+    if (this.#isOver) return null;
+    return { after: positionText(this.#reached), limit: PAGE, types: this.#types };
+  }
+
+  read(page) {
+    const before = this.#reached;
+    const { epoch } = before;
+    const { after: end, item: gap } = this.#entry;
+    if (page.epoch !== epoch || page.gap?.reason === "epoch_changed") return this.#leave(); // unknown
+    const until = end.epoch === epoch ? end.sequence_number : Infinity;
+    const found = entriesOf(page, until);
+    this.#reached = { epoch, sequence_number: Math.min(page.next, until) };
+    const next = epochIn(page.newer);
+    if (isAt(this.#reached, end)) this.#isOver = true;
+    else if (next === null && until === Infinity) {
+      // Nothing is stored of the epoch that follows.
+      return [...found, ...this.#finish(gap, epoch === this.#start.epoch ? end : this.#reached)];
+    } else if (next !== null && next !== epoch) {
+      if (until < Infinity) return [...found, ...this.#leave()]; // the rest was lost with its epoch
+      this.#reached = { epoch: next, sequence_number: Number(page.newer.slice(next.length + 1)) };
+      this.#isOver = isAt(this.#reached, end);
+      found.push({ item: changedEpoch(), after: this.#reached });
+    } else if (this.#reached.sequence_number === before.sequence_number) {
+      return this.failed(true); // not stored yet
+    }
+    this.tries = 0;
+    return found;
+  }
+
+  failed(temporary) {
+    this.tries += 1;
+    return temporary && this.tries <= TRIES ? [] : this.#leave();
+  }
+
+  /** What is not filled stays a gap. */
+  #leave() {
+    let gap = this.#entry.item;
+    if (gap.to_sequence_number != null && this.#reached !== this.#start) {
+      const from = Math.max(gap.from_sequence_number ?? 0, this.#reached.sequence_number + 1);
+      gap = { ...gap, from_sequence_number: from, dropped: null };
+    }
+    return this.#finish(gap, this.#entry.after);
+  }
+
+  #finish(item, after) {
+    this.#isOver = true;
+    return [{ item, after }];
+  }
+}
+
+/** The items of a page up to a number, each with the position after it. */
+function entriesOf(page, until) {
+  const found = [];
+  for (const item of itemsOf(page)) {
+    if ((item.sequence_number ?? item.from_sequence_number) > until) break;
+    const number = Math.min(numberOf(item), until);
+    const whole = number === numberOf(item);
+    found.push({
+      item: whole ? item : { ...item, to_sequence_number: number, dropped: null },
+      after: { epoch: page.epoch, sequence_number: number },
+    });
+  }
+  return found;
+}
+
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const excerpt = (text) => (typeof text === "string" ? text.slice(0, 80) : "a binary frame");
 
@@ -410,92 +508,152 @@ function resolved(url, location) {
   return address;
 }
 
-function overHTTP(url) {
+/** The browser key, for the page's own origin alone: no other origin may see it. */
+function keyFor(url, io) {
   const address = new URL(url);
   address.protocol = address.protocol.replace(/^ws/, "http");
-  return address;
+  if (address.origin !== io.location?.origin) return null;
+  return io.browserKey(new URL(".", address).pathname);
 }
 
-/** The browser key, only for the page's own origin: no other origin may see it. */
-function keyFor(url, { location, browserKey }) {
-  const address = overHTTP(url);
-  if (address.origin !== location?.origin) return null;
-  return browserKey(new URL(".", address).pathname);
-}
-
-/** The headers of a request to the gateway at `url`. */
-function credential(token, url, io) {
-  if (token != null) return { "X-Session-Token": token };
+/** The address of an HTTP route beside the socket's, and the headers that let a request in. */
+function routeTo(path, url, token, io) {
+  const address = new URL(path, url);
+  address.protocol = address.protocol.replace(/^ws/, "http");
+  if (token != null) return { address, headers: { "X-Session-Token": token } };
   const key = keyFor(url, io);
-  return key == null ? {} : { "X-Browser-Key": key };
+  return { address, headers: key == null ? {} : { "X-Browser-Key": key } };
 }
 
-/**
- * What the gateway's journal holds: `for await (const item of history({ q: "nightly build" })) …`.
- *
- * Items are events and gaps, the oldest first, or with `order: "desc"` the newest. Everything given has
- * to match; see `HistoryOptions`. A gap `epoch_changed` stands between two epochs. Pages are read as the
- * loop goes on. Throws a `StreamError` with the gateway's code, or "unreachable".
- */
-export function history({ url = "/ws", token, parse = JSON.parse, signal, environment, types, ...asked } = {}) {
-  const io = { ...surroundings(), ...environment };
-  const base = resolved(url, io.location);
-  const given = { order: "asc", limit: 1000, ...asked, ...(types && { types: types.join(",") }) };
-  const [toward, bound] = given.order === "desc" ? ["older", "before"] : ["newer", "after"];
-
-  async function page(query) {
-    const address = overHTTP(new URL("api/events", base));
-    for (const [name, value] of Object.entries(query))
-      if (value != null) address.searchParams.set(name, placeOf(value));
-    const headers = credential(token, base, io);
-    let answer;
-    try {
-      answer = await io.fetch(address.href, { headers, cache: "no-store", signal });
-    } catch (error) {
-      if (error.name === "AbortError") throw error;
-      throw new StreamError("unreachable", `no answer from ${address.origin}`, { cause: error });
-    }
-    const text = await answer.text();
-    if (answer.ok) return parse(text);
-    const { code = "refused", message = `HTTP ${answer.status}` } = readable(text);
-    throw new StreamError(code, message);
+function checkedToken(token) {
+  if (token != null && !TOKEN.test(token)) {
+    throw new TypeError(
+      "token holds a character that cannot travel in a header: copy it again, without spaces",
+    );
   }
-
-  return {
-    matches: null, // how many events match `q`; null before, without a `q`, or where counting takes too long
-    position: null, // of the last item read
-    async *[Symbol.asyncIterator]() {
-      let query = given;
-      let epoch = String(placeOf(given[bound] ?? "")).match(/^(.*):/)?.[1] ?? null;
-      this.matches = this.position = null;
-      for (let first = true; query; first = false) {
-        const read = await page(query);
-        if (first) this.matches = read.matches ?? null;
-        const items = [...(read.gap ? [{ ...read.gap, type: "gap" }] : []), ...read.events];
-        if (toward === "older") items.reverse();
-        if (items.length && epoch !== null && epoch !== read.epoch && read.gap?.reason !== "epoch_changed")
-          yield { type: "gap", from_sequence_number: null, to_sequence_number: null, dropped: null, reason: "epoch_changed" };
-        if (items.length) epoch = read.epoch;
-        for (const item of items) {
-          this.position = { epoch, sequence_number: item.sequence_number ?? item.to_sequence_number ?? 0 };
-          yield item;
-        }
-        const end = read[toward] ?? (toward === "newer" && read.events.length ? `${read.epoch}:${read.next}` : null);
-        query = end === null || end === query[bound] ? null : { ...given, [bound]: end };
-      }
-    },
-  };
+  return token;
 }
 
-/** A position as one value of a query. */
-const placeOf = (value) => (value?.epoch ? `${value.epoch}:${value.sequence_number}` : value);
-
-function readable(text) {
+/** One page of `GET /api/events`. Rejects with a `StreamError`, `temporary` where trying again may help. */
+async function pageOf({ url, token, io, parse, signal }, query) {
+  const { address, headers } = routeTo("api/events", url, token, io);
+  for (const [name, value] of Object.entries(query))
+    if (value != null) address.searchParams.set(name, value);
+  const failed = (code, message, temporary, cause) =>
+    Object.assign(new StreamError(code, message, { cause }), { temporary });
+  let answer, text;
   try {
-    return JSON.parse(text) ?? {};
-  } catch {
-    return {};
+    answer = await io.fetch(address.href, { headers, cache: "no-store", signal });
+    text = await answer.text();
+  } catch (cause) {
+    throw failed("unreachable", `${address.origin} gave no complete answer`, true, cause);
   }
+  if (!answer.ok) {
+    let said = null;
+    try {
+      said = JSON.parse(text);
+    } catch {
+      // from a proxy
+    }
+    const { status } = answer;
+    const temporary = status === 429 || status >= 500;
+    throw failed(said?.code ?? "refused", said?.message ?? `the answer was ${status}`, temporary);
+  }
+  try {
+    const page = parse(text);
+    if (isEpoch(page.epoch) && isNumber(page.next) && page.events.every(isNumbered)) return page;
+  } catch {
+    // as below
+  }
+  throw failed("malformed_message", `the gateway sent ${excerpt(text)}`, false);
+}
+
+const positionText = (position) =>
+  typeof position === "object" && position !== null
+    ? `${position.epoch}:${position.sequence_number}`
+    : position;
+const timeText = (time) => (time instanceof Date ? time.toISOString() : time);
+const epochIn = (position) => /^(.+):/.exec(position ?? "")?.[1] ?? null;
+const changedEpoch = () => ({
+  type: "gap",
+  from_sequence_number: null,
+  to_sequence_number: null,
+  dropped: null,
+  reason: "epoch_changed",
+});
+
+/** Events and gaps of the past, read a page at a time: iterate over it with `for await`. */
+class History {
+  matches = null;
+  position = null;
+  #asking;
+  #query;
+
+  constructor(asking, query) {
+    this.#asking = asking;
+    this.#query = query;
+  }
+
+  async *[Symbol.asyncIterator]() {
+    const [toward, limit] = this.#query.order === "desc" ? ["older", "before"] : ["newer", "after"];
+    let query = this.#query;
+    let epoch = epochIn(query.after ?? query.before);
+    let changed = false; // an epoch ended, and no item of the next one came yet
+    for (let first = true; query; first = false) {
+      const page = await pageOf(this.#asking, query);
+      if (first) this.matches = page.matches ?? null;
+      changed ||= epoch !== null && epoch !== page.epoch && page.gap?.reason !== "epoch_changed";
+      epoch = page.epoch;
+      for (const item of itemsOf(page)) {
+        if (changed) yield changedEpoch();
+        changed = false;
+        this.position = { epoch, sequence_number: numberOf(item) };
+        yield item;
+      }
+      const end =
+        page[toward] ?? (toward === "newer" && page.events.length ? `${epoch}:${page.next}` : null);
+      query = end === null || end === query[limit] ? null : { ...query, [limit]: end };
+      if (!query && toward === "newer") this.position = { epoch, sequence_number: page.next };
+    }
+  }
+}
+
+const itemsOf = (page) => (page.gap ? [page.gap, ...page.events] : page.events);
+const numberOf = (item) => item.sequence_number ?? item.to_sequence_number ?? 0;
+
+/** Read the past: `for await (const item of history({ q: "nightly", since: "7d" }))`. See README.md. */
+export function history({
+  url = "/ws",
+  token,
+  parse = JSON.parse,
+  signal,
+  environment,
+  after,
+  before,
+  order = "asc",
+  since,
+  until,
+  types,
+  agent,
+  session_id,
+  q,
+  limit = PAGE,
+} = {}) {
+  const io = { ...surroundings(), ...environment };
+  const asking = { url: resolved(url, io.location), token: checkedToken(token), io, parse, signal };
+  return new History(asking, {
+    after: positionText(after),
+    before: positionText(before),
+    // Without it and without a time, pages would begin in the current epoch.
+    order: order === "desc" || since == null ? order : undefined,
+    since: timeText(since),
+    until: timeText(until),
+    types: types && checked(types).join(","),
+    agent,
+    session_id,
+    q,
+    limit,
+  });
 }
 
 function newClientId() {
@@ -526,6 +684,11 @@ export class EventStream extends EventTarget {
   #frame = null;
   #receivedAt = null; // when the last frame arrived; null while a sign of life is requested
   #connectedAt = 0; // when the last `connected` arrived
+  #waiting = []; // behind a gap that is being filled, the first: { item, after }
+  #reached = null; // the position of what was delivered last, while anything waits
+  #filling = null; // the abort controller of the fill under way
+  #parse;
+  #backfill;
   #patient = false; // whether waiting is not to be cut short by the page coming back
 
   constructor({
@@ -538,22 +701,19 @@ export class EventStream extends EventTarget {
     onState,
     onNotice,
     batch = false,
-    parse,
     backfill = false,
+    parse = JSON.parse,
     environment,
   } = {}) {
     super();
-    if (token != null && !TOKEN.test(token)) {
-      throw new TypeError(
-        "token holds a character that cannot travel in a header: copy it again, without spaces",
-      );
-    }
     this.#on = { event: onEvent, events: onEvents, gap: onGap, state: onState, notice: onNotice };
     this.#batching = batch;
     this.#io = { ...surroundings(), ...environment };
     this.#url = resolved(url, this.#io.location);
-    this.#token = token;
-    this.#protocol = new Protocol(newClientId(), types, parse, backfill);
+    this.#token = checkedToken(token);
+    this.#backfill = backfill;
+    this.#parse = parse;
+    this.#protocol = new Protocol(newClientId(), types, parse);
     this.reconnect();
   }
 
@@ -589,12 +749,15 @@ export class EventStream extends EventTarget {
     this.#io.window?.addEventListener("online", this.#wake);
     this.#io.window?.addEventListener("offline", this.#wake);
     this.#io.document?.addEventListener("visibilitychange", this.#wakeIfVisible);
+    if (this.#waiting.length > 0 && !this.#filling) this.#fillWaiting();
     this.#after(0, () => this.#open()); // not now: a handler that asks for it is to return first
   }
 
   /** Leave for good; no handler is called for events any more. */
   close() {
     this.#drop();
+    this.#filling?.abort();
+    this.#filling = null;
     this.#cancelHandOver(); // what waits is kept for a reconnect: it will not be replayed
     this.#io.window?.removeEventListener("online", this.#wake);
     this.#io.window?.removeEventListener("offline", this.#wake);
@@ -613,11 +776,12 @@ export class EventStream extends EventTarget {
     this.#handOver(); // or events that wait for a frame would be replayed, or reported as lost
     if (this.#state.name !== "closed") this.#enter(CONNECTING);
     if (this.#state.name === "closed") return; // by a handler
+    const from = this.#waiting.length > 0 ? this.#protocol.received : undefined;
     const address = new URL(this.#url);
-    for (const [name, value] of Object.entries(this.#protocol.open()))
+    for (const [name, value] of Object.entries(this.#protocol.open(from)))
       address.searchParams.set(name, value);
     try {
-      const key = this.#browserKey();
+      const key = keyFor(this.#url, this.#io);
       const protocols =
         this.#token != null ? [`token.${this.#token}`] : key == null ? [] : [`key.${key}`];
       this.#socket = new this.#io.WebSocket(address.href, ["events.v1", ...protocols]);
@@ -632,12 +796,9 @@ export class EventStream extends EventTarget {
     this.#after(CONNECT_TIMEOUT_S, () => this.#lost(1006));
   }
 
-  #browserKey() {
-    return keyFor(this.#url, this.#io);
-  }
-
   #receive(data) {
     this.#receivedAt = this.#io.now();
+    const before = this.#protocol.received;
     const { connected, event, gap, notice, error, answered } = this.#protocol.receive(data);
     if (connected) {
       this.#connectedAt = this.#receivedAt;
@@ -648,8 +809,10 @@ export class EventStream extends EventTarget {
       this.#report(error);
     }
     if (notice) this.#tell("notice", notice);
-    if (event ?? gap) this.#deliver(event ?? gap);
-    if (this.#batch.length === 0) this.#protocol.processed();
+    const item = event ?? gap;
+    if (item && (this.#waiting.length > 0 || this.#isFilled(item))) this.#wait(item, before);
+    else if (item) this.#deliver(item);
+    if (this.#batch.length === 0 && this.#waiting.length === 0) this.#protocol.processed();
     if (gap?.reason === "slow_consumer" && this.#isConnected) this.#fallBehind();
   }
 
@@ -666,8 +829,7 @@ export class EventStream extends EventTarget {
   async #ask() {
     const asking = (this.#asking = new AbortController());
     this.#after(CONNECT_TIMEOUT_S, () => asking.abort());
-    const address = overHTTP(new URL("api/session", this.#url));
-    const headers = credential(this.#token, this.#url, this.#io);
+    const { address, headers } = routeTo("api/session", this.#url, this.#token, this.#io);
     let verdict = UNREACHABLE;
     try {
       const answer = await this.#io.fetch(address.href, {
@@ -767,9 +929,80 @@ export class EventStream extends EventTarget {
     const items = this.#batch;
     if (items.length === 0) return;
     this.#batch = [];
+    const reached = this.#waiting.length > 0 ? this.#reached : undefined;
     for (const item of items) if (item.type === "gap") this.#tell("gap", item);
     this.#tell("events", items);
-    this.#protocol.processed();
+    this.#protocol.processed(reached);
+  }
+
+  #isFilled(item) {
+    return this.#backfill && item.type === "gap" && FILLED.has(item.reason);
+  }
+
+  /** Keep an item until the gap before it, or itself, is filled. `before` is the position before it. */
+  #wait(item, before) {
+    const waiting = this.#waiting;
+    if (waiting.length === 0) this.#reached = before;
+    waiting.push({ item, after: this.#protocol.received });
+    if (waiting.length > WAITING_LIMIT) {
+      const [first, dropped] = waiting;
+      waiting.splice(1, 1);
+      first.after = dropped.after; // the history has it, too
+      if (dropped.item.reason === "epoch_changed") first.item = dropped.item;
+      if (first.item.reason !== "epoch_changed")
+        first.item = { ...first.item, to_sequence_number: numberOf(dropped.item), dropped: null };
+    }
+    if (!this.#filling) this.#fillWaiting();
+  }
+
+  /** Hand over what waits, in order, gaps filled. What arrives meanwhile waits, too. */
+  async #fillWaiting() {
+    const filling = (this.#filling = new AbortController());
+    const waiting = this.#waiting;
+    while (waiting.length > 0) {
+      const [entry] = waiting;
+      if (isAt(this.#reached, entry.after)) waiting.shift(); // a page brought it
+      else if (this.#isFilled(entry.item)) await this.#fill(entry, filling.signal);
+      else this.#handOn(entry.item, entry.after, waiting.shift());
+      if (filling.signal.aborted) return;
+    }
+    this.#filling = null;
+    this.#protocol.reach(this.#reached);
+    if (this.#batch.length === 0) this.#protocol.processed();
+  }
+
+  /** Hand over what the history has up to the position of a gap; the rest stays a gap. */
+  async #fill(entry, signal) {
+    const fill = new Fill(this.#reached, entry, this.#protocol.filter.wanted);
+    const asking = { url: this.#url, token: this.#token, io: this.#io, parse: this.#parse, signal };
+    while (fill.query) {
+      const found = await pageOf(asking, fill.query).then(
+        (page) => fill.read(page),
+        (error) => fill.failed(error.temporary),
+      );
+      if (signal.aborted) return;
+      for (const { item, after } of found) {
+        this.#handOn(item, after);
+        if (signal.aborted) return; // by a handler
+      }
+      if (fill.query && fill.tries > 0) await this.#pause(fill.tries, signal);
+      if (signal.aborted) return;
+    }
+    this.#waiting.shift();
+  }
+
+  #pause(tries, signal) {
+    const ceiling = Math.min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** (tries - 1));
+    return new Promise((resolve) => {
+      const timer = this.#io.setTimeout(resolve, this.#io.random() * ceiling * 1000);
+      signal.addEventListener("abort", () => resolve(this.#io.clearTimeout(timer)), { once: true });
+    });
+  }
+
+  #handOn(item, after) {
+    this.#reached = Object.freeze(after);
+    this.#deliver(item);
+    if (this.#batch.length === 0) this.#protocol.processed(this.#reached);
   }
 
   #cancelHandOver() {

@@ -130,35 +130,6 @@ async def test_tail_in_a_pipe_ends_when_its_reader_does(folder: Path, gateway: G
         assert (await tail.stderr.read()).count(b"\n") == 1  # that it is connected
 
 
-async def test_tail_with_a_time_shows_the_history_and_goes_on_live(
-    folder: Path, start: Start
-) -> None:
-    gateway: Gateway = await start(replay_max_events=3, replay_limit=2)
-    name(folder, gateway)
-    await gateway.publish(20)
-    async with sightline(folder, "tail", "--since", "2h") as tail:
-        for number in range(1, 21):
-            assert f" #{number} " in await line(tail)
-        await listening(gateway, tail)
-        await gateway.publish()
-        assert " #21 " in await line(tail)
-
-
-async def test_history_shows_what_is_kept_and_how_much_matches(folder: Path, start: Start) -> None:
-    gateway: Gateway = await start(replay_max_events=3)
-    name(folder, gateway)
-    for number in range(1, 13):
-        await gateway.publish(1, "even words" if number % 2 == 0 else "odd words")
-    status, out, err = await run(folder, "history", "-q", "even", "--desc", "--limit", "4")
-    assert (status, err) == (0, "4 events of 6 that match\n")
-    assert [shown.split()[1] for shown in out.splitlines()] == ["#12", "#10", "#8", "#6"]
-    status, out, err = await run(folder, "history", "file.*", "--json")
-    assert (status, out, err) == (0, "", "0 events\n")
-    status, _, err = await run(folder, "history", "--since", "soon")
-    assert (status, err.count("\n")) == (1, 1)
-    assert "'soon' is not a time" in err
-
-
 async def test_tail_follows_through_a_restart(folder: Path, start: Start) -> None:
     first: Gateway = await start(journal="")
     name(folder, first)
@@ -448,3 +419,83 @@ async def test_the_environment_names_another_gateway(tmp_path: Path, gateway: Ga
     async with sightline(tmp_path, *words, env=environ) as process:
         assert await ended(process) == 0
     assert gateway.bus.head == 1
+
+
+async def fill_history(gateway: Gateway) -> None:
+    for number in range(1, 121):
+        await gateway.publish(1, f"needle {number}" if number % 50 == 0 else "hay")
+
+
+async def test_tail_since_a_time_shows_the_history_first_then_live_without_a_seam(
+    folder: Path, start: Start
+) -> None:
+    gateway: Gateway = await start(replay_max_events=20, replay_limit=10)
+    name(folder, gateway)
+    await fill_history(gateway)
+    async with sightline(folder, "tail", "--json", "--since", "30m") as tail:
+        found = [json.loads(await line(tail)).get("sequence_number") for _ in range(60)]
+        await gateway.publish(5)
+        found += [json.loads(await line(tail)).get("sequence_number") for _ in range(65)]
+        said = (await tail.stderr.readline()).decode()
+    assert found == [*range(1, 126)]
+    assert said.endswith("listening for every event after event #0\n")
+    async with sightline(folder, "tail", "--since", "tomorrow") as tail:
+        assert await ended(tail) == 1
+        said = (await tail.stderr.read()).decode()
+    assert "since: 'tomorrow' is not a time" in said
+    assert "an age such as 2h or 7d" in said
+
+
+async def test_an_open_tail_goes_on_over_a_clean_restart_without_a_gap(
+    folder: Path, start: Start
+) -> None:
+    first: Gateway = await start(replay_max_events=5, replay_limit=5)
+    name(folder, first)
+    async with sightline(folder, "tail", "--json") as tail:
+        await listening(first, tail)
+        await first.publish(2)
+        await first.stop()
+        second: Gateway = await start(replay_max_events=5, replay_limit=5)
+        await second.publish(20)
+        name(folder, second)
+        found = [json.loads(await line(tail)).get("sequence_number") for _ in range(22)]
+    assert found == [*range(1, 23)]
+
+
+async def test_history_finds_words_and_says_how_many_and_where_it_begins(
+    folder: Path, gateway: Gateway
+) -> None:
+    name(folder, gateway)
+    await fill_history(gateway)
+    status, out, err = await run(folder, "history", "--q", "needle", "--order", "desc")
+    assert status == 0, err
+    assert [shown.split()[1] for shown in out.splitlines()] == ["#100", "#50"]
+    assert [said.split(" at ")[0] for said in err.splitlines()] == [
+        "the history begins",
+        "2 events of 2 that match needle",
+    ]
+    status, out, err = await run(folder, "history", "--json", "--limit", "3", "--type", "chat.*")
+    assert [json.loads(shown)["sequence_number"] for shown in out.splitlines()] == [1, 2, 3]
+    assert "3 events; there are more" in err
+    status, out, err = await run(folder, "history", "--q", "nowhere")
+    assert (status, out, "0 events of 0 that match nowhere" in err) == (0, "", True)
+
+
+async def test_a_recording_of_the_journal_is_replayed(folder: Path, gateway: Gateway) -> None:
+    name(folder, gateway)
+    await fill_history(gateway)
+    status, _, err = await run(folder, "record", "past.jsonl", "--since", "1h", "--until", "0s")
+    assert (status, err) == (0, "recorded 120 events\n")
+    written = (folder / "past.jsonl").read_text().splitlines()
+    assert [json.loads(shown)["sequence_number"] for shown in written] == [*range(1, 121)]
+    status, _, err = await run(folder, "replay", "past.jsonl", "--speed", "1000")
+    assert (status, gateway.bus.head) == (0, 240), err
+
+
+async def test_what_needs_a_journal_says_so(folder: Path, start: Start) -> None:
+    name(folder, await start(journal=""))
+    for words in (("history",), ("tail", "--since", "2h"), ("record", "x", "--until", "1s")):
+        status, out, err = await run(folder, *words)
+        assert (status, out) == (1, "")
+        assert "this gateway has none: set SIGHTLINE_JOURNAL" in err
+    assert not (folder / "x").exists()

@@ -56,7 +56,7 @@ def test_failures_are_red() -> None:
 def test_a_gap_says_what_is_lost() -> None:
     assert of_gap(Gap(3, 8, 6, "expired")) == "--- gap: 6 events were lost from #3 to #8 (expired)"
     assert of_gap(Gap(None, None, None, "epoch_changed")) == (
-        "--- gap: events were lost (epoch_changed)"
+        "--- gap: numbers begin again, events may be lost (epoch_changed)"
     )
 
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 
-import { EventStream, history } from "../sightline.js";
+import { EventStream } from "../sightline.js";
 import { Cable, Gateway, TOKEN, missing, until } from "./gateway.js";
 
 const said = (content) => ({ type: "chat.message_sent", data: { role: "user", content } });
@@ -53,21 +53,6 @@ describe("against a real gateway", { skip: missing }, () => {
     );
   });
 
-  test("the history is read a page at a time, with its number of matches", async () => {
-    for (const content of ["an old one", "x", "an old two", "y"]) await gateway.publish(said(content));
-    const found = history({ url: `${gateway.url}/ws`, token: TOKEN, q: "old", order: "desc", limit: 1 });
-    const contents = [];
-    for await (const { data } of found) contents.push(data.content);
-    assert.deepEqual(contents, ["an old two", "an old one"]);
-    assert.equal(found.matches, 2);
-    const past = history({ url: `${gateway.url}/ws`, token: TOKEN, after: found.position, types: ["chat.*"], limit: 2 });
-    const after = [];
-    for await (const { data } of past) after.push(data.content);
-    assert.deepEqual(after, ["x", "an old two", "y"]);
-    const wrong = history({ url: `${gateway.url}/ws`, token: TOKEN, since: "soon" });
-    await assert.rejects(() => wrong[Symbol.asyncIterator]().next(), { code: "bad_request" });
-  });
-
   test("the filter of the upgrade, subscribe and unsubscribe", async () => {
     const heard = listen({ types: ["workflow.*"] });
     await live(heard);
@@ -100,19 +85,6 @@ describe("against a real gateway", { skip: missing }, () => {
       await until(() => heard.items.length >= all.length);
     }
     assert.deepEqual(contents(heard), all);
-    cable.end();
-  });
-
-  test("with backfill, a cut is filled from the journal however much it missed", async () => {
-    const cable = await Cable.to(gateway.port);
-    const heard = listen({ url: `http://127.0.0.1:${cable.port}/ws`, types: ["chat.*"], backfill: true });
-    await live(heard);
-    cable.cut();
-    const missed = Array.from({ length: 300 }, (_, n) => `missed ${n}`); // a replay holds 100 at most
-    for (let n = 0; n < 300; n += 100) await gateway.publish(...missed.slice(n, n + 100).map(said));
-    heard.stream.reconnect();
-    await until(() => heard.items.length >= missed.length);
-    assert.deepEqual(contents(heard), missed);
     cable.end();
   });
 

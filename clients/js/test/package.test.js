@@ -35,7 +35,7 @@ test(
       files.push(join(folder, `readme${number}.ts`));
       writeFileSync(files.at(-1), code);
     }
-    assert.equal(files.length, 4);
+    assert.equal(files.length, 3);
     const options = "--noEmit --strict --target es2022 --lib es2022,dom --module nodenext".split(
       " ",
     );
@@ -52,7 +52,7 @@ test("the readme's pages hear events", { skip: missing }, async (t) => {
   t.after(() => gateway.end());
   const folder = inside(t);
   const pages = examples("js");
-  assert.equal(pages.length, 3);
+  assert.equal(pages.length, 4);
   for (const code of pages) {
     const page = join(folder, "page.mjs");
     const url = `ws://127.0.0.1:${gateway.port}/ws`;
@@ -63,7 +63,8 @@ test("the readme's pages hear events", { skip: missing }, async (t) => {
       `globalThis.prompt = () => "${TOKEN}";\n` +
         code
           .replace("ws://127.0.0.1:3000/ws", url)
-          .replace("new EventStream({", `new EventStream(${options}`),
+          .replace("new EventStream({", `new EventStream(${options}`)
+          .replace(" history({", ` history({ url: "${url}", token: "${TOKEN}",`),
     );
     const child = execFile(process.execPath, [...process.execArgv, page]);
     t.after(() => child.kill());

@@ -1,5 +1,5 @@
 // Compiled, never run: what the declarations promise.
-import { EventStream, isPattern, type Gap, type State, type StreamEvent } from "sightline-client";
+import { EventStream, history, isPattern, type Gap, type State, type StreamEvent } from "sightline-client";
 
 const stream = new EventStream({
   url: "/ws",
@@ -50,3 +50,16 @@ stream.position.epoch;
 // @ts-expect-error read only
 stream.state = { name: "live" };
 if (isPattern("git.*")) stream.close();
+
+async function past() {
+  const found = history({ q: "nightly", since: new Date(), after: stream.position ?? 3, limit: 10 });
+  for await (const item of found) {
+    if (item.type === "gap") item.reason === "not_stored";
+    else if (item.type === "git.commit_created") item.data.author.length;
+  }
+  // @ts-expect-error it may be null
+  found.matches.toFixed();
+  // @ts-expect-error no such order
+  history({ order: "newest" });
+}
+new EventStream({ backfill: true });

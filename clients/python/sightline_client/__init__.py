@@ -1,8 +1,9 @@
 """Listen to a Sightline gateway and publish to it.
 
 `connect` gives typed events and gaps and survives restarts; `history` reads the past; `publish` and
-`publish_many` go over HTTP, and `emit` does so without waiting and never raises. `sightline_client.sync` has the same names without asyncio, `sightline_client.events` the
-classes to match on, `sightline_client.errors` everything that can be raised.
+`publish_many` go over HTTP, and `emit` does so without waiting and never raises.
+`sightline_client.sync` has the same names without asyncio, `sightline_client.events` the classes to
+match on, `sightline_client.errors` everything that can be raised.
 """
 
 from sightline_client.address import Address, find

@@ -68,14 +68,12 @@ class Core:
         types: Iterable[str | type[KnownData]] | None = None,
         position: Position | None = None,
         give_up_after_s: float | None = None,
-        backfill: bool = False,
     ) -> None:
         self.position = position
         """The last number processed: where another process resumes."""
         self.connected: Connected | None = None
         """The `connected` message of the latest connection."""
         self._client_id = client_id
-        self._backfill = backfill
         self._types = None if types is None else [pattern(entry) for entry in types]
         self._received = position  # the last number read: where the next connection resumes
         self._next: Position | None = None  # the position once the item handed out is processed
@@ -94,8 +92,6 @@ class Core:
             query["last_sequence_number"] = str(self._received.sequence_number)
             if self._received.epoch is not None:
                 query["epoch"] = self._received.epoch
-            if self._backfill:
-                query["history"] = "1"
         return query
 
     @property

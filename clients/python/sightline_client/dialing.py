@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from sightline_client.address import Address, find
+from sightline_client.backfill import Outbox
 from sightline_client.core import HANDSHAKE_S, Core
 from sightline_client.errors import (
     AddressError,
@@ -59,11 +60,16 @@ class Dialer:
     ) -> None:
         position = Position(since) if isinstance(since, int) else since
         name = client_id or f"py-{secrets.token_hex(8)}"
-        self.core = Core(name, types, position, give_up_after_s, backfill)
+        self.core = Core(name, types, position, give_up_after_s)
         self.inbox = Inbox(queue_size)
+        self.outbox = Outbox(self.core, self.inbox, backfill)
         self._url = url
         self._token = token
         self._address: Address | None = None
+
+    def find(self) -> Address:
+        """The address for a request of its own, looked up anew."""
+        return find(self._url, self._token)
 
     def target(self) -> tuple[str, Options]:
         """The URL and options of the next connection; looked up anew, as a restart may move both.
@@ -73,7 +79,7 @@ class Dialer:
             UnreachableError: the gateway of a state folder does not answer, or a stranger does.
         """
         try:
-            self._address = find(self._url, self._token)
+            self._address = self.find()
         except AddressError:  # a gateway that is down may have taken its files along
             if self._address is None:
                 raise

@@ -70,7 +70,7 @@ class Connected(msgspec.Struct, frozen=True, tag="connected"):
     types: tuple[str, ...]
     heartbeat_interval_s: float
     resumed: bool
-    replayed: int | None  # None for a replay from the history: its events are not counted before
+    replayed: int | None  # None: from the history, whose events are not counted before
     limits: Limits
 
 

@@ -10,9 +10,12 @@ from websockets.asyncio.client import ClientConnection, connect as dial
 
 from sightline_client.core import HANDSHAKE_S
 from sightline_client.dialing import FAILURES, Dialer
+from sightline_client.errors import SightlineError
 from sightline_client.events import KnownData
+from sightline_client.history import Pages
 from sightline_client.inbox import QUEUE_SIZE
 from sightline_client.messages import Connected, Item, Position
+from sightline_client.proof import Proven
 
 YIELD_S = 0.005  # how long a consumer that never waits may keep the connection from being read
 LOOK_S = 1.0  # within this time a resumed process reads what had arrived meanwhile
@@ -28,6 +31,7 @@ class Stream:
         self._dialer = dialer
         self._core = dialer.core
         self._socket: ClientConnection | None = None
+        self._pages: Pages | None = None
         self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._failure: Exception | None = None
@@ -58,6 +62,7 @@ class Stream:
             self._reading.cancel()
             await asyncio.wait({self._reading})
         await self._hang_up()
+        await self._close_pages()
 
     def __aiter__(self) -> Self:
         return self
@@ -73,14 +78,30 @@ class Stream:
             await asyncio.sleep(0)
             self._yielded_at = now
         while True:
-            if (entry := self._dialer.inbox.take()) is not None:
-                if (item := self._core.hand_out(entry)) is not None:
-                    return item
+            if (item := self._dialer.outbox.take()) is not None:
+                return item
+            if (query := self._dialer.outbox.query) is not None:
+                await self._fill(query)
                 continue
             if self._failure is not None:
                 raise self._failure
             self._news.clear()
             await self._news.wait()
+
+    async def _fill(self, query: dict[str, str]) -> None:
+        """Ask for a page of the history."""
+        try:
+            self._pages = self._pages or Pages(await asyncio.to_thread(Proven, self._dialer.find))
+            wait_s = self._dialer.outbox.read(await self._pages.get(query), random.random())
+        except SightlineError as error:
+            await self._close_pages()  # the gateway may be elsewhere now
+            wait_s = self._dialer.outbox.failed(self._failure or error, random.random())
+        await asyncio.sleep(wait_s)
+
+    async def _close_pages(self) -> None:
+        pages, self._pages = self._pages, None
+        if pages is not None:
+            await pages.close()
 
     async def _read(self) -> None:
         """Fill the inbox until cancelled, or until a failure that retrying cannot mend: the consumer gets it."""
@@ -159,10 +180,9 @@ def connect(
     `queue_size` items at most: beyond, the oldest are dropped, and a `Gap` with reason
     `slow_consumer` says which and how many.
 
-    With `backfill`, every connection that resumes reads on from the gateway's journal, however long the
-    client was away: no gap says `expired` or `replay_limit`. After a change of the epoch, a `Gap` and then
-    all of the new epoch arrive; `history(after=position)` has the rest of the old one. A gateway without
-    a journal refuses it.
+    With `backfill`, gaps are filled from the gateway's history before later items: each event once, in
+    order. What the history does not have stays a gap. A change of the epoch is always a `Gap`, behind
+    the events of the old epoch: numbers begin again, and a crash may have lost the last ones.
 
     Raises:
         AddressError: on entering, when it is not known where to go.

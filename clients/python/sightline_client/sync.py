@@ -6,7 +6,7 @@ A thread reads the connection and answers the gateway's pings while the script i
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from types import TracebackType
@@ -19,11 +19,12 @@ from sightline_client.address import find
 from sightline_client.core import HANDSHAKE_S
 from sightline_client.dialing import FAILURES, Dialer
 from sightline_client.emitting import Emitter, emit
+from sightline_client.errors import SightlineError
 from sightline_client.events import KnownData
 from sightline_client.inbox import QUEUE_SIZE
 from sightline_client.messages import Connected, Item, Position
+from sightline_client.pages import PAGE, Order, Page, Paging, Time, page_of, query_of
 from sightline_client.proof import Proven
-from sightline_client.sync_history import History, history
 from sightline_client.wire import (
     PATH,
     TIMEOUT_S,
@@ -64,6 +65,7 @@ class Stream:
         self._dialer = dialer
         self._core = dialer.core
         self._socket: ClientConnection | None = None
+        self._pages: Pages | None = None
         self._reading: threading.Thread | None = None
         self._news = threading.Condition()  # guards the inbox, the positions and the failure
         self._failure: Exception | None = None
@@ -97,6 +99,7 @@ class Stream:
             socket.close()
         if self._reading is not None:
             self._reading.join(LEAVE_S)
+        self._close_pages()
 
     def __iter__(self) -> Self:
         return self
@@ -105,14 +108,32 @@ class Stream:
         """Wait for the next item; asking for it says that the one before is processed."""
         with self._news:
             self._core.processed()
-            while True:
-                if (entry := self._dialer.inbox.take()) is not None:
-                    if (item := self._core.hand_out(entry)) is not None:
-                        return item
-                    continue
-                if self._failure is not None:
-                    raise self._failure
-                self._news.wait()
+        while True:
+            with self._news:
+                if (item := self._dialer.outbox.take()) is not None:
+                    return item
+                query = self._dialer.outbox.query
+                if query is None:
+                    if self._failure is not None:
+                        raise self._failure
+                    self._news.wait()
+            if query is not None:
+                self._fill(query)
+
+    def _fill(self, query: dict[str, str]) -> None:
+        """Ask for a page of the history."""
+        try:
+            self._pages = self._pages or Pages(Proven(self._dialer.find))
+            wait_s = self._dialer.outbox.read(self._pages.get(query), random.random())
+        except SightlineError as error:
+            self._close_pages()  # the gateway may be elsewhere now
+            wait_s = self._dialer.outbox.failed(self._failure or error, random.random())
+        self._leaving.wait(wait_s)
+
+    def _close_pages(self) -> None:
+        pages, self._pages = self._pages, None
+        if pages is not None:
+            pages.close()
 
     def _read(self) -> None:
         """Fill the inbox until left, or until a failure that retrying cannot mend: the consumer gets it."""
@@ -184,6 +205,92 @@ def connect(
     return Stream(
         Dialer(url, token, types, since, client_id, give_up_after_s, queue_size, backfill)
     )
+
+
+class Pages:
+    """As `sightline_client.history.Pages`."""
+
+    def __init__(self, gateway: Proven) -> None:
+        self._gateway = gateway
+        self._http = httpx.Client(timeout=TIMEOUT_S, trust_env=uses_proxies(gateway.found))
+
+    def get(self, query: dict[str, str]) -> Page:
+        """Ask for one page; raises as its asynchronous namesake."""
+        answer = self._try(query)
+        if answer.status_code == 401 and self._gateway.refused():
+            answer = self._try(query)
+        return page_of(answer)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _try(self, query: dict[str, str]) -> httpx.Response:
+        headers = self._gateway.headers
+        address = self._gateway.found
+        try:
+            return self._http.get(address.url + PATH, params=query, headers=headers)
+        except httpx.HTTPError as error:
+            raise unreachable(address, error) from error
+
+
+class History:
+    """As `sightline_client.History`, with a plain `for`."""
+
+    def __init__(self, url: str | None, token: str | None, query: dict[str, str]) -> None:
+        self._find = partial(find, url, token)
+        self._paging = Paging(query)
+        self._query = query
+
+    @property
+    def matches(self) -> int | None:
+        """How many events match `q`, from the first item on; None where counting takes too long."""
+        return self._paging.matches
+
+    @property
+    def position(self) -> Position | None:
+        """Of the last item; at the end of the iteration, how far the history goes: `since=` there."""
+        return self._paging.position
+
+    def __iter__(self) -> Iterator[Item]:
+        """Read from the beginning."""
+        paging = self._paging = Paging(self._query)
+        pages = Pages(Proven(self._find))
+        try:
+            while paging.query is not None:
+                yield from paging.read(pages.get(paging.query))
+        finally:
+            pages.close()
+
+
+def history(
+    url: str | None = None,
+    *,
+    token: str | None = None,
+    after: Position | int | None = None,
+    before: Position | int | None = None,
+    order: Order = "asc",
+    since: Time | None = None,
+    until: Time | None = None,
+    types: Iterable[str | type[KnownData]] | None = None,
+    agent: str | None = None,
+    session_id: str | None = None,
+    q: str | None = None,
+    limit: int = PAGE,
+) -> History:
+    """As `sightline_client.history`, with a plain `for`."""
+    query = query_of(
+        after=after,
+        before=before,
+        order=order,
+        since=since,
+        until=until,
+        types=types,
+        agent=agent,
+        session_id=session_id,
+        q=q,
+        limit=limit,
+    )
+    return History(url, token, query)
 
 
 class Publisher:

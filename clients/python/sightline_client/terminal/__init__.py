@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import click
 
@@ -26,13 +26,12 @@ def events() -> None:
 @click.argument("patterns", nargs=-1)
 @click.option("--json", "as_json", is_flag=True, help="Print messages as they came, one a line.")
 @click.option(
-    "--since", metavar="N|TIME", help="Begin after event number N, or at a time such as 2h."
+    "--since",
+    metavar="TIME|N",
+    help="Begin earlier: at an age such as 30m, 2h or 3d, at ISO 8601, or after event number N.",
 )
 def tail(patterns: tuple[str, ...], as_json: bool, since: str | None) -> None:
-    """Show events as they happen: all, or those that match PATTERNS such as 'workflow.*'.
-
-    With a time (an age such as 2h or 3d, or ISO 8601), show the history since then first.
-    """
+    """Show events as they happen: all, or those that match PATTERNS such as 'workflow.*'."""
     with _one_line_errors():
         from . import listening
 
@@ -40,45 +39,61 @@ def tail(patterns: tuple[str, ...], as_json: bool, since: str | None) -> None:
 
 
 @events.command()
-@click.argument("patterns", nargs=-1)
-@click.option("--since", metavar="TIME", help="From this time on: 2h, 3d, or ISO 8601.")
-@click.option("--until", metavar="TIME", help="Before this time.")
-@click.option("--agent", metavar="NAME", help="Of this agent alone.")
-@click.option("--session", metavar="ID", help="Of this session of an agent alone.")
+@click.option("--since", metavar="TIME", help="From this time on: ISO 8601, or an age such as 2h.")
+@click.option("--until", metavar="TIME", help="Only before this time.")
+@click.option("--agent", metavar="NAME", help="Only what this agent did.")
+@click.option("--session", metavar="ID", help="Only of this session of an agent.")
 @click.option(
-    "-q", "--q", "words", metavar="WORDS", help='Words that all occur; a "phrase" in quotes.'
+    "--type", "types", multiple=True, metavar="PATTERN", help="Such as 'git.*'; repeatable."
 )
-@click.option("--desc", is_flag=True, help="The newest first.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N events.")
+@click.option("--q", metavar="WORDS", help='Events with all these words; a phrase in "quotes".')
+@click.option(
+    "--order", type=click.Choice(["asc", "desc"]), default="asc", help="desc: newest first."
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N events [all].")
 @click.option("--json", "as_json", is_flag=True, help="Print messages as they came, one a line.")
 def history(
-    patterns: tuple[str, ...],
     since: str | None,
     until: str | None,
     agent: str | None,
     session: str | None,
-    words: str | None,
-    desc: bool,
+    types: tuple[str, ...],
+    q: str | None,
+    order: Literal["asc", "desc"],
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Show what the gateway has kept: all, or what matches PATTERNS and every option."""
+    """Show past events from the gateway's journal: all, or those that fit every option."""
     with _one_line_errors():
+        from sightline_client.pages import PAGE
+        from sightline_client.sync import history as read
+
         from . import listening
 
-        asked = listening.Asked(patterns or None, since, until, agent, session, words)
-        listening.history(asked, desc, limit, as_json)
+        past = read(
+            since=since,
+            until=until,
+            agent=agent,
+            session_id=session,
+            types=types or None,
+            q=q,
+            order=order,
+            limit=PAGE if limit is None else min(limit, PAGE),
+        )
+        listening.show_history(past, q, limit, as_json)
 
 
 @events.command()
 @click.argument("file", type=click.Path(dir_okay=False))
 @click.argument("patterns", nargs=-1)
-def record(file: str, patterns: tuple[str, ...]) -> None:
+@click.option("--since", metavar="TIME|N", help="Begin earlier, as `tail --since` does.")
+@click.option("--until", metavar="TIME", help="End at this time: only what the journal holds.")
+def record(file: str, patterns: tuple[str, ...], since: str | None, until: str | None) -> None:
     """Write events to FILE, one a line, until Ctrl-C; `replay` publishes them again."""
     with _one_line_errors():
         from . import listening
 
-        listening.record(file, patterns)
+        listening.record(file, patterns, since, until)
 
 
 @events.command()

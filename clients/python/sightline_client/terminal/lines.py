@@ -3,7 +3,7 @@
 import json
 import re
 import textwrap
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 
 import msgspec
@@ -19,7 +19,7 @@ _DIM, _RED, _BOLD = 2, 31, 1
 
 def of_event(event: Event, *, colour: bool = False, width: int | None = None) -> str:
     """One line: local time, number, type, fields. `width` in columns cuts the fields."""
-    moment = datetime.fromisoformat(event.timestamp).astimezone()
+    moment = _moment(event)
     time = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
     number = f"#{event.sequence_number}"
     fields = " ".join(f"{printable(key)}={_shown(value)}" for key, value in event.fields.items())
@@ -35,6 +35,16 @@ def of_event(event: Event, *, colour: bool = False, width: int | None = None) ->
     return f"{_painted(f'{time} {number}', _DIM)} {type_} {fields}".rstrip()
 
 
+def of_day(day: date, *, colour: bool = False) -> str:
+    """The line before the first event of another day."""
+    return _painted(f"--- {day}", _DIM) if colour else f"--- {day}"
+
+
+def day_of(event: Event) -> date:
+    """The local day of the event."""
+    return _moment(event).date()
+
+
 def of_gap(gap: Gap, *, colour: bool = False) -> str:
     """One line that says what is lost and why."""
     how_many = "events were" if gap.dropped is None else f"{gap.dropped} events were"
@@ -44,6 +54,8 @@ def of_gap(gap: Gap, *, colour: bool = False) -> str:
         else (f" from #{gap.from_sequence_number} to #{gap.to_sequence_number}")
     )
     text = f"--- gap: {how_many} lost{where} ({printable(gap.reason)})"
+    if gap.reason == "epoch_changed":
+        text = "--- gap: numbers begin again, events may be lost (epoch_changed)"
     return _painted(text, _RED) if colour else text
 
 
@@ -61,6 +73,10 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _moment(event: Event) -> datetime:
+    return datetime.fromisoformat(event.timestamp).astimezone()
 
 
 def _names(data: type[msgspec.Struct]) -> str:

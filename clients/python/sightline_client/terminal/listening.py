@@ -1,4 +1,4 @@
-"""`tail` and `record`: a stream from the client, to the terminal or to a file."""
+"""`tail`, `history` and `record`: events from the client, to the terminal or to a file."""
 
 import logging
 import os
@@ -8,61 +8,41 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Callable
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 import click
 import msgspec
 
-from sightline_client import Event, Gap, Position
+from sightline_client import Event, Gap, Item, Position
 from sightline_client.address import find
 from sightline_client.errors import SightlineError
-from sightline_client.pages import PAGE
-from sightline_client.sync import Stream, connect, history as read_history
+from sightline_client.sync import History, Stream, connect, history
 
 from . import deaf_to_ctrl_c, lines, reader_gone
 from .own_output import OwnOutput
+from .publishing import progress
 
 
 class RecordingExistsError(SightlineError):
     code = "recording_exists"
 
 
-class Asked(NamedTuple):
-    """What of the history is asked for; None is no restriction."""
-
-    patterns: tuple[str, ...] | None
-    since: str | None = None
-    until: str | None = None
-    agent: str | None = None
-    session: str | None = None
-    words: str | None = None
-
-
 def tail(patterns: tuple[str, ...], since: str | None, as_json: bool) -> None:
-    """Print until Ctrl-C or until nobody reads any more; a gateway that is away is waited for.
-
-    `since` is the number of an event, or a time: then the history since that time comes first.
-    """
+    """Print until Ctrl-C or until nobody reads any more; a gateway that is away is waited for."""
     _tell_of_reconnects()
     _end_with_the_pipe()
-    show = _as_json if as_json else _line_printer()
+    show = _printer(as_json)
     place = find().url
     own = OwnOutput.of(sys.stdout.fileno())
-    start: Position | int | None = None
-    if since is not None and since.isdecimal():
-        start = int(since)
-    elif since is not None:
-        past = read_history(types=patterns or None, since=since)
-        for item in past:
-            if not own.leaves_out(item):
-                print(show(item), flush=True)
-        start = past.position
-    with connect(types=patterns or None, since=start) as stream:
-        _say_connected(place, stream, start)
+    start = _start(since, patterns)
+    with connect(types=patterns or None, since=start, backfill=True) as stream:
+        _say_connected(place, stream)
         try:
             for item in stream:
                 if not own.leaves_out(item):
@@ -72,47 +52,67 @@ def tail(patterns: tuple[str, ...], since: str | None, as_json: bool) -> None:
                 click.echo(f"sightline: {own.summary.removeprefix(', ')}", err=True)
 
 
-def history(asked: Asked, desc: bool, limit: int | None, as_json: bool) -> None:
-    """Print what the gateway has kept, then to the terminal how many events there were."""
+def show_history(past: History, q: str | None, limit: int | None, as_json: bool) -> None:
+    """Print what is found; on standard error where the history begins, and how much was found."""
     _end_with_the_pipe()
-    show = _as_json if as_json else _line_printer()
-    past = read_history(
-        types=asked.patterns,
-        since=asked.since,
-        until=asked.until,
-        agent=asked.agent,
-        session_id=asked.session,
-        q=asked.words,
-        order="desc" if desc else "asc",
-        limit=min(limit or PAGE, PAGE),
+    show = _printer(as_json)
+    _say_where_it_begins()
+    events = gaps = 0
+    more = ""
+    with _counting(not sys.stdout.isatty()) as count:
+        for item in past:
+            if isinstance(item, Gap):
+                gaps += 1
+            elif events == limit:
+                more = "; there are more"
+                break
+            else:
+                events += 1
+                count(item)
+            print(show(item))
+    hits = (
+        ""
+        if past.matches is None
+        else f" of {past.matches:,} that match {lines.printable(q or '')}"
     )
-    own = OwnOutput.of(sys.stdout.fileno())
-    events = 0
-    for item in islice(past, limit):
-        if own.leaves_out(item):
-            continue
-        events += isinstance(item, Event)
-        print(show(item), flush=True)
-    of = "" if past.matches is None else f" of {past.matches:,} that match"
-    click.echo(f"{events:,} {'event' if events == 1 else 'events'}{of}", err=True)
+    click.echo(f"{events:,} events{hits}{_also(gaps)}{more}", err=True)
 
 
-def record(path: str, patterns: tuple[str, ...]) -> None:
+def record(path: str, patterns: tuple[str, ...], since: str | None, until: str | None) -> None:
     """Write events to a new file until Ctrl-C, or SIGTERM, which is what scripts send.
+
+    With `until`, the file holds what the journal does, and the command ends by itself.
 
     Raises:
         RecordingExistsError: a recording is never overwritten.
     """
     _tell_of_reconnects()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    events = gaps = 0
+    types = patterns or None
+    if until is not None:
+        number = _number(since)
+        past = history(
+            since=since if number is None else None, after=number, until=until, types=types
+        )
+        coming = iter(past)
+        first = next(coming, None)  # a refusal leaves no file behind
+        with _new_file(path) as file:
+            _write([] if first is None else chain([first], coming), path, file)
+        return
     place = find().url
-    own = OwnOutput(Path(path))
-    with connect(types=patterns or None) as stream, _new_file(path) as file:
+    start = _start(since, patterns)
+    with connect(types=types, since=start, backfill=True) as stream, _new_file(path) as file:
         _say_connected(place, stream)
-        try:
-            click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
-            for item in stream:
+        click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
+        _write(stream, path, file)
+
+
+def _write(items: Iterable[Item], path: str, file: TextIO) -> None:
+    own = OwnOutput(Path(path))
+    events = gaps = 0
+    try:
+        with _counting(True) as count:
+            for item in items:
                 if own.leaves_out(item):
                     continue
                 if isinstance(item, Gap):
@@ -121,23 +121,74 @@ def record(path: str, patterns: tuple[str, ...]) -> None:
                 else:
                     file.write(item.raw + "\n")
                     events += 1
-        except KeyboardInterrupt:
-            deaf_to_ctrl_c()
-        finally:
-            lost = f", with {gaps} gaps" if gaps else ""
-            click.echo(f"recorded {events:,} events{lost}{own.summary}", err=True)
+                    count(item)
+    except KeyboardInterrupt:
+        deaf_to_ctrl_c()
+    finally:
+        lost = f", with {gaps} gaps" if gaps else ""
+        click.echo(f"recorded {events:,} events{lost}{own.summary}", err=True)
 
 
-def _say_connected(place: str, stream: Stream, since: Position | int | None = None) -> None:
-    """An empty screen then means that nothing happens."""
-    connected = stream.connected
-    if connected is None:
+def _number(since: str | None) -> int | None:
+    return int(since) if since is not None and since.isascii() and since.isdigit() else None
+
+
+def _start(since: str | None, patterns: tuple[str, ...]) -> Position | int | None:
+    """The position before the first event since a time; None begins live."""
+    number = _number(since)
+    if since is None or number is not None:
+        return number
+    past = history(since=since, types=patterns or None, limit=1)
+    first = next(iter(past), None)
+    position = past.position
+    if first is None or position is None:
+        return position
+    own = first.sequence_number if isinstance(first, Event) else first.from_sequence_number
+    return Position((own or 1) - 1, position.epoch)
+
+
+def _also(gaps: int) -> str:
+    return f", {gaps} gap{'s' if gaps > 1 else ''}" if gaps else ""
+
+
+def _say_where_it_begins() -> None:
+    for item in history(limit=1):
+        if isinstance(item, Event):
+            number, time = item.sequence_number, lines.printable(item.timestamp)
+            click.echo(f"the history begins at {time} with event #{number}", err=True)
+            return
+    click.echo("the history is empty", err=True)
+
+
+@contextmanager
+def _counting(wanted: bool) -> Iterator[Callable[[Event], None]]:
+    """Shows on standard error, where that is a terminal, how many events there were and from when."""
+    if not wanted or not sys.stderr.isatty():
+        yield lambda event: None
         return
-    start = since.sequence_number if isinstance(since, Position) else since
-    start = connected.sequence_number if start is None else start
+    with progress() as bar:
+        task = bar.add_task("", total=None)
+        counted = 0
+
+        def count(event: Event) -> None:
+            nonlocal counted
+            counted += 1
+            bar.update(
+                task, description=f"{counted:,} events, up to {lines.printable(event.timestamp)}"
+            )
+
+        yield count
+
+
+def _say_connected(place: str, stream: Stream) -> None:
+    """An empty screen then means that nothing happens."""
+    connected, position = stream.connected, stream.position
+    if connected is None or position is None:
+        return
     what = "every event" if "*" in connected.types else ", ".join(connected.types) or "nothing"
     click.echo(
-        f"connected to {place}, listening for {lines.printable(what)} after event #{start}",
+        f"connected to {place}, listening for {lines.printable(what)}"
+        f" after event #{position.sequence_number}",
         err=True,
     )
 
@@ -149,19 +200,25 @@ def _new_file(path: str) -> TextIO:
         raise RecordingExistsError(f"{path} exists: move it away or choose another name") from None
 
 
-def _as_json(item: Event | Gap) -> str:
+def _as_json(item: Item) -> str:
     return item.raw if isinstance(item, Event) else msgspec.json.encode(item).decode()
 
 
-def _line_printer() -> Callable[[Event | Gap], str]:
+def _printer(as_json: bool) -> Callable[[Item], str]:
+    if as_json:
+        return _as_json
     terminal = sys.stdout.isatty()
     colour = terminal and not os.environ.get("NO_COLOR")
+    day = datetime.now().astimezone().date()
 
-    def show(item: Event | Gap) -> str:
+    def show(item: Item) -> str:
+        nonlocal day
         if isinstance(item, Gap):
             return lines.of_gap(item, colour=colour)
         width = shutil.get_terminal_size().columns if terminal else None
-        return lines.of_event(item, colour=colour, width=width)
+        line = lines.of_event(item, colour=colour, width=width)
+        before, day = day, lines.day_of(item)
+        return line if day == before else f"{lines.of_day(day, colour=colour)}\n{line}"
 
     return show
 

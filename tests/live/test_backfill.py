@@ -1,4 +1,4 @@
-"""The Python client's `history`, with and without asyncio, against a real gateway with a journal."""
+"""The Python client's `history` and `backfill`, against real gateways with a journal."""
 
 import asyncio
 from pathlib import Path
@@ -11,10 +11,17 @@ from sightline_client.errors import RefusedError
 from tests.kit.gateway import Gateway, Start, name
 from tests.kit.waiting import WATCHDOG_S
 
+SMALL = {"replay_max_events": 30, "replay_limit": 10}
+
 
 def shown(item: Event | Gap) -> Any:
     """The number of an event, the reason of a gap."""
     return item.sequence_number if isinstance(item, Event) else item.reason
+
+
+async def items(stream: Any, count: int) -> list[Any]:
+    async with asyncio.timeout(WATCHDOG_S):
+        return [shown(await anext(stream)) for _ in range(count)]
 
 
 async def test_history_reads_across_pages_and_says_how_many_match(
@@ -36,17 +43,7 @@ async def test_history_reads_across_pages_and_says_how_many_match(
         await anext(aiter(history(since="soon")))
 
 
-SMALL = {"replay_max_events": 30, "replay_limit": 10}
-
-
-async def items(stream: Any, count: int) -> list[Any]:
-    async with asyncio.timeout(WATCHDOG_S):
-        return [shown(await anext(stream)) for _ in range(count)]
-
-
-async def test_backfill_reads_on_from_the_journal_and_without_it_gaps_stay(
-    folder: Path, start: Start
-) -> None:
+async def test_a_position_is_backfilled_beyond_what_is_retained(folder: Path, start: Start) -> None:
     gateway = await start(**SMALL)
     name(folder, gateway)
     await gateway.publish(100)
@@ -65,21 +62,52 @@ async def test_backfill_reads_on_from_the_journal_and_without_it_gaps_stay(
     assert await asyncio.to_thread(listen) == [*range(6, 121)]
 
 
-async def test_a_backfilled_stream_goes_on_over_restarts_and_shows_all_of_a_new_epoch(
+async def test_over_a_clean_restart_and_a_crash_each_event_comes_once_and_a_new_epoch_is_a_gap(
     folder: Path, start: Start
 ) -> None:
     first: Gateway = await start(**SMALL)
     name(folder, first)
-    await first.publish(10)
-    async with connect(since=Position(0, first.bus.epoch), backfill=True) as stream:
-        assert await items(stream, 10) == [*range(1, 11)]
+    async with connect(backfill=True) as stream:
+        await first.publish(5)
+        assert await items(stream, 3) == [1, 2, 3]
         await first.stop()
-        second: Gateway = await start(**SMALL)
-        await second.publish(50)
+        second = await start(**SMALL)
+        await second.publish(50)  # more than is retained
         name(folder, second)
-        assert await items(stream, 50) == [*range(11, 61)]
+        assert await items(stream, 52) == [*range(4, 56)]
         await second.stop()
-        third: Gateway = await start(**SMALL, journal="another.db")
-        await third.publish(50)
+        (second.settings.state_dir / "journal.db.clean").unlink()  # as after a crash
+        third = await start(**SMALL)
+        assert third.bus.epoch != second.bus.epoch
+        await third.publish(45)
         name(folder, third)
-        assert await items(stream, 51) == ["epoch_changed", *range(1, 51)]
+        assert await items(stream, 46) == ["epoch_changed", *range(1, 46)]
+        kept = Position(10, second.bus.epoch)
+    async with connect(since=kept, backfill=True) as stream:
+        expected = [*range(11, 56), "epoch_changed", *range(1, 46)]
+        assert await items(stream, len(expected)) == expected
+    whole = [*range(1, 56), "epoch_changed", *range(1, 46)]
+    assert [shown(item) async for item in history(limit=20)] == whole
+
+
+async def test_without_a_journal_what_is_lost_stays_a_gap(folder: Path, start: Start) -> None:
+    gateway = await start(**SMALL, journal="")
+    name(folder, gateway)
+    await gateway.publish(100)
+    position = Position(5, gateway.bus.epoch)
+    async with connect(since=position, backfill=True) as stream:
+        assert await items(stream, 31) == ["expired", *range(71, 101)]
+
+
+async def test_what_overflows_while_a_gap_is_filled_is_filled_too(
+    folder: Path, start: Start
+) -> None:
+    gateway = await start(**SMALL)
+    name(folder, gateway)
+    await gateway.publish(60)
+    position = Position(0, gateway.bus.epoch)
+    async with connect(since=position, backfill=True, queue_size=10) as stream:
+        assert await items(stream, 20) == [*range(1, 21)]
+        await gateway.publish(200)
+        await asyncio.sleep(0)
+        assert await items(stream, 240) == [*range(21, 261)]
