@@ -23,6 +23,7 @@ const [chat] = begin(inStep, "chat small", of("chat", {
   "gen_ai.response.model": "small", "gen_ai.usage.input_tokens": 12, "gen_ai.usage.output_tokens": 3,
 }));
 chat.end();
+await provider.forceFlush(); // the first request names the session; each span is a request of its own
 const [read] = begin(inStep, "execute_tool read_file", { "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "read_file" });
 read.setStatus({ code: SpanStatusCode.ERROR, message: "no such file" });
 for (const span of [read, step, reader, ask, lead]) span.end();
