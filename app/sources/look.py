@@ -45,6 +45,7 @@ class Looker:
         self._watches = watches
         self._open = open_folder
         self._watched: dict[int, list[Folder]] = {}
+        self._unsure: set[Folder] = set()  # hints were lost: the end of their watch may be among them
         self._dirty: OrderedDict[Folder, set[str] | None] = OrderedDict()
         for folder in tree.folders():
             folder.watch = None
@@ -67,6 +68,7 @@ class Looker:
             count += 1
             if watch is None:
                 for folder in self._tree.folders():
+                    self._unsure.add(folder)
                     self._mark(folder, None)
                 continue
             for folder in self._watched.get(watch, ()):
@@ -143,6 +145,7 @@ class Looker:
             self._unwatch(folder)
             self.blindness.note(folder, None)
             self._dirty.pop(folder, None)
+            self._unsure.discard(folder)
         for folder in found.replaced:
             self._unwatch(folder)
         for folder in (*found.replaced, *found.to_look):
@@ -215,15 +218,19 @@ class Looker:
 
     def _watch(self, folder: Folder, opened: int, path: str) -> str | None:
         """Watch an open folder; return the reason if that fails, else None."""
-        if folder.watch is not None:
+        if folder.watch is not None and folder not in self._unsure:
             return None
         try:
-            folder.watch = self._watches.add(opened, path)
+            watch = self._watches.add(opened, path)  # the same number while a watch lasts
         except WatchLimitError:
             return LIMIT
         except OSError:
             return UNREADABLE
-        self._watched.setdefault(folder.watch, []).append(folder)
+        self._unsure.discard(folder)
+        if watch != folder.watch:
+            self._unwatch(folder)
+            folder.watch = watch
+            self._watched.setdefault(watch, []).append(folder)
         return None
 
     def _unwatch(self, folder: Folder) -> None:

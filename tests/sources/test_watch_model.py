@@ -1,4 +1,4 @@
-"""Random histories: the first scan with all that was told applied is the second scan."""
+"""Random histories: the first scan with all reported changes applied is the second scan."""
 
 import os
 import shutil
@@ -190,7 +190,7 @@ class History:
         self.top.mkdir()
 
 
-def what_is_told_is_what_is_there(before: list[Operation], after: list[Operation]) -> None:
+def reported_changes_lead_to_what_is_there(before: list[Operation], after: list[Operation]) -> None:
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", name)
         patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -244,7 +244,12 @@ REPLAYED = (Phase.explicit, Phase.generate)
 def test_reported_changes_lead_from_the_first_scan_to_the_second(
     before: list[Operation], after: list[Operation]
 ) -> None:
-    what_is_told_is_what_is_there(before, after)
+    reported_changes_lead_to_what_is_there(before, after)
+
+
+def test_a_new_workspace_with_the_old_inode_is_watched_though_its_hints_were_lost() -> None:
+    after = [("make_it_later", 0, ""), ("overflow", 0, ""), ("step", 0, ""), ("write", 0, "a")]
+    reported_changes_lead_to_what_is_there([], after)
 
 
 @pytest.mark.attack
@@ -253,4 +258,4 @@ def test_reported_changes_lead_from_the_first_scan_to_the_second(
 def test_changes_reported_in_hundreds_of_histories_lead_to_the_second_scan(
     before: list[Operation], after: list[Operation]
 ) -> None:
-    what_is_told_is_what_is_there(before, after)
+    reported_changes_lead_to_what_is_there(before, after)
