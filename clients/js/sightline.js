@@ -349,9 +349,12 @@ class Fill {
   #reached;
   #entry;
   #types;
+  #isAhead;
   #isOver = false;
 
-  constructor(start, entry, types) {
+  /** It stops before an epoch that `isAhead`, whose events have arrived. */
+  constructor(start, entry, types, isAhead) {
+    this.#isAhead = isAhead;
     this.#start = this.#reached = start;
     this.#entry = entry;
     this.#types = types?.join(",");
@@ -376,7 +379,8 @@ class Fill {
       // Nothing is stored of the epoch that follows.
       return [...found, ...this.#finish(gap, epoch === this.#start.epoch ? end : this.#reached)];
     } else if (next !== null && next !== epoch) {
-      if (until < Infinity) return [...found, ...this.#leave()]; // the rest was lost with its epoch
+      const isBeyond = next !== end.epoch && this.#isAhead(next); // the journal forgets an empty epoch
+      if (until < Infinity || isBeyond) return [...found, ...this.#leave()]; // the rest was lost
       this.#reached = { epoch: next, sequence_number: Number(page.newer.slice(next.length + 1)) };
       this.#isOver = isAt(this.#reached, end);
       found.push({ item: changedEpoch(), after: this.#reached });
@@ -973,7 +977,8 @@ export class EventStream extends EventTarget {
 
   /** Hand over what the history has up to the position of a gap; the rest stays a gap. */
   async #fill(entry, signal) {
-    const fill = new Fill(this.#reached, entry, this.#protocol.filter.wanted);
+    const isAhead = (epoch) => this.#waiting.some(({ after }) => after?.epoch === epoch);
+    const fill = new Fill(this.#reached, entry, this.#protocol.filter.wanted, isAhead);
     const asking = { url: this.#url, token: this.#token, io: this.#io, parse: this.#parse, signal };
     while (fill.query) {
       const found = await pageOf(asking, fill.query).then(

@@ -131,6 +131,36 @@ for (const when of ["before", "after"]) {
   });
 }
 
+test("a page that leads beyond what has arrived of later epochs doubles nothing", async () => {
+  const { page, items } = listening();
+  const unknown = { gap: gap(null, null, "epoch_changed") };
+  const pages = {
+    "e-1:2": pageOf("e-1", 3, 3, "e-3:0"), // e-2 had no event
+    "e-2:0": pageOf("e-4", 1, 0, null, unknown),
+    "e-3:0": pageOf("e-3", 1, 1, "e-4:0"),
+    "e-3:1": pageOf("e-3", 2, 1, "e-4:0"),
+  };
+  let go;
+  const gone = new Promise((resolve) => (go = resolve));
+  page.answer = async () => {
+    const { address } = page.requests.at(-1);
+    await gone;
+    const found = pages[new URL(address, "http://gateway").searchParams.get("after")] ?? pageOf("e-4", 1, 0);
+    return { ok: true, status: 200, text: () => Promise.resolve(JSON.stringify(found)) };
+  };
+  page.connect({ sequence_number: 2 });
+  for (const [epoch, ...events] of [["e-2"], ["e-3", event(1)], ["e-4"]]) {
+    page.lose(1011);
+    page.advance(1);
+    page.connect({ epoch, sequence_number: events.length });
+    page.say(gap(null, null, "epoch_changed"), ...events);
+  }
+  go();
+  await settled();
+  const heard = items.filter(({ type }) => type !== "gap");
+  assert.deepEqual(numbers(heard), [3, 1]);
+});
+
 test("what the journal has lost is a gap in its place, cut where the gap ends", async () => {
   const { page, items } = listening();
   answering(page, pageOf("e-1", 12, 12, null, { gap: gap(3, 11, "not_stored") }));

@@ -4,7 +4,7 @@ A gap is filled when the consumer reaches it. Events that arrive meanwhile wait 
 does not fit there is a gap of its own, and filled in its turn.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sightline_client.core import Core, pause_s
 from sightline_client.errors import SightlineError, UnavailableError
@@ -17,13 +17,25 @@ TRIES = 8  # one after the other, over a minute at most
 
 
 class Fill:
-    """Reads from one position to another, a page at a time: ask for `query` until it is None."""
+    """Reads from one position to another, a page at a time: ask for `query` until it is None.
 
-    def __init__(self, start: Position, gap: Gap, end: Position, types: str | None) -> None:
+    It stops before an epoch that `is_ahead`, whose events have arrived. The epoch of `end` may be
+    missing: the journal forgets an epoch without an event.
+    """
+
+    def __init__(
+        self,
+        start: Position,
+        gap: Gap,
+        end: Position,
+        types: str | None,
+        is_ahead: Callable[[str | None], bool],
+    ) -> None:
         self._gap = gap
         self._start = self._reached = start
         self._end = end
         self._types = types
+        self._is_ahead = is_ahead
         self._tries = 0
         self._is_over = self._is_there
         self._entries: Iterator[Entry] = iter([Entry(None, end)] if self._is_over else ())
@@ -56,7 +68,8 @@ class Fill:
             self._end = self._end if page.epoch == self._start.epoch else self._reached
             self._end_with(self._gap)
         elif page.newer is not None and (newer := position_in(page.newer)).epoch != page.epoch:
-            if until is not None:  # the rest was lost with its epoch
+            is_beyond = newer.epoch != self._end.epoch and self._is_ahead(newer.epoch)
+            if until is not None or is_beyond:  # the rest was lost with its epoch
                 return self._leave()
             self._reached = newer
             self._entries = _then(self._entries, Entry(NEW_EPOCH, newer))
@@ -145,7 +158,8 @@ class Outbox:
                 continue  # a page brought it
             if not isinstance(item, Gap) or item.reason not in FILLED:
                 return entry
-            self._fill = Fill(position, item, end, self._core.parameters.get("types"))
+            types = self._core.parameters.get("types")
+            self._fill = Fill(position, item, end, types, self._inbox.has_epoch)
 
 
 def _up_to(number: int | None, page: Page) -> Iterator[Entry]:

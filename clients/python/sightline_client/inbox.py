@@ -33,6 +33,11 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._losses) + len(self._entries)
 
+    def has_epoch(self, epoch: str | None) -> bool:
+        """Whether an entry leads to a position in this epoch."""
+        entries = (*self._losses, *self._entries)
+        return any(entry.after is not None and entry.after.epoch == epoch for entry in entries)
+
     def put(self, entry: Entry) -> None:
         """Add an entry behind all others."""
         if entry.item is None and self._entries and self._entries[-1].item is None:
