@@ -70,8 +70,8 @@ FORMS: dict[str, list[str]] = {
     ],
     "MailchimpDetector": ["@h32-us30", "@h32-us2"],
     "NpmDetector": [
-        "//registry.npmjs.org/:_authToken=npm_@a36",
-        "//registry.npmjs.org/:_authToken=@h8-@h4-@h4-@h4-@h12",
+        "//registry.example/:_authToken=npm_@a36",
+        "//registry.example/:_authToken=@h8-@h4-@h4-@h4-@h12",
     ],
     "OpenAIDetector": ["sk-@a20T3BlbkFJ@a20", "sk-proj-@a20T3BlbkFJ@a20"],
     "PrivateKeyDetector": [

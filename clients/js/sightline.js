@@ -648,8 +648,8 @@ export function history({
   return new History(asking, {
     after: positionText(after),
     before: positionText(before),
-    // Without it and without a time, pages would begin in the current epoch.
-    order: order === "desc" || since == null ? order : undefined,
+    // Without it, a position and a time, pages would begin in the current epoch.
+    order: order === "desc" || (since ?? after) == null ? order : undefined,
     since: timeText(since),
     until: timeText(until),
     types: types && checked(types).join(","),

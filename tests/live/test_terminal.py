@@ -492,6 +492,18 @@ async def test_a_recording_of_the_journal_is_replayed(folder: Path, gateway: Gat
     assert (status, gateway.bus.head) == (0, 240), err
 
 
+async def test_without_a_journal_sessions_are_read_from_what_is_retained(
+    folder: Path, start: Start
+) -> None:
+    gateway: Gateway = await start(journal="")
+    name(folder, gateway)
+    for number in range(3):
+        await gateway.publisher.publish("agent.turn_started", {"session_id": f"s{number}"})
+    status, out, err = await run(folder, "sessions", "--json")
+    assert status == 0, err
+    assert {session["session_id"] for session in json.loads(out)} == {"s0", "s1", "s2"}
+
+
 async def test_what_needs_a_journal_says_so(folder: Path, start: Start) -> None:
     name(folder, await start(journal=""))
     for words in (("history",), ("tail", "--since", "2h"), ("record", "x", "--until", "1s")):

@@ -79,8 +79,8 @@ def query_of(
     given = {
         "after": None if after is None else position_text(after),
         "before": None if before is None else position_text(before),
-        # Without it and without a time, pages would begin in the current epoch.
-        "order": order if order == "desc" or since is None else None,
+        # Without it, a position and a time, pages would begin in the current epoch.
+        "order": order if order == "desc" or (since is None and after is None) else None,
         "since": None if since is None else _time(since),
         "until": None if until is None else _time(until),
         "types": None if types is None else ",".join(map(pattern, types)),

@@ -9,31 +9,18 @@ import time
 from collections.abc import Sequence
 
 import click
-import httpx
 import msgspec
 
 from sightline_client import Event, Gap, Position
-from sightline_client.address import find
-from sightline_client.errors import SightlineError, refusal
-from sightline_client.messages import decode
-from sightline_client.proof import Proven
+from sightline_client.errors import RefusedError, SightlineError
 from sightline_client.sessions import Sessions, View
-from sightline_client.sync import connect
-from sightline_client.wire import PATH, TIMEOUT_S, unreachable, uses_proxies
+from sightline_client.sync import connect, history
 
 from .session_lines import of_sessions
 
 PATTERN = "agent.*"
 REFRESH_S = 1.0
 _Item = Event | Gap | SightlineError
-
-
-class _Page(msgspec.Struct):
-    epoch: str
-    events: list[msgspec.Raw]
-    next: int
-    gap: msgspec.Raw | None = None
-    newer: str | None = None
 
 
 def sessions(since: str, as_json: bool, watch: bool) -> None:
@@ -77,7 +64,7 @@ def _take(found: Sessions, item: _Item) -> None:
         found.apply(item.type, item.fields, item.timestamp, item.metadata, item.sequence_number)
 
 
-def _follow(position: Position, items: "queue.Queue[_Item]") -> None:
+def _follow(position: Position | None, items: "queue.Queue[_Item]") -> None:
     try:
         with connect(types=[PATTERN], since=position) as stream:
             for item in stream:
@@ -99,41 +86,16 @@ def _print(views: list[View], as_json: bool, clear: bool = False) -> None:
     print("\n".join(lines), flush=True)
 
 
-def _read_kept(found: Sessions, since: str) -> Position:
-    """Take all that the gateway keeps, from its journal where it has one; return how far it goes."""
-    gateway = Proven(find)
-    epoch: str | None = None
-    query = {"types": PATTERN, "limit": "1000", "since": since, "order": "asc"}
-    with httpx.Client(timeout=TIMEOUT_S, trust_env=uses_proxies(gateway.found)) as http:
-        while True:
-            answer = _get(http, gateway, query)
-            if answer.status_code == 400 and "since" in query and "journal" in answer.text:
-                query = {"types": PATTERN, "limit": "1000"}  # it keeps the latest alone
-                continue
-            if answer.status_code != 200:
-                headers = {name.lower(): value for name, value in answer.headers.items()}
-                raise refusal(answer.status_code, headers, answer.content)
-            page = msgspec.json.decode(answer.content, type=_Page)
-            if page.gap is not None or epoch not in (None, page.epoch):
-                found.lost(page.epoch != epoch)
-            epoch = page.epoch
-            for raw in page.events:
-                event = decode(bytes(raw).decode())
-                assert isinstance(event, Event)
-                _take(found, event)
-            if page.newer is not None and page.newer != query.get("after"):
-                query["after"] = page.newer
-            elif page.events and "since" not in query:
-                query |= {"after": str(page.next), "epoch": page.epoch}
-            else:
-                return Position(page.next, page.epoch)
-
-
-def _get(http: httpx.Client, gateway: Proven, query: dict[str, str]) -> httpx.Response:
+def _read_kept(found: Sessions, since: str) -> Position | None:
+    """Take all that the gateway keeps, from its journal if it has one; return how far that goes."""
+    past = history(types=[PATTERN], since=since)
     try:
-        answer = http.get(gateway.found.url + PATH, params=query, headers=gateway.headers)
-        if answer.status_code == 401 and gateway.refused():
-            answer = http.get(gateway.found.url + PATH, params=query, headers=gateway.headers)
-        return answer
-    except httpx.HTTPError as error:
-        raise unreachable(gateway.found, error) from error
+        for item in past:
+            _take(found, item)
+    except RefusedError as error:
+        if "journal" not in str(error):
+            raise
+        past = history(types=[PATTERN], after=0)  # the gateway retains only the latest
+        for item in past:
+            _take(found, item)
+    return past.position
