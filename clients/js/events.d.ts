@@ -198,7 +198,7 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** What one request to a model used; `request_id` is counted once for each `usage_source`. `input_tokens` are those that were neither read from a cache nor written to it. */
+  /** What one request to a model used; `request_id` is counted once for each `usage_source`. `input_tokens` exclude tokens that were read from a cache or written to it. */
   "agent.usage_reported": {
     session_id: string;
     agent_name?: string;

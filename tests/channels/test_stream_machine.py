@@ -29,7 +29,7 @@ class Client:
     def __init__(self, patterns: tuple[str, ...], position: int) -> None:
         self.patterns = patterns
         self.position = position  # processed up to here, of the current epoch
-        self.owed: list[int] = []  # not yet delivered nor reported as lost, ascending
+        self.owed: list[int] = []  # not yet delivered or reported as lost, ascending
         self.queue: list[Event] = []  # what must still come, by a naive model of drop-oldest
         self.slow: list[int] = []  # lost to slowness, not yet reported
         self.expected_gaps: list[Gap] = []  # of the replay, not yet reported

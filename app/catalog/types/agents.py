@@ -182,7 +182,7 @@ class AgentAttentionNeeded(_OfAgent, frozen=True, kw_only=True):
 class AgentUsageReported(_OfAgent, frozen=True, kw_only=True):
     """What one request to a model used; `request_id` is counted once for each `usage_source`.
 
-    `input_tokens` are those that were neither read from a cache nor written to it.
+    `input_tokens` exclude tokens that were read from a cache or written to it.
     """
 
     session_id: str

@@ -210,7 +210,7 @@ class AgentAttentionNeeded(msgspec.Struct, frozen=True, kw_only=True, omit_defau
 
 class AgentUsageReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`agent.usage_reported`: What one request to a model used; `request_id` is counted once for
-    each `usage_source`. `input_tokens` are those that were neither read from a cache nor written to
+    each `usage_source`. `input_tokens` exclude tokens that were read from a cache or written to
     it."""
 
     session_id: str

@@ -202,7 +202,7 @@ class SightlineHandler(_Handler):
         return run
 
     def _end(self, run: _Run, error: BaseException | None, answer: str | None = None) -> None:
-        if not run.root or run.session.asked:  # a question ends neither the turn nor the session
+        if not run.root or run.session.asked:  # while a question is open, so is the turn
             return
         if error is None:
             self._send(run, "agent.turn_finished", {"outcome": "ok", "summary": answer})

@@ -2,7 +2,7 @@
 
 A trace is a session, or, if the run has a `group_id`, one agent turn of the session of that name. An
 agent that runs as a tool of another is a sub-agent. Written for version 0.24 of the SDK, whose traces
-hold neither the prompt nor the final answer.
+hold no prompt and no final answer.
 """
 
 import sys
