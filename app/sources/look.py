@@ -45,9 +45,7 @@ class Looker:
         self._watches = watches
         self._open = open_folder
         self._watched: dict[int, list[Folder]] = {}
-        self._unsure: set[Folder] = (
-            set()
-        )  # hints were lost: the end of their watch may be among them
+        self._unsure: set[Folder] = set()  # their watch may have ended: hints were lost
         self._dirty: OrderedDict[Folder, set[str] | None] = OrderedDict()
         for folder in tree.folders():
             folder.watch = None
