@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.state import write_private
 
 
@@ -46,6 +48,7 @@ def test_the_token_command_says_when_no_gateway_ran_here(tmp_path: Path) -> None
     assert "start the gateway in this folder first" in " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_several_workers_and_reload_are_refused_with_the_reason_and_the_remedy(
     tmp_path: Path,
 ) -> None:

@@ -77,6 +77,7 @@ async def test_ctrl_c_pressed_often_ends_it_as_one_does(tmp_path: Path) -> None:
     assert "Traceback" not in run.said
 
 
+@pytest.mark.slow
 async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_the_first(
     tmp_path: Path,
 ) -> None:
@@ -151,6 +152,7 @@ async def test_a_server_without_direct_writes_is_logged_once(tmp_path: Path) -> 
     assert TOKEN not in run.said
 
 
+@pytest.mark.slow
 def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
     for app, port in (("examples.stories:create_app", "8000"), ("sightline:create_app", "3000")):
         shown = subprocess.run(

@@ -228,6 +228,7 @@ async def test_a_publisher_goes_on_with_the_gateways_next_run_and_reveals_nothin
             assert (await publisher.publish(*EVENT)).sequence_number == 3
 
 
+@pytest.mark.slow
 async def test_litestar_login_reveals_nothing_to_a_stranger_and_token_rotate_ends_the_old_one(
     gateway: Gateway, folder: Path
 ) -> None:

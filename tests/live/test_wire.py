@@ -42,6 +42,7 @@ async def test_a_stream_whose_bytes_lie_unacknowledged_in_the_kernel_loses_its_p
     assert gateway.bus.counters.evictions == {"response_unread": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outlet", ["stream", "websocket"])
 async def test_a_slow_link_keeps_its_place_while_its_backlog_in_the_kernel_drains(
     start: Start, monkeypatch: pytest.MonkeyPatch, outlet: str
