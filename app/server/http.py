@@ -30,6 +30,7 @@ LONGEST_BODY_S = 60.0
 UNREAD_TIMEOUT_S = 8.0  # without progress of the backlog
 LINGER_S = 1.0  # an immediate close would reset a client that is still sending
 SHUTDOWN_GRACE_S = 2.0  # for running requests
+LAST_REQUEST_S = 0.2  # for a request that is on its way when the gateway shuts down
 READ_BYTES = 64 * 1024  # from one client in one turn of the loop
 SEND_BUFFER_BYTES = 128 * 1024  # of the kernel, for an unread response; Linux doubles it
 
@@ -60,6 +61,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
             transport.max_size = READ_BYTES
         self.peer = peer_of(self.client[0] if self.client else None)
         self._known = False
+        self._ending = False  # the next response is the last one
         self._running: GatewayCycle | None = None  # the current or last request
         self._deadline: asyncio.TimerHandle | None = None  # for the awaited part
         self._unread: asyncio.TimerHandle | None = None
@@ -94,6 +96,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         GatewayCycle.adopt(cycle)
         assert isinstance(cycle, GatewayCycle)
         self._known, self._running = self.known, cycle
+        cycle.keep_alive = cycle.keep_alive and not self._ending
         if self._unread is None:
             self._watch_reader()
         self._admit(partial(super()._start_asgi_task, cycle, app))
@@ -117,8 +120,17 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self._watch_reader()
 
     def shutdown(self) -> None:
-        super().shutdown()
+        """Close after the current request, or after one that the client is just sending.
+
+        uvicorn closes an idle connection at once. That would reset a request on its way, and a
+        client cannot know whether such a publish was carried out.
+        """
+        self._ending = True
         self.loop.call_later(SHUTDOWN_GRACE_S, self.transport.abort)
+        if self._answer_is_due():
+            super().shutdown()
+        else:
+            self.loop.call_later(LAST_REQUEST_S, super().shutdown)
 
     @property
     def waiting(self) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -45,6 +46,7 @@ DEFAULT_PORT = 3000
 # Connections accepted in one turn of the loop, so that a flood of them does not delay the clients.
 ACCEPTS_PER_TURN = 2
 LONGEST_END_S = 10.0  # of a shutdown; then another Ctrl-C ends the process at once
+TURNS_TO_CONNECT = 4  # of the loop, from the kernel's queue to the protocol
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 FEW_WAITING = 64  # connections besides `max_clients` that a gateway needs at least
 _log = structlog.get_logger("sightline.server")
@@ -115,7 +117,20 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept the connections that the kernel holds, then shut down.
+
+        Closing the listeners would reset them, and with them what their clients have sent.
+        """
         self._plugin.gateway.lock.withdraw()
+        waiting = select.poll()
+        for listener in (listener for server in self.servers for listener in server.sockets):
+            waiting.register(listener, select.POLLIN)
+        turns_without = 0
+        for _ in range(BACKLOG // ACCEPTS_PER_TURN):  # a flood must not prevent the end
+            turns_without = 0 if waiting.poll(0) else turns_without + 1
+            if turns_without == TURNS_TO_CONNECT:
+                break
+            await asyncio.sleep(0)
         await super().shutdown(sockets)
 
 

@@ -6,14 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.kit.http import TOKEN
+from tests.kit.http import TOKEN, Connection, request
 from tests.kit.messages import close_code, receive, receive_type
-from tests.kit.processes import ROOT, free_port, litestar_run, serving_process
+from tests.kit.processes import ROOT, free_port, litestar_run, quiet_run, serving_process
 from tests.kit.waiting import lines_of_file
 
 
@@ -167,3 +168,32 @@ def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
         assert port in shown
         for refused in ("--reload", "--wc", "--web-concurrency"):
             assert refused not in shown
+
+
+async def test_what_was_sent_before_a_shutdown_is_answered(tmp_path: Path) -> None:
+    """Also on connections that the gateway has not accepted yet, or that wait for a next request."""
+    body = b'{"type":"chat.message_sent","data":{"role":"user","content":"x"}}'
+    headers = [b"X-Session-Token: " + TOKEN.encode(), b"Content-Type: application/json"]
+    headers.append(b"Content-Length: %d" % len(body))
+    post = request(*headers, method=b"POST", path=b"/api/events") + body
+
+    async with quiet_run(tmp_path) as run, AsyncExitStack() as stack:
+
+        def dialed() -> Connection:
+            raw = stack.enter_context(run.dial())
+            raw.setblocking(False)
+            return Connection(raw)
+
+        await (await run.connected()).close()
+        kept = [dialed() for _ in range(10)]
+        for connection in kept:
+            assert (await connection.ask(post)).status == 201
+        run.process.send_signal(signal.SIGSTOP)
+        connections = kept + [dialed() for _ in range(40)]
+        for connection in connections:
+            connection.raw.sendall(post)
+        run.process.send_signal(signal.SIGTERM)
+        run.process.send_signal(signal.SIGCONT)
+        for connection in connections:
+            assert (await connection.head()).status in (201, 503)
+        assert await run.ended() == 0
