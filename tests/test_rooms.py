@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-APP = Path(__file__).parent.parent / "app"
+TESTS = Path(__file__).parent
+APP = TESTS.parent / "app"
 # The rooms and the modules at the root, from the ground up. All of them are named here.
 FLOORS = [
     {"errors", "events", "metrics", "redaction"},
@@ -80,3 +81,10 @@ def test_a_module_of_the_package_is_imported_relatively_and_is_short(path: Path)
     text = path.read_text()
     assert not re.search(r"(?m)^\s*(from|import) (app|sightline)\b", text)
     assert len(text.splitlines()) <= MOST_LINES, f"{path.name} holds two ideas"
+
+
+def test_what_tests_share_lives_in_the_kit() -> None:
+    """A test that imports another test's module hides who needs what."""
+    borrowed = re.compile(r"(?m)^from (tests\.(?:\w+\.)*test_\w+|\.+test_\w+) import .*$")
+    found = {path.name: borrowed.findall(path.read_text()) for path in TESTS.rglob("*.py")}
+    assert {name: modules for name, modules in found.items() if modules} == {}

@@ -12,7 +12,7 @@ from tests.browser.conftest import expect_state, log_in
 from tests.browser.gateway import Gateway, until
 from tests.browser.screenshots import StoryGateway
 from tests.browser.story import LENGTH_S
-from tests.browser.test_console import CONTRASTS
+from tests.kit.contrast import CONTRASTS
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S

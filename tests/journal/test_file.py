@@ -12,8 +12,8 @@ from app.journal import schema
 from app.journal.history import Question
 from app.journal.reader import Reader
 from app.journal.writer import Bounds, Writer
-from tests.journal.test_space import event
 from tests.journal.versions import VERSIONS, write
+from tests.kit.journal import event
 
 BOUNDS = Bounds(64 * 1024 * 1024, 86_400_000)
 

@@ -17,7 +17,7 @@ from app.journal.history import Question
 from app.journal.journal import Journal
 from app.journal.mark import leave_mark, take_mark
 from app.journal.writer import Bounds
-from tests.journal.test_space import NOW_MS, event
+from tests.kit.journal import NOW_MS, event
 from tests.support import FakeClock
 
 BOUNDS = Bounds(64 * 1024 * 1024, 86_400_000)

@@ -5,7 +5,7 @@ import pytest
 from app.events import Event
 from app.journal import pending
 from app.journal.pending import Pending, Start
-from tests.journal.test_space import event
+from tests.kit.journal import event
 
 
 def numbers(taken: Start | list[Event]) -> list[int]:

@@ -2,32 +2,17 @@
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from app.events import Event
 from app.journal.forgetting import Forgotten, forget
 from app.journal.history import Question
 from app.journal.reader import Reader
-from app.journal.record import to_timestamp
 from app.journal.retention import Retention, size_on_disk
 from app.journal.writer import Bounds, Writer
+from tests.kit.journal import NOW_MS, event
 
-NOW_MS = 1_700_000_000_000
 MIB = 1024 * 1024
 DAY_MS = 86_400_000
-
-
-def event(number: int, text: str, agent: str) -> Event:
-    stamp = to_timestamp(NOW_MS + number)
-    message = {
-        "type": "a.b",
-        "timestamp": stamp,
-        "sequence_number": number,
-        "data": {"text": text},
-        "metadata": {"agent": agent},
-    }
-    return Event("a.b", stamp, number, 0.0, msgspec.json.encode(message))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from app.errors import JournalUnavailableError
 from app.journal.journal import Journal
 from app.journal.pending import Start
 from app.journal.writer import Bounds
-from tests.journal.test_space import event
+from tests.kit.journal import event
 from tests.kit.waiting import until
 from tests.support import FakeClock
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.journal.schema import VERSION
 from app.journal.writer import Bounds, Writer
-from tests.journal.test_space import event
+from tests.kit.journal import event
 
 FOLDER = Path(__file__).parent / "versions"
 VERSIONS = sorted(int(path.name.split(".")[0]) for path in FOLDER.glob("*.db.gz"))

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -11,30 +10,21 @@ from websockets.exceptions import InvalidStatus
 
 from app.auth.proof import hook_token
 from app.ingest.hook_settings import Gateway as Installation, command_hook
-from tests.client.test_sessions import ROWS, counts
 from tests.kit.gateway import Gateway, Start, name as name_it
+from tests.kit.hooks import ROUTES, retained
 from tests.kit.http import TOKEN
+from tests.kit.sessions import ROWS, counts
+from tests.kit.terminal import PIPE, line, run, sightline
 from tests.kit.waiting import WATCHDOG_S
-from tests.live.test_terminal import PIPE, line, run, sightline
 from tests.recordings import HOOK_FILES, hooks_of
 
 BASE = {"session_id": "s", "hook_event_name": "PostToolUse", "tool_name": "Write"}
-ROUTES = {
-    "/hooks/claude-code": "/api/hooks/claude-code",
-    "/hooks/command": "/api/hooks/claude-code",
-    "/hooks/codex": "/api/hooks/codex",
-}
 
 
 async def post(http: httpx.AsyncClient, name: str) -> None:
     for path, body in hooks_of(name):
         answer = await http.post(ROUTES[path], json=body)
         assert (answer.status_code, answer.content) == (204, b"")
-
-
-async def retained(gateway: Gateway) -> list[dict[str, Any]]:
-    async with gateway.http() as http:
-        return list((await http.get("/api/events", params={"limit": 1000})).json()["events"])
 
 
 @pytest.mark.slow

@@ -13,24 +13,15 @@ import pytest
 
 from tests.kit.gateway import Gateway
 from tests.kit.messages import receive, receive_type
+from tests.kit.posts import EVENT, numbers, post
 from tests.kit.waiting import until
 
 Start = Callable[..., Coroutine[Any, Any, Gateway]]
-EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "hello"}}
 
 
 def git(folder: Path, *words: str) -> str:
     done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout
-
-
-async def post(http: httpx.AsyncClient, content: str = "hello") -> httpx.Response:
-    event = {**EVENT, "data": {"role": "user", "content": content}}
-    return await http.post("/api/events", json=event)
-
-
-def numbers(page: dict[str, Any]) -> list[int]:
-    return [event["sequence_number"] for event in page["events"]]
 
 
 async def test_a_clean_restart_continues_the_epoch_and_clients_resume_without_a_gap(

@@ -12,8 +12,8 @@ from app.journal import pending
 from app.journal.writer import Writer
 from tests.kit.gateway import Gateway, Start
 from tests.kit.messages import receive_type
+from tests.kit.posts import EVENT, numbers, post
 from tests.kit.waiting import until
-from tests.live.test_journal import EVENT, numbers, post
 
 TYPE = EVENT["type"]
 

@@ -28,9 +28,9 @@ from sightline_client.sessions import Sessions
 from app.auth.proof import hook_token
 from app.ingest.otlp_http import JSON, MAX_BYTES, PROTOBUF
 from tests.kit.gateway import Gateway, Start, url
+from tests.kit.hooks import ROUTES, retained
 from tests.kit.http import TOKEN
 from tests.kit.waiting import WATCHDOG_S
-from tests.live.test_hooks import ROUTES, retained
 from tests.recordings import OTLP_FILES, hooks_of, requests_of
 from tests.redaction.secrets import forms
 

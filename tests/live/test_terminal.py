@@ -6,8 +6,7 @@ import os
 import pty
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +14,8 @@ import pytest
 
 from tests.kit.gateway import Gateway, Start, name
 from tests.kit.http import TOKEN
+from tests.kit.terminal import PATIENCE_S, PIPE, Process, line, run, sightline
 from tests.kit.waiting import WATCHDOG_S, lines_of_file, until
-
-Process = asyncio.subprocess.Process
-PIPE = asyncio.subprocess.PIPE
-PATIENCE_S = WATCHDOG_S
-SIGHTLINE = str(Path(sys.executable).with_name("sightline"))
-
-
-@asynccontextmanager
-async def sightline(folder: Path, *words: str, **options: Any) -> AsyncIterator[Process]:
-    """A command of `sightline events`; killed should it still run in the end."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SIGHTLINE", "LITESTAR"))}
-    options = {"stdin": asyncio.subprocess.DEVNULL, "stdout": PIPE, "stderr": PIPE, **options}
-    process = await asyncio.create_subprocess_exec(
-        *(SIGHTLINE, "events", *words),
-        cwd=folder,
-        env={**inherited, "TZ": "UTC", **options.pop("env", {})},
-        **options,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-async def run(folder: Path, *words: str, said: bytes | None = None) -> tuple[int, str, str]:
-    """Run a command to its end: its status and what it said."""
-    options = {} if said is None else {"stdin": PIPE}
-    async with sightline(folder, *words, **options) as process:
-        out, err = await asyncio.wait_for(process.communicate(said), PATIENCE_S)
-    assert process.returncode is not None
-    assert "Traceback" not in err.decode()
-    return process.returncode, out.decode(), err.decode()
-
-
-async def line(process: Process) -> str:
-    assert process.stdout is not None
-    return (await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)).decode()
 
 
 async def listening(gateway: Gateway, process: Process) -> None:

@@ -4,7 +4,7 @@ import msgspec
 from sightline_client.sessions import View
 from sightline_client.terminal.session_lines import of_sessions, span
 
-from tests.client.test_sessions import step
+from tests.kit.sessions import step
 from tests.session_vectors import START, Step, reduced, steps_of
 
 
