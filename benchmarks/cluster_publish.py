@@ -15,8 +15,9 @@ from app.channels.nats.stream import find_or_create, wanted
 from app.channels.publisher import EventPublisher
 from app.events import Clock
 from app.main import create_app
-from benchmarks.events import TYPE, Order, feed
+from benchmarks.events import Order, feed
 from benchmarks.peers.jetstream import settings
+from benchmarks.shapes import TYPE, file_of
 
 PIPELINED = 1024  # publishes that NATS has not answered yet, for both
 
@@ -29,7 +30,7 @@ async def gateway(url: str, seconds: float, size: int) -> float:
 
 async def _through(app: Litestar, seconds: float, size: int) -> float:
     publisher: EventPublisher = app.dependencies["publisher"].dependency()
-    events = feed(Order(size=size))
+    events = feed(Order(file=file_of("nested", size)))
     room = asyncio.Semaphore(PIPELINED)
     published = 0
 
@@ -54,7 +55,7 @@ async def alone(url: str, seconds: float, size: int) -> float:
     client = await nats.connect(url)
     await find_or_create(client, wanted(settings(Path(), url)))
     jetstream = client.jetstream(publish_async_max_pending=PIPELINED)
-    _, data, _ = next(feed(Order(size=size)))
+    _, data, _ = next(feed(Order(file=file_of("nested", size))))
     body = encode_body(Clock().timestamp(), (json.dumps(data).encode(), b"{}"))
     subject = subject_of(TYPE)
     published, began = 0, time.monotonic()

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-Fields = dict[str, object]
+from benchmarks.shapes import Fields, file_of
+
 Published = tuple[str, Fields, Fields]  # type, data, metadata
-TYPE = "bench.event"
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,8 +22,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     per_turn: int = 64  # events published before the event loop gets a turn
     window: int = 128  # events that the slowest client may be behind before publishing pauses
     rate: int = 0  # events a second; 0 is flat out
-    size: int = 1024  # bytes of `data`
-    recorded: str = ""  # a file of events to publish over and over instead
+    file: str = msgspec.field(default_factory=lambda: file_of("nested"))  # of events, see `shapes`
     sample: bool = False  # tell where the time went
 
 
@@ -42,29 +41,15 @@ def now_us() -> int:
 
 
 def feed(order: Order) -> Iterator[Published]:
-    """The events of an order, without end; paced ones carry the time of their publishing."""
-    if order.recorded:
-        return recorded(Path(order.recorded))
-    return _timed(order.size) if order.rate else _plain(order.size)
-
-
-def _plain(size: int) -> Iterator[Published]:
-    filler = "x" * (size - len('{"filler":""}'))
-    while True:
-        yield TYPE, {"filler": filler}, {}
-
-
-def _timed(size: int) -> Iterator[Published]:
-    filler = "x" * (size - len(f'{{"sent":{now_us()},"filler":""}}'))
-    while True:
-        yield TYPE, {"sent": now_us(), "filler": filler}, {}
-
-
-def recorded(path: Path) -> Iterator[Published]:
-    """The events of a file with one JSON object a line, over and over."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    """The events of an order's file, over and over; paced ones carry the time of their publishing."""
+    lines = [json.loads(line) for line in Path(order.file).read_text().splitlines()]
     events = [(event["type"], event["data"], event["metadata"]) for event in lines]
-    return itertools.cycle(events)
+    return _timed(events) if order.rate else itertools.cycle(events)
+
+
+def _timed(events: list[Published]) -> Iterator[Published]:
+    for type_, data, metadata in itertools.cycle(events):
+        yield type_, {"sent": now_us(), **data}, metadata
 
 
 class Numbered:

@@ -128,7 +128,7 @@ class Reader:
         """`order.events` clients reconnect at once, each `order.per_turn` events behind."""
         missed = order.per_turn
         (witness,) = self._connect([""])
-        self._server.order(Order(events=missed, per_turn=missed, window=missed, size=order.size))
+        self._server.order(Order(events=missed, per_turn=missed, window=missed, file=order.file))
         self._server.answer()
         epoch, head = witness.position
         query = f"?last_sequence_number={head}&epoch={epoch}"

@@ -82,6 +82,14 @@ def fan_out(results: Results) -> str:
     return rates("clients", results.of("fan-out"))
 
 
+def flat(results: Results) -> str:
+    return rates("clients", results.of("flat"))
+
+
+def tools(results: Results) -> str:
+    return rates("clients", results.of("tools"))
+
+
 def sizes(results: Results) -> str:
     return rates("bytes of `data`", results.of("sizes"))
 
@@ -179,6 +187,8 @@ def machine(results: Results) -> str:
 TABLES: dict[str, Callable[[Results], str]] = {
     "machine": machine,
     "fan-out": fan_out,
+    "flat": flat,
+    "tools": tools,
     "filters": filters,
     "sizes": sizes,
     "turns": turns,

@@ -74,8 +74,7 @@ def _reader(setup: Setup, comparison: Comparison) -> Iterator[Connection]:
                 events=events,
                 per_turn=order.per_turn,
                 window=order.window,
-                size=order.size,
-                recorded=order.recorded,
+                file=order.file,
             )
             ask(reader, ("check", check))
         yield reader

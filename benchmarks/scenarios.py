@@ -9,8 +9,8 @@ import msgspec
 from benchmarks.events import Order
 from benchmarks.peers import ROOT, TITLES
 from benchmarks.reader import Setup
+from benchmarks.shapes import KB, file_of, file_of_tool_calls
 
-KB = 1024
 RECORDED = ROOT.parent / "shared" / "data" / "agent-activity.jsonl"
 
 
@@ -67,9 +67,16 @@ Comparisons = Iterator[Comparison]
 
 
 def fan_out(scale: Scale, peers: list[str]) -> Comparisons:
-    """1 KB events to all clients, as fast as they are read."""
+    """1 KB of nested data to all clients, as fast as they are read."""
     for clients in scale.clients:
         yield _all_peers("fan-out", str(clients), peers, clients, Order(seconds=scale.seconds))
+
+
+def flat(scale: Scale, peers: list[str]) -> Comparisons:
+    """As fan-out, with one string of 1 KB in place of the nested data."""
+    order = Order(seconds=scale.seconds, file=file_of("flat"))
+    for clients in scale.clients:
+        yield _all_peers("flat", str(clients), peers, clients, order)
 
 
 def filters(scale: Scale, peers: list[str]) -> Comparisons:
@@ -90,7 +97,10 @@ def sizes(scale: Scale, peers: list[str]) -> Comparisons:
     for size in scale.sizes:
         per_turn = max(1, min(64, 64 * KB // size))
         order = Order(
-            seconds=scale.seconds, size=size, per_turn=per_turn, window=max(4, 2 * per_turn)
+            seconds=scale.seconds,
+            file=file_of("nested", size),
+            per_turn=per_turn,
+            window=max(4, 2 * per_turn),
         )
         yield _all_peers("sizes", str(size), peers, scale.middling, order)
 
@@ -145,8 +155,15 @@ def recorded(scale: Scale, peers: list[str]) -> Comparisons:
     if not path.exists():
         print("recorded: skipped; name a file of events in SIGHTLINE_BENCH_EVENTS")
         return
-    order = Order(events=scale.recorded_events, recorded=str(path))
+    order = Order(events=scale.recorded_events, file=str(path))
     yield _all_peers("recorded", "10", peers, 10, order)
+
+
+def tools(scale: Scale, peers: list[str]) -> Comparisons:
+    """What recorded coding agents sent, as events, to ten clients and to a hundred."""
+    for clients in (10, scale.middling):
+        order = Order(seconds=scale.seconds, file=file_of_tool_calls(), per_turn=16)
+        yield _all_peers("tools", str(clients), peers, clients, order)
 
 
 def _all_peers(
@@ -170,6 +187,7 @@ def _all_peers(
 
 SCENARIOS: dict[str, Callable[[Scale, list[str]], Comparisons]] = {
     "fan-out": fan_out,
+    "flat": flat,
     "filters": filters,
     "sizes": sizes,
     "turns": turns,
@@ -178,5 +196,6 @@ SCENARIOS: dict[str, Callable[[Scale, list[str]], Comparisons]] = {
     "resume": resume,
     "connects": connects,
     "memory": memory,
+    "tools": tools,
     "recorded": recorded,
 }

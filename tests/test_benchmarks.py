@@ -17,6 +17,7 @@ from benchmarks.readings import Check, Count, Drain, Reading, Time, frame_at
 from benchmarks.report import PAGE, TABLES, fan_out, filters, paced
 from benchmarks.results import Result, Results
 from benchmarks.scenarios import SCENARIOS
+from benchmarks.shapes import file_of, file_of_tool_calls
 from tests.snippets import snippets
 
 ROOT = Path(__file__).parent.parent
@@ -121,18 +122,28 @@ def test_a_frame_is_found_once_it_is_all_there(size: int) -> None:
         assert frame_at(whole[:cut], 0) is None
 
 
-@pytest.mark.parametrize("rate", [0, 1000])
-@pytest.mark.parametrize("size", [100, 1024, 65536])
-def test_data_has_the_size_that_was_ordered(size: int, rate: int) -> None:
-    _, data, _ = next(feed(Order(size=size, rate=rate)))
+@pytest.mark.parametrize("shape", ["flat", "nested"])
+@pytest.mark.parametrize("size", [150, 1024, 65536])
+def test_data_has_the_size_that_was_ordered_and_paced_data_the_time(shape: str, size: int) -> None:
+    file = file_of(shape, size)
+    _, data, _ = next(feed(Order(file=file)))
     assert len(json.dumps(data, separators=(",", ":"))) == size
+    _, timed, _ = next(feed(Order(file=file, rate=1000)))
+    assert isinstance(timed.pop("sent"), int)
+    assert timed == data
+
+
+def test_tool_calls_are_those_that_recorded_agents_sent() -> None:
+    lines = Path(file_of_tool_calls()).read_text().splitlines()
+    types = {json.loads(line)["type"] for line in lines}
+    assert {"agent.tool_called", "agent.tool_finished", "agent.turn_started"} <= types
 
 
 def test_recorded_events_go_round(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     line = '{"type":"file.created","timestamp":"","data":{"path":"%s"},"metadata":{}}\n'
     file.write_text(line % "a" + line % "b")
-    events = feed(Order(recorded=str(file)))
+    events = feed(Order(file=str(file)))
     assert [next(events)[1]["path"] for _ in range(3)] == ["a", "b", "a"]
 
 

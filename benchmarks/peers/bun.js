@@ -1,7 +1,6 @@
 // Bun's built-in server and its `publish`: uWebSockets underneath. Obeys orders as orders.py does.
 import { readFileSync, writeSync } from "node:fs";
 
-const TYPE = "bench.event";
 const server = Bun.serve({
   hostname: "127.0.0.1",
   port: 0,
@@ -30,26 +29,13 @@ function clockOffset() {
   return Date.now() - performance.now();
 }
 
-function* recorded(path) {
-  const events = readFileSync(path, "utf8").trim().split("\n").map((line) => JSON.parse(line));
-  while (true) yield* events;
-}
-
-function* plain(size) {
-  const filler = "x".repeat(size - JSON.stringify({ filler: "" }).length);
-  while (true) yield { type: TYPE, data: { filler }, metadata: {} };
-}
-
-function* timed(size) {
+// The events of an order's file, over and over; paced ones carry the time of their publishing.
+function* feed({ file, rate }) {
+  const events = readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+  if (!rate) while (true) yield* events;
   const offset = clockOffset();
-  const now = () => Math.floor((performance.now() + offset) * 1000);
-  const filler = "x".repeat(size - JSON.stringify({ sent: now(), filler: "" }).length);
-  while (true) yield { type: TYPE, data: { sent: now(), filler }, metadata: {} };
-}
-
-function feed(order) {
-  if (order.recorded) return recorded(order.recorded);
-  return order.rate ? timed(order.size) : plain(order.size);
+  const sent = () => Math.floor((performance.now() + offset) * 1000);
+  while (true) for (const event of events) yield { ...event, data: { sent: sent(), ...event.data } };
 }
 
 function publish({ type, data, metadata }) {
