@@ -2,7 +2,7 @@
 
 import ssl
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from nats.aio.client import Client
 
@@ -25,10 +25,17 @@ class StreamClient(Client):
             return None
 
     def _connect_command(self) -> bytes:
-        """Refuse to send credentials unencrypted to a `tls://` address."""
+        """Refuse to send credentials unencrypted to a `tls://` address; decode those of the address."""
         server = self._current_server
         if server and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
             raise ssl.SSLError(1, "NATS offers no TLS at this address, and tls:// asks for it")
+        if server and server.uri.username is not None:
+            # nats-py sends what stands in the address as it stands there, percent signs and all.
+            name, password = unquote(server.uri.username), server.uri.password
+            alone = password is None  # then it is a token
+            self.options["token"] = name if alone else None
+            self.options["user"] = None if alone else name
+            self.options["password"] = None if password is None else unquote(password)
         return super()._connect_command()
 
 
