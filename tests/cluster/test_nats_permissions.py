@@ -210,6 +210,8 @@ async def test_a_gateway_cannot_change_or_delete_the_stream_and_nobody_gets_in_w
             attempt = request(client, f"{API}.STREAM.{operation}.sightline", body)
             assert await refused(client, errors, attempt), operation
         assert await refused(client, errors, read(client, "sightline.events.>"))
+        for subject in ("$JS.FC.sightline.consumer.1", f"{API}.STREAM.MSG.GET.sightline"):
+            assert not await refused(client, errors, request(client, subject, b'{"seq":1}'))
     for words in ({}, {"user": "gateway", "password": "wrong"}):
         with pytest.raises(NatsError):
             await nats.connect(

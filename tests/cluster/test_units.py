@@ -92,12 +92,12 @@ class ConfinedNats(NatsServer):
 
     def __init__(self, folder: Path) -> None:
         self.port = free_ports(1)[0]
-        self.url = f"nats://t1@localhost:{self.port}"
+        self.url = f"nats://gateway:p1@localhost:{self.port}"
         self._environ = {
             "NATS_LISTEN": f"127.0.0.1:{self.port}",
             "NATS_NAME": "n1",
             "NATS_STORE": str(folder),
-            "NATS_TOKEN": "t1",
+            **{f"NATS_{user}_PASSWORD": "p1" for user in ("GATEWAY", "PUBLISHER", "OPERATOR")},
         }
         words = [str(BINARY), "--config", str(DEPLOY / "nats.conf")]
         self._command = [*confine(DEPLOY / "nats.service", folder), *words]
