@@ -19,12 +19,11 @@ import yaml
 from websockets.exceptions import InvalidStatus
 
 from app.settings import PREFIX, Settings
-from tests.cluster.conftest import ROOT, TOKEN, Address, Fleet, settle
+from tests.cluster.conftest import HOST, ROOT, TOKEN, Address, Fleet, settle
 from tests.kit.processes import free_ports
 from tests.nats_server import BINARY, NatsServer
 
 DEPLOY = ROOT / "deploy"
-HOST = "events.example.org"
 PASSWORD = "p0123456789abcdef"
 REQUIRED = os.environ.get("SIGHTLINE_REQUIRE_NGINX") == "1"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -51,23 +50,6 @@ def nats(tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> NatsS
     server.url = f"nats://gateway:{PASSWORD}@127.0.0.1:{port}"
     fleet.servers.append(server)
     return server
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A folder with a certificate for the proxy, as an authority would give it."""
-    if (openssl := shutil.which("openssl")) is None:
-        pytest.skip("no openssl")
-    folder = tmp_path / "certificates"
-    folder.mkdir()
-    subject = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1"]
-    made = ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *made],
-        check=True,
-        capture_output=True,
-    )
-    return folder
 
 
 class Proxy(Address):
@@ -241,19 +223,23 @@ async def test_the_proxy_leads_to_tls_and_tells_neither_its_version_nor_what_was
 
 
 async def test_the_proxy_bounds_what_one_address_can_take(proxy: Proxy) -> None:
-    async with httpx.AsyncClient(
-        base_url=proxy.base, verify=proxy.tls, trust_env=False, headers={"Host": proxy.host}
-    ) as stranger:
-        answers = await asyncio.gather(*(stranger.get("/api/session") for _ in range(400)))
-    found = {answer.status_code for answer in answers}
-    assert found == {401, 429}
-    async with proxy.http() as http:  # a token counts elsewhere
+    request = f"GET /api/session HTTP/1.1\r\nHost: {proxy.host}\r\n\r\n".encode()
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", proxy.port, ssl=proxy.tls, server_hostname=HOST
+    )
+    async with asyncio.timeout(60):  # a stranger, faster than the bound
+        writer.write(request * 900)  # nginx ends a connection after 1,000
+        while b"HTTP/1.1 429" not in await reader.readuntil(b"\n"):
+            pass
+    writer.close()
+    async with proxy.http() as http:  # whoever has a token counts elsewhere
         assert (await http.get("/api/session")).status_code == 200
     async with AsyncExitStack() as stack:
         with pytest.raises(InvalidStatus) as refused:
             for _ in range(MOST_CONNECTIONS + 1):
                 await stack.enter_async_context(proxy.socket(max_queue=None))
         assert refused.value.response.status_code == 429
+
 
 def test_the_settings_of_the_deployment_are_settings() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())

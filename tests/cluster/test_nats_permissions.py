@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,35 +28,17 @@ CONSUMER = {"deliver_subject": "_INBOX_publisher.x", "deliver_policy": "all", "a
 WATCH = json.dumps({"stream_name": "sightline", "config": CONSUMER}).encode()
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A folder with a certificate that is its own authority, for clients and routes."""
-    if (openssl := shutil.which("openssl")) is None:
-        pytest.skip("no openssl")
-    names = ("subjectAltName=DNS:localhost,IP:127.0.0.1", "extendedKeyUsage=serverAuth,clientAuth")
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"),
-            *(word for name in names for word in ("-addext", name)),
-            *("-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "certificate.pem")),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return tmp_path
-
-
 class Servers:
     """Servers of a file in `deploy/`, each with its own names in the environment."""
 
     def __init__(self, folder: Path, certificate: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self._patch = folder, patch
-        self.tls = ssl.create_default_context(cafile=str(certificate / "certificate.pem"))
+        self.tls = ssl.create_default_context(cafile=str(certificate / "fullchain.pem"))
         self.started: list[NatsServer] = []
         self.give(
-            CERTIFICATE=str(certificate / "certificate.pem"),
-            KEY=str(certificate / "key.pem"),
-            AUTHORITY=str(certificate / "certificate.pem"),
+            CERTIFICATE=str(certificate / "fullchain.pem"),
+            KEY=str(certificate / "privkey.pem"),
+            AUTHORITY=str(certificate / "fullchain.pem"),
             # Quoted: NATS reads the variable like a value in the file.
             **{f"{user.upper()}_PASSWORD": f'"{word}"' for user, word in PASSWORDS.items()},
         )
@@ -110,7 +90,7 @@ class Servers:
 def servers(
     tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch, fleet: Fleet
 ) -> Servers:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "certificate.pem"))  # for the gateways
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "fullchain.pem"))  # for the gateways
     servers = Servers(tmp_path, certificate, monkeypatch)
     fleet.servers = servers.started
     return servers
