@@ -33,7 +33,7 @@ Include {deploy}/apache.conf
 """
 APACHE_MODULES = (
     "mpm_event authz_core alias ssl socache_shmcb headers rewrite reqtimeout"
-    " proxy proxy_http proxy_balancer lbmethod_bybusyness slotmem_shm"
+    " proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests lbmethod_bybusyness"
 ).split()
 
 

@@ -1,6 +1,8 @@
 """The image, the compose file and the Kubernetes manifest of `deploy/`: read, as no engine runs here."""
 
 import re
+import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 KUSTOMIZATION = yaml.safe_load((DEPLOY / "kustomization.yaml").read_text())
 OBJECTS = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 WORKLOADS = [it for it in OBJECTS if it["kind"] in ("StatefulSet", "Deployment")]
+NATS_CONF = (DEPLOY / "nats.conf").read_text()
 GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
 PROXY_CAPABILITIES = {"CHOWN", "NET_BIND_SERVICE", "SETGID", "SETUID"}
 
@@ -166,11 +169,40 @@ def test_what_pods_refer_to_is_generated_or_documented() -> None:
         assert set(re.findall(pattern, text)) <= made
     guide = (ROOT / "docs/deploy.md").read_text()
     assert "kubectl --namespace sightline create secret tls certificate" in guide
-    for key in ("NATS_GATEWAY_PASSWORD", "NATS_PUBLISHER_PASSWORD", "NATS_OPERATOR_PASSWORD"):
-        assert f"${key}" in (DEPLOY / "nats.conf").read_text()
     environment = object_called("StatefulSet/gateway")["spec"]["template"]["spec"]["containers"][0]
     given = {it["name"]: it.get("value", "") for it in environment["env"]}
     Settings.from_environ({name: value for name, value in given.items() if name.startswith(PREFIX)})
+
+
+def test_the_commands_of_the_page_make_the_secrets_and_fill_the_template(tmp_path: Path) -> None:
+    guide = (ROOT / "docs/deploy.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.M | re.S)
+    (making,) = (block for block in blocks if "cat > deploy/secret.env" in block)
+    (tmp_path / "deploy").mkdir()
+    subprocess.run(["sh", "-euc", making], cwd=tmp_path, check=True)
+    made = {path.name: path for path in (tmp_path / "deploy").iterdir()}
+    assert made.keys() == {"secret.env", "nats-secret.env"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made.values()} == {0o600}
+    secrets = dict(re.findall(r"^(\w+)=(.+)$", made["secret.env"].read_text(), re.M))
+    passwords = dict(re.findall(r"^(\w+)=(p\w{64})$", made["nats-secret.env"].read_text(), re.M))
+    settings = Settings.from_environ(secrets)
+    assert settings.nats_url == (
+        f"nats://gateway:{passwords['NATS_GATEWAY_PASSWORD']}@127.0.0.1:4222"
+    )
+    assert passwords.keys() == set(re.findall(r"\$(NATS_\w+_PASSWORD)", NATS_CONF))
+    (filling,) = (block for block in blocks if "envsubst" in block)
+    (names,) = re.findall(r"envsubst '([^']+)'", filling)
+    template = (DEPLOY / "nginx.conf.template").read_text()
+    assert set(names.replace("$", "").split()) == set(re.findall(r"\$\{([A-Z_]+)\}", template))
+    for name in names.replace("$", "").split():
+        assert re.search(rf"^export .*\b{name}=", filling, re.M), name
+
+
+def test_every_file_of_the_deployment_is_in_the_page() -> None:
+    guide = (ROOT / "docs/deploy.md").read_text()
+    ours = {path.name for path in DEPLOY.iterdir() if path.is_file()}
+    for name in ours - {"secret.env", "nats-secret.env"}:
+        assert f"`{name}`" in guide, name
 
 
 def test_the_schema_of_kubernetes_takes_every_object() -> None:
