@@ -210,7 +210,9 @@ async def test_the_proxy_leads_to_tls_and_tells_neither_its_version_nor_what_was
     async with proxy.http() as http:
         answers = [
             await http.get("/api/events?q=secret-words"),
-            await http.get("/api/stream/none?browser_key=secret-words", headers={"Host": "x.example"}),
+            await http.get(
+                "/api/stream/none?browser_key=secret-words", headers={"Host": "x.example"}
+            ),
         ]
     assert [answer.status_code for answer in answers] == [400, 403]  # no journal, a foreign host
     for answer in answers:

@@ -121,9 +121,7 @@ async def test_gateways_and_a_foreign_publisher_work_with_their_permissions_over
     fleet: Fleet, servers: Servers
 ) -> None:
     servers.start("nats-tls.conf")
-    first, second = await fleet.start(
-        2, servers.address("gateway"), EXTRA_NAMESPACES="load,deploy"
-    )
+    first, second = await fleet.start(2, servers.address("gateway"), EXTRA_NAMESPACES="load,deploy")
     clients = await fleet.follow([first, second], 4)
     load = fleet.publish([first, second])
     await load.reaches(60)

@@ -82,7 +82,12 @@ class ConfinedGateway(GatewayProcess):
         environ = kept | {f"SIGHTLINE_{name}": value for name, value in settings.items()}
         with (self._folder / "gateway.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *confine(unit, self._folder), *command, env=environ, stdout=log, stderr=log, cwd=ROOT
+                *confine(unit, self._folder),
+                *command,
+                env=environ,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
             )
         return self
 
