@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -101,10 +101,8 @@ async def refused(
 ) -> bool:
     """Whether the server refuses what the attempt sends."""
     before = len(errors)
-    try:
+    with suppress(NatsError, TimeoutError):
         await attempt()
-    except (NatsError, TimeoutError):
-        pass
     await client.flush()
     return any("permissions violation" in error.lower() for error in errors[before:])
 

@@ -32,9 +32,10 @@ ErrorLog {folder}/error.log
 Include {deploy}/apache.conf
 """
 APACHE_MODULES = (
-    "mpm_event authz_core alias ssl socache_shmcb headers rewrite reqtimeout"
-    " proxy proxy_http proxy_balancer slotmem_shm lbmethod_byrequests lbmethod_bybusyness"
-).split()
+    *("mpm_event", "authz_core", "alias", "ssl", "socache_shmcb", "headers", "rewrite"),
+    *("reqtimeout", "proxy", "proxy_http", "proxy_balancer", "slotmem_shm"),
+    *("lbmethod_byrequests", "lbmethod_bybusyness"),
+)
 
 
 def program(name: str) -> str | None:

@@ -135,11 +135,25 @@ def test_a_confined_program_can_do_what_it_must_and_nothing_else(
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path) -> AsyncIterator[ConfinedGateway]:
+def workspace(tmp_path: Path) -> Path:
+    """An empty repository."""
+    subprocess.run(["git", "init", "-q", str(tmp_path / "workspace")], check=True)
+    return tmp_path / "workspace"
+
+
+def commit(workspace: Path) -> None:
+    """Write a file and commit it."""
+    (workspace / "note.txt").write_text("a note")
+    git = ["git", "-C", str(workspace), "-c", "user.name=Ada", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "Add a note"], check=True)
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, workspace: Path) -> AsyncIterator[ConfinedGateway]:
     """A confined gateway on a confined NATS, with a journal, that watches `workspace`."""
-    workspace, store = tmp_path / "workspace", tmp_path / "nats"
+    store = tmp_path / "nats"
     store.mkdir()
-    subprocess.run(["git", "init", "-q", str(workspace)], check=True)
     nats = ConfinedNats(store).ready()
     gateway = ConfinedGateway(
         tmp_path / "gateway",
@@ -158,17 +172,13 @@ async def gateway(tmp_path: Path) -> AsyncIterator[ConfinedGateway]:
 
 @needs_root
 async def test_a_confined_gateway_sees_files_and_commits_and_stores_events(
-    gateway: ConfinedGateway, tmp_path: Path
+    gateway: ConfinedGateway, workspace: Path, tmp_path: Path
 ) -> None:
-    workspace = tmp_path / "workspace"
     seen: set[str] = set()
     await holds(lambda: all(word in gateway.log() for word in ("files_watched", "commits_watched")))
     async with gateway.socket() as socket, asyncio.timeout(40):
         connected = json.loads(await socket.recv())
-        (workspace / "note.txt").write_text("a note")
-        git = ["git", "-C", str(workspace), "-c", "user.name=Ada", "-c", "user.email=a@example.org"]
-        subprocess.run([*git, "add", "."], check=True)
-        subprocess.run([*git, "commit", "-q", "-m", "Add a note"], check=True)
+        await asyncio.to_thread(commit, workspace)
         async with gateway.http() as http:
             answer = await http.post("/api/events", json={"type": "load.tick", "data": {"n": 1}})
             assert answer.status_code == 201
