@@ -29,12 +29,13 @@ class StreamClient(Client):
         server = self._current_server
         if server and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
             raise ssl.SSLError(1, "NATS offers no TLS at this address, and tls:// asks for it")
-        if server and server.uri.username is not None:
-            # nats-py sends what stands in the address as it stands there, percent signs and all.
-            name, password = unquote(server.uri.username), server.uri.password
-            alone = password is None  # then it is a token
-            self.options["token"] = name if alone else None
-            self.options["user"] = None if alone else name
+        if server:
+            # nats-py would send a name and a password as the address spells them, percent signs and
+            # all. A name alone is a token. One server's are never sent to the next.
+            name, password = server.uri.username, server.uri.password
+            found = None if name is None else unquote(name)
+            self.options["token"] = found if password is None else None
+            self.options["user"] = None if password is None else found
             self.options["password"] = None if password is None else unquote(password)
         return super()._connect_command()
 
