@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import ssl
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -24,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "cluster-test-token-0123456789"
 HEADERS = {"X-Session-Token": TOKEN}
 START_S = 40
+HOST = "events.example.org"  # where `deploy/` says that the gateways are
 
 
 class Address:
@@ -357,6 +360,28 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
     await fleet.end()
     for gateway in fleet.gateways:
         assert "Traceback" not in gateway.log(), gateway.log()[-3000:]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A folder with a certificate that is its own authority, for HOST and this machine."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("no openssl")
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    subject = ["-subj", f"/CN={HOST}"]
+    names = f"subjectAltName=DNS:{HOST},DNS:localhost,IP:127.0.0.1"
+    uses = "extendedKeyUsage=serverAuth,clientAuth"
+    made = ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject),
+            *("-addext", names, "-addext", uses, *made),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return folder
 
 
 class Proxy:

@@ -1,4 +1,4 @@
-"""What `deploy/` holds, run: two gateways and NATS behind nginx with TLS, and the files checked."""
+"""What `deploy/` holds, run: three gateways and NATS behind nginx with TLS, and the files checked."""
 
 import asyncio
 import json
@@ -9,6 +9,7 @@ import ssl
 import string
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,22 @@ import yaml
 from websockets.exceptions import InvalidStatus
 
 from app.settings import PREFIX, Settings
-from tests.cluster.conftest import ROOT, TOKEN, Address, Fleet, settle
+from tests.cluster.conftest import HOST, ROOT, TOKEN, Address, Fleet, settle
 from tests.kit.processes import free_ports
 from tests.nats_server import BINARY, NatsServer
 
 DEPLOY = ROOT / "deploy"
-HOST = "events.example.org"
-NATS_TOKEN = "t0123456789abcdef"
+PASSWORD = "p0123456789abcdef"
 REQUIRED = os.environ.get("SIGHTLINE_REQUIRE_NGINX") == "1"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 ENOUGH = 150
+# What one address can take, in the template and in the tests: smaller, so that a slow machine gets there.
+BOUNDS = {
+    "limit_conn sightline_connections 200;": "limit_conn sightline_connections 30;",
+    "zone=sightline_strangers:10m rate=50r/s;": "zone=sightline_strangers:10m rate=1r/s;",
+    "zone=sightline_strangers burst=200 nodelay;": "zone=sightline_strangers burst=30 nodelay;",
+}
+MOST_CONNECTIONS = 30
 
 
 def settings_of(path: Path) -> dict[str, str]:
@@ -43,28 +50,12 @@ def nats(tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> NatsS
     monkeypatch.setenv("NATS_LISTEN", f"127.0.0.1:{port}")
     monkeypatch.setenv("NATS_NAME", "n1")
     monkeypatch.setenv("NATS_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("NATS_TOKEN", NATS_TOKEN)
+    for user in ("GATEWAY", "PUBLISHER", "OPERATOR"):
+        monkeypatch.setenv(f"NATS_{user}_PASSWORD", PASSWORD)
     server = NatsServer(None, port, "--config", str(DEPLOY / "nats.conf")).ready()
-    server.url = f"nats://{NATS_TOKEN}@127.0.0.1:{port}"
+    server.url = f"nats://gateway:{PASSWORD}@127.0.0.1:{port}"
     fleet.servers.append(server)
     return server
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """A folder with a certificate for the proxy, as an authority would give it."""
-    if (openssl := shutil.which("openssl")) is None:
-        pytest.skip("no openssl")
-    folder = tmp_path / "certificates"
-    folder.mkdir()
-    subject = ["-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1"]
-    made = ["-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")]
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *made],
-        check=True,
-        capture_output=True,
-    )
-    return folder
 
 
 class Proxy(Address):
@@ -72,7 +63,8 @@ class Proxy(Address):
 
     def __init__(self, folder: Path, certificate: Path, ports: list[int]) -> None:
         tls = ssl.create_default_context(cafile=str(certificate / "fullchain.pem"))
-        (port,) = free_ports(1)
+        port, self.plain_port = free_ports(2)
+        self.folder = folder
         super().__init__(port, f"{HOST}:{port}", tls)
         compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
         names = compose["services"]["proxy"]["environment"]
@@ -82,18 +74,23 @@ class Proxy(Address):
         filled = {
             **names,
             "HTTPS_PORT": f"127.0.0.1:{port}",
+            "HTTP_PORT": f"127.0.0.1:{self.plain_port}",
+            "LOGS": str(folder),
             "CERTIFICATES": str(certificate),
             "GATEWAYS": gateways,
         }
         text = (DEPLOY / "nginx.conf.template").read_text()
         for name, value in filled.items():
             text = text.replace(f"${{{name}}}", value)
+        for committed, smaller in BOUNDS.items():
+            assert committed in text
+            text = text.replace(committed, smaller)
         (folder / "site.conf").write_text(text)
         # What surrounds the site in any nginx, for a user other than root.
         (folder / "nginx.conf").write_text(
             string.Template(
-                "$user pid $here/nginx.pid; daemon off; error_log $here/error.log;"
-                "events {} http { access_log $here/access.log; include $here/site.conf;"
+                "$user pid $here/nginx.pid; daemon off; error_log $here/start.log;"
+                "events {} http { include $here/site.conf;"
                 "client_body_temp_path $here/b; proxy_temp_path $here/p; fastcgi_temp_path $here/f;"
                 "uwsgi_temp_path $here/u; scgi_temp_path $here/s; }"
             ).substitute(here=folder, user="user root;" if os.getuid() == 0 else "")
@@ -109,11 +106,11 @@ class Proxy(Address):
 async def proxy(
     fleet: Fleet, tmp_path: Path, nats: NatsServer, certificate: Path
 ) -> AsyncIterator[Proxy]:
-    """Two gateways of `deploy/gateway.env` behind nginx."""
+    """Three gateways of `deploy/gateway.env` behind nginx."""
     if NGINX is None:
         message = "no proxy: install nginx to run these tests"
         pytest.fail(message) if REQUIRED else pytest.skip(message)
-    await fleet.start(2, nats.url, **settings_of(DEPLOY / "gateway.env"))
+    await fleet.start(3, nats.url, **settings_of(DEPLOY / "gateway.env"))
     folder = tmp_path / "nginx"
     folder.mkdir()
     proxy = Proxy(folder, certificate, [gateway.port for gateway in fleet.gateways])
@@ -209,20 +206,69 @@ async def test_server_sent_events_pass_the_proxy_as_they_come(proxy: Proxy) -> N
     raise AssertionError("the stream ended")
 
 
+async def test_the_proxy_leads_to_tls_and_tells_neither_its_version_nor_what_was_asked(
+    proxy: Proxy,
+) -> None:
+    plain = f"http://127.0.0.1:{proxy.plain_port}"
+    async with httpx.AsyncClient(trust_env=False, headers={"Host": HOST}) as http:
+        moved = await http.get(f"{plain}/api/events?q=secret-words")
+    assert (moved.status_code, moved.headers["location"]) == (
+        301,
+        f"https://{HOST}/api/events?q=secret-words",
+    )
+    async with proxy.http() as http:
+        answers = [
+            await http.get("/api/events?q=secret-words"),
+            await http.get(
+                "/api/stream/none?browser_key=secret-words", headers={"Host": "x.example"}
+            ),
+        ]
+    assert [answer.status_code for answer in answers] == [400, 403]  # no journal, a foreign host
+    for answer in answers:
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+    assert {answer.headers["server"] for answer in (moved, *answers)} == {"nginx"}
+    logged = "".join(path.read_text() for path in proxy.folder.glob("*.log"))
+    assert "GET /api/events" in logged
+    for secret in ("secret-words", TOKEN):
+        assert secret not in logged
+
+
+async def test_the_proxy_bounds_what_one_address_can_take(proxy: Proxy) -> None:
+    request = f"GET /api/session HTTP/1.1\r\nHost: {proxy.host}\r\n\r\n".encode()
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", proxy.port, ssl=proxy.tls, server_hostname=HOST
+    )
+    async with asyncio.timeout(60):  # a stranger, faster than the bound
+        writer.write(request * 100)
+        while b"HTTP/1.1 429" not in await reader.readuntil(b"\n"):
+            pass
+    writer.close()
+    async with proxy.http() as http:  # whoever has a token counts elsewhere
+        assert (await http.get("/api/session")).status_code == 200
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_CONNECTIONS):
+            await stack.enter_async_context(proxy.socket(max_queue=None))
+        with pytest.raises(InvalidStatus) as refused:
+            await proxy.socket()
+        assert refused.value.response.status_code == 429
+
+
 def test_the_settings_of_the_deployment_are_settings() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     given = settings_of(DEPLOY / "gateway.env")
-    for name in ("gateway-1", "gateway-2"):
+    for name in ("gateway-1", "gateway-2", "gateway-3"):
         environment: dict[str, Any] = compose["services"][name]["environment"]
         given |= {key.removeprefix(PREFIX): str(value) for key, value in environment.items()}
-    given["NATS_URL"] = given["NATS_URL"].replace("${NATS_TOKEN:?as in secret.env}", "t1")
+    asked = "${NATS_GATEWAY_PASSWORD:?as in nats-secret.env}"
+    given["NATS_URL"] = given["NATS_URL"].replace(asked, "p1")
     settings = Settings.from_environ({PREFIX + name: value for name, value in given.items()})
-    assert settings.nats_url == "nats://t1@nats:4222"
+    assert settings.nats_url == "nats://gateway:p1@nats:4222"
     assert settings.allowed_hosts == (HOST,)
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
-            assert source in ("nats", "./certificates") or (DEPLOY / source).is_file()
+            ours = source in compose["volumes"] or source == "./certificates"
+            assert ours or (DEPLOY / source).is_file()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import ssl
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from nats.aio.client import Client
 
@@ -25,10 +25,18 @@ class StreamClient(Client):
             return None
 
     def _connect_command(self) -> bytes:
-        """Refuse to send credentials unencrypted to a `tls://` address."""
+        """Refuse to send credentials unencrypted to a `tls://` address; decode those of the address."""
         server = self._current_server
         if server and server.uri.scheme == "tls" and not self._server_info.get("tls_required"):
             raise ssl.SSLError(1, "NATS offers no TLS at this address, and tls:// asks for it")
+        if server:
+            # nats-py would send a name and a password as the address spells them, percent signs and
+            # all. A name alone is a token. One server's are never sent to the next.
+            name, password = server.uri.username, server.uri.password
+            found = None if name is None else unquote(name)
+            self.options["token"] = found if password is None else None
+            self.options["user"] = None if password is None else found
+            self.options["password"] = None if password is None else unquote(password)
         return super()._connect_command()
 
 

@@ -2,9 +2,13 @@
 
 import asyncio
 import gc
+import json
+from urllib.parse import urlparse
 
 import pytest
+from nats.aio.client import Srv
 
+from app.channels.nats.client import StreamClient
 from app.channels.nats.connection import first_to_end
 from tests.kit.waiting import WATCHDOG_S
 
@@ -51,3 +55,26 @@ async def test_a_work_that_swallows_its_first_cancellation_is_cancelled_again() 
         with pytest.raises(ConnectionError):
             await first_to_end(swallow(), fail())
     assert cancellations == 2
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        ("nats://ada:p%40s%2Fs%3A100%2541@h:4222", {"user": "ada", "pass": "p@s/s:100%41"}),
+        ("nats://a%40b:word@h:4222", {"user": "a@b", "pass": "word"}),
+        ("nats://to%2Cken@h:4222", {"auth_token": "to,ken"}),
+        ("nats://ada:@h:4222", {"user": "ada", "pass": ""}),
+        ("nats://h:4222", {}),
+    ],
+)
+def test_credentials_of_an_address_are_decoded_and_are_for_its_server_alone(
+    address: str, sent: dict[str, str]
+) -> None:
+    client = StreamClient()
+    client._auth_configured = True
+    client.options = dict.fromkeys(("verbose", "pedantic", "name", "no_echo"))
+    for each in ("nats://before:secret@other:4222", address):
+        client._current_server = Srv(urlparse(each))
+        line = client._connect_command()
+    options = json.loads(line.removeprefix(b"CONNECT "))
+    assert {key: options[key] for key in ("user", "pass", "auth_token") if key in options} == sent
