@@ -93,8 +93,8 @@ class Gateway:
         )
         self.registry = ConnectionRegistry(settings.max_clients)
         self.journal = journal_of(settings, clock, self._report_journal)
-        self.backend = backend_of(settings, self.bus, self.registry)
         redactor = Redactor(choice_of(settings.redact))
+        self.backend = backend_of(settings, self.bus, self.registry, redactor)
         self.publisher = EventPublisher(
             self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
         )

@@ -21,8 +21,7 @@ from .mark import Mark, take_mark
 from .pending import Start
 from .reading import Reading
 from .record import to_timestamp
-from .retention import size_on_disk
-from .storing import Storing
+from .storing import Progress, Storing
 from .summary import FirstPosition
 from .writer import Bounds
 
@@ -38,7 +37,7 @@ class JournalStatus(msgspec.Struct, frozen=True):
     reason: str | None  # why storing fails
     behind: int  # published, not yet on disk
     lost: int  # published since the start, never stored
-    bytes: int
+    bytes: int  # after the last batch
 
 
 class Journal:
@@ -68,6 +67,7 @@ class Journal:
         self._start = Start("", 0)  # of the present epoch
         self._head = 0  # the last number offered
         self._stored = 0  # the last number on disk
+        self._bytes = 0  # as last reported by the thread
         self._opened = asyncio.Event()  # the thread has opened the file, or failed to
         self._reason: str | None = None
         self._waiters: dict[asyncio.Future[None], int] = {}  # each with its number
@@ -76,13 +76,13 @@ class Journal:
 
     @property
     def status(self) -> JournalStatus:
-        """The current state; reads the sizes of two files."""
+        """The current state."""
         return JournalStatus(
             "storing" if self._reason is None else "failing",
             self._reason,
             self._head - self._stored,
             self._pending.lost,
-            size_on_disk(self.path),
+            self._bytes,
         )
 
     @property
@@ -202,17 +202,14 @@ class Journal:
         self._reading.close()
         self._storing.end(STOP_S)
 
-    def _report(
-        self, start: Start, stored: int, reason: str | None, first: FirstPosition | None
-    ) -> None:
+    def _report(self, progress: Progress) -> None:
         """Pass on progress; the storing thread calls this after each batch and each failure."""
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._on_report, start, stored, reason, first)
+            self._loop.call_soon_threadsafe(self._on_report, progress)
 
-    def _on_report(
-        self, start: Start, stored: int, reason: str | None, first: FirstPosition | None
-    ) -> None:
+    def _on_report(self, progress: Progress) -> None:
+        start, stored, reason, first, self._bytes = progress
         if start is not self._start:  # the number is one of another epoch
             stored = self._stored
         self._opened.set()

@@ -190,19 +190,19 @@ class Reader:
         epoch = epochs[index]
         if first >= epoch.first:
             return position_text(epoch.name, first + 1 - epoch.base)
-        if index == 0:
-            return None
-        before = epochs[index - 1]
-        return position_text(before.name, before.head + 1)
+        for before in reversed(epochs[:index]):
+            if not before.is_empty:
+                return position_text(before.name, before.head + 1)
+        return None
 
     def _newer(self, epochs: Sequence[Epoch], index: int, last: int) -> str | None:
         epoch = epochs[index]
         if last <= epoch.base + epoch.head:
             return position_text(epoch.name, last - 1 - epoch.base)
-        if index + 1 == len(epochs):
-            return None
-        behind = epochs[index + 1]
-        return position_text(behind.name, behind.first - 1 - behind.base)
+        for behind in epochs[index + 1 :]:
+            if not behind.is_empty or behind is epochs[-1]:
+                return position_text(behind.name, behind.first - 1 - behind.base)
+        return None
 
     def _all(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)

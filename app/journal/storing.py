@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -13,7 +14,7 @@ from ..events import Clock, Event
 from ..state import NotOursError
 from .mark import leave_mark
 from .pending import BATCH_EVENTS, Pending, Start
-from .retention import Retention
+from .retention import Retention, size_on_disk
 from .schema import identity, put_aside
 from .summary import FirstPosition, first_position
 from .writer import Bounds, Writer
@@ -23,8 +24,17 @@ FIRST_PAUSE_S = 0.25  # after a failure; doubled each time, up to
 LONGEST_PAUSE_S = 5.0
 TIDY_S = 60.0  # how often an idle journal deletes events that are too old
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-Report = Callable[[Start, int, str | None, FirstPosition | None], None]
 _log = structlog.get_logger("sightline.journal")
+
+
+class Progress(NamedTuple):
+    """How far storing is, after each batch and each failure."""
+
+    start: Start  # of the present epoch
+    stored: int  # the last number after it on disk
+    reason: str | None  # why storing fails
+    first: FirstPosition | None  # of the file; None also if storing fails
+    bytes: int  # on disk
 
 
 class Storing:
@@ -36,11 +46,10 @@ class Storing:
         bounds: Bounds,
         clock: Clock,
         leave_out: frozenset[str],
-        report: Report,
+        report: Callable[[Progress], None],
         leaves_mark: bool,
     ) -> None:
-        """`report` gets the present start, the last stored number after it, the reason of a failure,
-        and the first position.
+        """`report` is called in the thread.
 
         `leaves_mark`: a clean stop leaves the mark that lets the epoch continue.
         """
@@ -131,11 +140,15 @@ class Storing:
                 writer.store(self._batch)
                 self._head = self._batch[-1].sequence_number
                 self._batch = []
-            self._report(self._start, self._head, None, first_position(writer.connection))
+            self._report_stored(writer)
         if retention.step(self._now_ms()):
             self.wake(hurry=False)
         if is_idle:
-            self._report(self._start, self._head, None, first_position(writer.connection))
+            self._report_stored(writer)
+
+    def _report_stored(self, writer: Writer) -> None:
+        first, size = first_position(writer.connection), size_on_disk(self._path)
+        self._report(Progress(self._start, self._head, None, first, size))
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
@@ -172,7 +185,10 @@ class Storing:
                 _log.error("journal_put_aside", to=str(aside), error=str(error))
         elif not isinstance(error, sqlite3.Error | OSError):
             _log.error("journal_failed", error_type=type(error).__name__, exc_info=error)
-        self._report(self._start, self._head, f"{type(error).__name__}: {error}", None)
+        reason, size = f"{type(error).__name__}: {error}", 0
+        with suppress(OSError):
+            size = size_on_disk(self._path)
+        self._report(Progress(self._start, self._head, reason, None, size))
 
     def _drop_file(self) -> None:
         writer, self._writer, self._retention = self._writer, None, None

@@ -8,6 +8,7 @@ import pytest
 from app.errors import JournalUnavailableError
 from app.journal.journal import Journal
 from app.journal.pending import Start
+from app.journal.storing import Progress
 from app.journal.writer import Bounds
 from tests.journal.test_space import event
 from tests.kit.waiting import until
@@ -22,7 +23,9 @@ async def test_a_late_report_of_another_epoch_stores_nothing_of_this_one(tmp_pat
     journal.begin("e1", 0)
     journal.begin("e2", 0)
     journal.offer(event(1, "x", "ada"))
-    journal._on_report(Start("e1", 0), 500, None, None)  # it was on its way when e2 began
+    journal._on_report(
+        Progress(Start("e1", 0), 500, None, None, 0)
+    )  # it was on its way when e2 began
     assert journal.status.behind == 1
     await journal.stored(1)
     await journal.close()
