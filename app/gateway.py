@@ -179,6 +179,7 @@ class Gateway:
             )
             self.bus.restore(mark.epoch, mark.head, newest)
         self.bus.follow(self.journal)
+        await self.journal.opened()
 
     def _report_blind(self, blind: Mapping[str, int]) -> None:
         """Count the parts of the workspace that cannot be watched, and report them to clients."""

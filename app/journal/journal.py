@@ -25,7 +25,7 @@ from .storing import Progress, Storing
 from .summary import FirstPosition
 from .writer import Bounds
 
-CATCH_UP_S = 0.5  # how long a page waits for events published just before
+CATCH_UP_S = 0.5  # how long a page waits for events published just before, and a start for the file
 STOP_S = 2.0  # to store pending events when the gateway stops
 _log = structlog.get_logger("sightline.journal")
 
@@ -137,6 +137,15 @@ class Journal:
         self._head = self._stored = head
         self._start = Start(epoch, head)
         self._storing.begin(self._start)
+
+    async def opened(self) -> None:
+        """Wait, for a bounded time, until the start of the first epoch is on disk, or cannot be.
+
+        Without it, a position in an epoch that is killed before its first event would be unknown.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._opened.wait()
 
     def offer(self, event: Event) -> None:
         """Take an event of the bus. Never waits. Only on the loop's thread."""

@@ -218,6 +218,15 @@ def test_what_cannot_be_filled_stays_a_gap_and_live_goes_on() -> None:
     assert isinstance(outbox.take(), Event)
 
 
+def test_a_position_that_the_history_does_not_know_stays_a_gap() -> None:
+    _, outbox = joined()
+    assert outbox.take() is None
+    raw = [msgspec.Raw(event(1).encode())]
+    outbox.read(Page("other", raw, 1, Gap(None, None, None, "epoch_changed")), 0)
+    assert outbox.take() == Gap(3, 9, None, "expired")
+    assert isinstance(outbox.take(), Event)
+
+
 def test_the_rest_of_a_gap_that_is_filled_in_part_stays_a_gap() -> None:
     _, outbox = joined()
     assert outbox.take() is None

@@ -19,6 +19,7 @@ from tests.kit.processes import Run, quiet_run
 from tests.kit.waiting import WATCHDOG_S, WatchfulLoop, until
 
 POSTERS = 8  # connections
+TURNS = 400  # at most, a few milliseconds
 SETTINGS = {"SIGHTLINE_WORKSPACE": "", "SIGHTLINE_EXTRA_NAMESPACES": "plugin"}
 Place = tuple[str, int]  # epoch and number
 
@@ -43,13 +44,15 @@ class Load:
                 for text, one in zip(texts, posted.json(), strict=True):
                     self.answered[text] = (one["epoch"], one["sequence_number"])
 
-    async def until_killed(self, run: Run, answers: int, batch: int) -> None:
-        """Post from many connections; SIGKILL in their midst."""
+    async def until_killed(self, run: Run, answers: int, turns: int, batch: int) -> None:
+        """Post from many connections; SIGKILL so many turns of the loop after so many answers."""
         wanted = len(self.answered) + answers
         async with run.http() as http, asyncio.TaskGroup() as tasks:
             for _ in range(POSTERS):
                 tasks.create_task(self.post_until_it_dies(http, batch))
             await until(lambda: len(self.answered) >= wanted, 4 * WATCHDOG_S)
+            for _ in range(turns):  # the kill must not always meet a gateway that has just answered
+                await asyncio.sleep(0)
             run.process.kill()
 
     async def check(self, run: Run) -> None:
@@ -102,7 +105,9 @@ async def kill_rounds(
             if number and number % 10 == 0:
                 print(f"  {number} kills: {shown(load)}", flush=True)
             if number < rounds:
-                await load.until_killed(run, chance.randint(*answers), batch)
+                await load.until_killed(
+                    run, chance.randint(*answers), chance.randint(0, TURNS), batch
+                )
     return load
 
 
