@@ -196,18 +196,13 @@ class JetStreamBackend:
         stream.check_payload(client, settings.max_event_bytes)
         while True:
             find = find_unambiguous if self._is_first_find else stream.find_or_create
-            found, self._is_first_find = await find(client, self._wanted), False
+            found = await find(client, self._wanted)
+            self._is_first_find = False
             self._sender.domain = found.domain
             if found.epoch != self._bus.epoch:
                 stream.check(found, self._wanted)
             self._follower = Follower(
-                client,
-                found,
-                self._bus,
-                self._begin,
-                self._seen,
-                self._caught_up,
-                self._intake,
+                client, found, self._bus, self._begin, self._seen, self._caught_up, self._intake
             )
             why = await self._follower.run(settings.replay_window_s, settings.replay_max_events)
             _log.warning("follower_begins_again", why=why, head=self._bus.head)
