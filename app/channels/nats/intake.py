@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
+from ...errors import InvalidDataError
 from ...events import Event
 from ...redaction import Redactor
 from ..bus import Contents
@@ -38,7 +39,10 @@ class Intake:
         type_, timestamp, (data, metadata) = read_message(subject, body, self._max_event_bytes)
         if self._is_secret(type_):
             raise ValueError("no event: its type looks like a secret")
-        data, metadata = as_encoded("data", data), as_encoded("metadata", metadata)
+        try:
+            data, metadata = as_encoded("data", data), as_encoded("metadata", metadata)
+        except InvalidDataError as error:
+            raise ValueError(f"no event: {error}") from error
         redact = self._redactor.redact
         if self._redactor.has_candidates(data + metadata):  # one search for both
             data, metadata = redact(data), redact(metadata)

@@ -65,6 +65,16 @@ def test_what_a_gateway_wrote_stays_byte_by_byte(fields: dict[str, object]) -> N
         assert INTAKE.read(SUBJECT, body)[2] == (redacted, redacted)
 
 
+@pytest.mark.parametrize("number", ["9" * 4300, "-" + "9" * 4000, "1e308", "0.1", str(2**70)])
+@pytest.mark.parametrize("levels", [1, 255])
+def test_what_is_read_can_be_spelled_as_a_gateway_does(number: str, levels: int) -> None:
+    nested = "[" * levels + number + "]" * levels
+    try:
+        assert read(f'{{"a": {nested}}}'.encode())[0].count(b"[") == levels
+    except ValueError as error:
+        assert "no event" in str(error)
+
+
 @pytest.mark.parametrize("secret", ["ghp_" + "a7" * 18, "ghp_" + "Qk7" * 12])
 def test_neither_a_type_nor_an_error_shows_a_secret(secret: str) -> None:
     with pytest.raises(ValueError, match="no event") as caught:
