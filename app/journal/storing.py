@@ -19,7 +19,6 @@ from .schema import identity, put_aside
 from .summary import FirstPosition, first_position
 from .writer import Bounds, Writer
 
-GATHER_S = 0.02  # how long events are gathered if no publisher waits
 FIRST_PAUSE_S = 0.25  # after a failure; doubled each time, up to
 LONGEST_PAUSE_S = 5.0
 TIDY_S = 60.0  # how often an idle journal deletes events that are too old
@@ -66,7 +65,7 @@ class Storing:
         self._start, self._head = Start("", 0), 0
         self._batch: list[Event] = []  # taken, not yet stored
         self._wakeup = threading.Condition()
-        self._woken = self._hurry = self._ending = False
+        self._woken = self._ending = False
         self._until = 0.0  # when storing has to end
         self._thread: threading.Thread | None = None
 
@@ -77,23 +76,19 @@ class Storing:
             self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
             self._thread.start()
         else:
-            self.wake(hurry=False)
+            self.wake()
 
     @property
     def many_wait(self) -> bool:
         """Whether so much waits that gathering more of it makes no sense."""
         return len(self.pending) >= BATCH_EVENTS // 2
 
-    def wake(self, *, hurry: bool) -> None:
-        """Store what waits: at once, or within `GATHER_S`."""
-        if self._woken and self._hurry >= hurry:
-            return  # the thread has not begun to take yet
-        with self._wakeup:
-            if self._woken and (self._hurry or not hurry):
-                return  # the thread knows: each notification would take the loop's turn from it
-            self._woken = True
-            self._hurry = self._hurry or hurry
-            self._wakeup.notify()
+    def wake(self) -> None:
+        """Store what waits."""
+        if not self._woken:  # else the thread has not begun to take yet
+            with self._wakeup:
+                self._woken = True
+                self._wakeup.notify()
 
     def end(self, seconds: float) -> None:
         """Store what waits, within this time, close the file and leave the mark."""
@@ -142,7 +137,7 @@ class Storing:
                 self._batch = []
             self._report_stored(writer)
         if retention.step(self._now_ms()):
-            self.wake(hurry=False)
+            self.wake()
         if is_idle:
             self._report_stored(writer)
 
@@ -197,12 +192,9 @@ class Storing:
                 writer.release()
 
     def _wait(self) -> None:
-        """Wait for events, then briefly for more of them, unless a publisher waits for the disk."""
         with self._wakeup:
             self._wakeup.wait_for(lambda: self._woken or self._ending, TIDY_S)
-            if self._woken:
-                self._wakeup.wait_for(lambda: self._hurry or self._ending, GATHER_S)
-            self._woken = self._hurry = False
+            self._woken = False
 
     def _pause(self, seconds: float) -> None:
         with self._wakeup:

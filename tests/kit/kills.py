@@ -10,15 +10,18 @@ import random
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.kit.processes import Run, quiet_run
 from tests.kit.waiting import WATCHDOG_S, WatchfulLoop, until
 
 POSTERS = 8  # connections
+PORTS = 5  # to try for one gateway
 TURNS = 400  # at most, a few milliseconds
 SETTINGS = {"SIGHTLINE_WORKSPACE": "", "SIGHTLINE_EXTRA_NAMESPACES": "plugin"}
 Place = tuple[str, int]  # epoch and number
@@ -93,14 +96,35 @@ async def history(run: Run) -> dict[Place, str]:
             query = f"order=asc&limit=1000&after={page['newer']}"
 
 
+@asynccontextmanager
+async def started(folder: Path) -> AsyncIterator[Run]:
+    """A gateway that accepts clients; raises `AssertionError` with its output if it does not."""
+    said = folder / "output.txt"
+    for _ in range(PORTS):
+        with said.open("wb") as output:
+            async with quiet_run(folder, env=SETTINGS, stdout=output) as run:
+                try:
+                    await (await run.connected()).close()
+                    listens = run.port in {
+                        one.laddr.port for one in run.info.net_connections("tcp")
+                    }
+                except (AssertionError, psutil.Error):
+                    listens = False
+                if listens:
+                    yield run
+                    return
+        # another program may have taken the port that was free a moment ago
+        assert "in use" in said.read_text(), said.read_text()
+    raise AssertionError(f"{PORTS} ports in a row were taken")
+
+
 async def kill_rounds(
     folder: Path, rounds: int, answers: tuple[int, int], batch: int, seed: int = 7
 ) -> Load:
     """Start, check, post, kill; the last start only checks. Raises `AssertionError` at a loss."""
     load, chance = Load(), random.Random(seed)
     for number in range(rounds + 1):
-        async with quiet_run(folder, env=SETTINGS) as run:
-            await (await run.connected()).close()
+        async with started(folder) as run:
             await load.check(run)
             if number and number % 10 == 0:
                 print(f"  {number} kills: {shown(load)}", flush=True)
