@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks kill-journal screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -117,6 +117,11 @@ screenshots: $(BROWSER) ## take the screenshots in docs/images again
 
 test-attack: $(DEV) ## run the long attacks: a thousand resumes, ten thousand connections, every benchmark
 	$(PYTEST) -m attack -o faulthandler_timeout=1200
+
+ROUNDS ?= 100
+
+kill-journal: $(DEV) ## SIGKILL a gateway under load, ROUNDS=100 times: what was answered is looked up (2 minutes)
+	$(BIN)/python -m tests.kit.kills --rounds $(ROUNDS)
 
 static: $(DEV)
 	$(BIN)/black --check .

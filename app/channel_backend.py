@@ -3,12 +3,15 @@
 from .channels.backend import ChannelBackend, MemoryBackend
 from .channels.bus import EventBus
 from .errors import CloseCode, SettingsError
+from .redaction import Redactor
 from .settings import Settings
 from .ws.messages import Notice, encode
 from .ws.registry import ConnectionRegistry
 
 
-def backend_of(settings: Settings, bus: EventBus, registry: ConnectionRegistry) -> ChannelBackend:
+def backend_of(
+    settings: Settings, bus: EventBus, registry: ConnectionRegistry, redactor: Redactor
+) -> ChannelBackend:
     """The channel backend that the settings choose.
 
     Raises:
@@ -18,6 +21,7 @@ def backend_of(settings: Settings, bus: EventBus, registry: ConnectionRegistry) 
         return MemoryBackend(bus)
     try:
         from .channels.nats.backend import JetStreamBackend
+        from .channels.nats.intake import Intake
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"SIGHTLINE_NATS_URL needs {error.name}: pip install 'sightline-gateway[nats]'"
@@ -31,4 +35,5 @@ def backend_of(settings: Settings, bus: EventBus, registry: ConnectionRegistry) 
         notice = Notice.backend_back(now) if connected else Notice.backend_away(now)
         registry.send_all(encode(notice))
 
-    return JetStreamBackend(bus, settings, close_all, report)
+    intake = Intake(redactor, settings.max_event_bytes)
+    return JetStreamBackend(bus, settings, close_all, report, intake)

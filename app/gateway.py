@@ -93,8 +93,8 @@ class Gateway:
         )
         self.registry = ConnectionRegistry(settings.max_clients)
         self.journal = journal_of(settings, clock, self._report_journal)
-        self.backend = backend_of(settings, self.bus, self.registry)
         redactor = Redactor(choice_of(settings.redact))
+        self.backend = backend_of(settings, self.bus, self.registry, redactor)
         self.publisher = EventPublisher(
             self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
         )
@@ -179,6 +179,7 @@ class Gateway:
             )
             self.bus.restore(mark.epoch, mark.head, newest)
         self.bus.follow(self.journal)
+        await self.journal.opened()
 
     def _report_blind(self, blind: Mapping[str, int]) -> None:
         """Count the parts of the workspace that cannot be watched, and report them to clients."""

@@ -20,6 +20,9 @@ _AS_JSON = (
     | orjson.OPT_PASSTHROUGH_DATETIME
 )
 _nulls_of = BytesAhoCorasick([b"null"]).find_matches_as_indexes  # three times faster than `in`
+_foreign_in = BytesAhoCorasick(  # of JSON by others; ten times faster than a regular expression
+    [rb"\u00", rb"\/", b'": ', b'":\t', b'" :', b'"  ', b'" \t', b'"\t']
+).find_matches_as_indexes
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 # What orjson refuses, this one may take: integers over 64 bits, subclasses, keys that are numbers.
 _encode_strictly = json.JSONEncoder(
@@ -65,6 +68,14 @@ def encode(
             f"{name} cannot be encoded as JSON: {str(error)[:200]};"
             " use strings, finite numbers, booleans, None, lists and dicts"
         ) from error
+
+
+def as_encoded(name: str, text: bytes) -> bytes:
+    """A JSON object without what `encode` never writes, and a redactor would not see through.
+
+    That is escapes of ASCII, and spaces beside the colon of a key. Raises as `encode`.
+    """
+    return encode(name, _decode(text))[0] if _foreign_in(text) else text
 
 
 def ensure_can_fit(name: str, text: bytes, max_bytes: int) -> None:

@@ -21,12 +21,13 @@ from .mark import Mark, take_mark
 from .pending import Start
 from .reading import Reading
 from .record import to_timestamp
-from .retention import size_on_disk
-from .storing import Storing
+from .storing import Progress, Storing
 from .summary import FirstPosition
+from .waiters import Waiters
 from .writer import Bounds
 
-CATCH_UP_S = 0.5  # how long a page waits for events published just before
+CATCH_UP_S = 0.5  # how long a page waits for events published just before, and a start for the file
+GATHER_S = 0.02  # how long events are gathered if no publisher waits for the disk
 STOP_S = 2.0  # to store pending events when the gateway stops
 _log = structlog.get_logger("sightline.journal")
 
@@ -38,7 +39,7 @@ class JournalStatus(msgspec.Struct, frozen=True):
     reason: str | None  # why storing fails
     behind: int  # published, not yet on disk
     lost: int  # published since the start, never stored
-    bytes: int
+    bytes: int  # after the last batch
 
 
 class Journal:
@@ -66,23 +67,27 @@ class Journal:
         self._pending = self._storing.pending
         self._loop: asyncio.AbstractEventLoop | None = None
         self._start = Start("", 0)  # of the present epoch
-        self._head = 0  # the last number offered
+        self._turn: list[Event] = []  # offered and not handed over to the thread
+        self._head = 0  # the last number handed over
         self._stored = 0  # the last number on disk
+        self._bytes = 0  # as last reported by the thread
         self._opened = asyncio.Event()  # the thread has opened the file, or failed to
         self._reason: str | None = None
-        self._waiters: dict[asyncio.Future[None], int] = {}  # each with its number
-        self._wake_is_due = False
+        self._waiters = Waiters()
+        self._look_is_due = False
+        self._gathering: asyncio.TimerHandle | None = None  # until the thread is woken
         self._reading = Reading(path, lambda: self._storing.file_id)
 
     @property
     def status(self) -> JournalStatus:
-        """The current state; reads the sizes of two files."""
+        """The current state."""
+        self._hand_over()
         return JournalStatus(
             "storing" if self._reason is None else "failing",
             self._reason,
             self._head - self._stored,
             self._pending.lost,
-            size_on_disk(self.path),
+            self._bytes,
         )
 
     @property
@@ -108,50 +113,66 @@ class Journal:
             return None
 
     async def newest(self, epoch: str, limit: int, max_bytes: int, window_s: float) -> list[Event]:
-        """The newest events of an epoch, oldest first, back to a hole; empty if unreadable.
-
-        `accepted_at` is in seconds relative to the newest: 0 or negative.
-        """
+        """As `Reader.newest`; empty if the file cannot be read."""
+        window_ms = window_s * 1000
         try:
-            window_ms = window_s * 1000
-            rows = await self._reading.ask(
+            return await self._reading.ask(
                 lambda reader: reader.newest(epoch, limit, max_bytes, window_ms)
             )
         except UnavailableError:
             return []
-        last_ms = rows[-1].time_ms if rows else 0
-        return [
-            Event(
-                row.type,
-                to_timestamp(row.time_ms),
-                row.number,
-                (row.time_ms - last_ms) / 1000,
-                row.message,
-            )
-            for row in rows
-        ]
 
     def begin(self, epoch: str, head: int) -> None:
         """Store the events after number `head` of `epoch`."""
-        self._settle(self._head, "another stream began")
+        self._hand_over()
+        self._waiters.settle(self._head, "another stream began")
         self._head = self._stored = head
         self._start = Start(epoch, head)
         self._storing.begin(self._start)
 
+    async def opened(self) -> None:
+        """Wait, for a bounded time, until the start of the first epoch is on disk, or cannot be.
+
+        Without it, a position in an epoch that is killed before its first event would be unknown.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await self._opened.wait()
+
     def offer(self, event: Event) -> None:
         """Take an event of the bus. Never waits. Only on the loop's thread."""
-        self._pending.add(event)
-        self._head = event.sequence_number
-        if not self._wake_is_due:
+        self._turn.append(event)  # and no more: this is part of every publish
+        if not self._look_is_due:
             assert self._loop is not None, "offered before `open`"
-            self._loop.call_soon(self._wake)
-            self._wake_is_due = True
+            self._loop.call_soon(self._look)
+            self._look_is_due = True
+
+    def _hand_over(self) -> None:
+        if turn := self._turn:
+            self._turn = []
+            self._pending.extend(turn)
+            self._head = turn[-1].sequence_number
+
+    def _look(self) -> None:
+        """After a turn with events: wake the thread, at once or after `GATHER_S`.
+
+        It sleeps meanwhile. If it woke to wait for more, it would take the interpreter from the loop.
+        """
+        self._look_is_due = False
+        self._hand_over()
+        if dropped := self._pending.drop_excess():
+            self._waiters.settle(dropped, "too much waited for the disk")
+        if self._waiters or self._storing.many_wait:
+            self._wake()
+        elif self._gathering is None:
+            assert self._loop is not None
+            self._gathering = self._loop.call_later(GATHER_S, self._wake)
 
     def _wake(self) -> None:
-        self._wake_is_due = False
-        if dropped := self._pending.drop_excess():
-            self._settle(dropped, "too much waited for the disk")
-        self._storing.wake(hurry=bool(self._waiters) or self._storing.many_wait)
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        self._storing.wake()
 
     async def stored(self, number: int) -> None:
         """Wait until the event with this number is on disk. Cancelling does not undo storing.
@@ -160,15 +181,11 @@ class Journal:
             JournalUnavailableError: the event cannot be stored.
         """
         self.ensure_storing()
+        self._hand_over()
         if number > self._stored:
-            assert self._loop is not None
-            waiter = self._loop.create_future()
-            self._waiters[waiter] = number
-            self._storing.wake(hurry=True)
-            try:
-                await waiter
-            finally:
-                self._waiters.pop(waiter, None)
+            waiter = self._waiters.add(number)
+            self._wake()
+            await self._waiters.wait(waiter)
 
     def ensure_storing(self) -> None:
         """Raise `JournalUnavailableError` while the file cannot be written."""
@@ -183,6 +200,7 @@ class Journal:
         Raises:
             UnavailableError: the file cannot be read, or too many questions wait.
         """
+        self._hand_over()
         if self._reason is None and not (self._opened.is_set() and self._stored == self._head):
             try:
                 async with asyncio.timeout(CATCH_UP_S):
@@ -194,46 +212,34 @@ class Journal:
 
     async def close(self) -> None:
         """Store pending events, write the mark of a clean stop, and end every thread."""
+        self._hand_over()
+        if self._gathering is not None:
+            self._gathering.cancel()
         if self._loop is not None:
             await self._loop.run_in_executor(None, self._close)
-        self._settle(self._head, "the gateway is shutting down")
+        self._waiters.settle(self._head, "the gateway is shutting down")
 
     def _close(self) -> None:
         self._reading.close()
         self._storing.end(STOP_S)
 
-    def _report(
-        self, start: Start, stored: int, reason: str | None, first: FirstPosition | None
-    ) -> None:
+    def _report(self, progress: Progress) -> None:
         """Pass on progress; the storing thread calls this after each batch and each failure."""
         assert self._loop is not None
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._on_report, start, stored, reason, first)
+            self._loop.call_soon_threadsafe(self._on_report, progress)
 
-    def _on_report(
-        self, start: Start, stored: int, reason: str | None, first: FirstPosition | None
-    ) -> None:
+    def _on_report(self, progress: Progress) -> None:
+        start, stored, reason, first, self._bytes = progress
         if start is not self._start:  # the number is one of another epoch
             stored = self._stored
         self._opened.set()
         changed = (reason is None) != (self._reason is None)
         self._stored, self._reason, self._first = stored, reason, first or self._first
-        self._settle(stored if reason is None else self._head, reason)
+        self._waiters.settle(stored if reason is None else self._head, reason)
         if changed:
             if reason is None:
                 _log.info("journal_recovered", path=str(self.path), lost=self._pending.lost)
             else:
                 _log.error("journal_failing", path=str(self.path), reason=reason)
             self._on_change(self.status)
-
-    def _settle(self, number: int, reason: str | None) -> None:
-        """Wake the waiters up to `number`: it is stored, or `reason` says why not."""
-        for waiter in [waiter for waiter, one in self._waiters.items() if one <= number]:
-            del self._waiters[waiter]
-            if waiter.cancelled():
-                continue
-            if reason is None:
-                waiter.set_result(None)
-            else:
-                text = f"the event went out live, and is not in the journal: {reason}"
-                waiter.set_exception(JournalUnavailableError(text))

@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..events import Event
@@ -40,10 +41,10 @@ class Pending:
         """The next events follow `start`."""
         self._items.append(start)
 
-    def add(self, event: Event) -> None:
-        """Append an event."""
-        self._items.append(event)
-        self._added_bytes += len(event.encoded)
+    def extend(self, events: Sequence[Event]) -> None:
+        """Append events."""
+        self._added_bytes += sum([len(event.encoded) for event in events])
+        self._items.extend(events)
 
     def drop_excess(self) -> int:
         """Drop the oldest events above the bounds; return the last dropped number, or 0."""

@@ -4,27 +4,17 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-from ..events import Gap, Position
+from ..events import Event, Gap, Position
 from .history import Page, Question, position_text
-from .record import message_of
+from .record import message_of, to_timestamp
 from .schema import open_reader
 from .search import READ_S, Search, may_hold
 from .segments import Segment
 from .summary import Summary, summary
 from .writer import Epoch
-
-
-class Newest(NamedTuple):
-    """An event as it was published; `time_ms` in Unix milliseconds."""
-
-    number: int
-    time_ms: int
-    type: str
-    message: bytes
 
 
 class Reader:
@@ -54,16 +44,19 @@ class Reader:
         """Counts over the whole file."""
         return summary(self._connection)
 
-    def newest(self, epoch: str, limit: int, max_bytes: int, window_ms: float) -> list[Newest]:
-        """The newest events of an epoch, oldest first, back to the first hole."""
+    def newest(self, epoch: str, limit: int, max_bytes: int, window_ms: float) -> list[Event]:
+        """The newest events of an epoch, oldest first, back to the first hole.
+
+        `accepted_at` is in seconds relative to the newest: 0 or negative.
+        """
         row = self._connection.execute(
             "SELECT * FROM epochs WHERE name = ? ORDER BY first DESC LIMIT 1", (epoch,)
         ).fetchone()
         if row is None:
             return []
         run = Epoch(*row)
-        expected, size = run.base + run.head, 0
-        found: list[Newest] = []
+        expected, size, newest_ms = run.base + run.head, 0, None
+        found: list[Event] = []
         rows = self._connection.execute(
             "SELECT id, time_ms, type, body FROM events WHERE id >= ? ORDER BY id DESC LIMIT ?",
             (run.first, limit),
@@ -72,10 +65,12 @@ class Reader:
             size += len(body)
             if id_ != expected or size > max_bytes:
                 break
-            if found and time_ms < found[0].time_ms - window_ms:
+            newest_ms = time_ms if newest_ms is None else newest_ms
+            if time_ms < newest_ms - window_ms:
                 break
-            number = id_ - run.base
-            found.append(Newest(number, time_ms, type_, message_of(type_, time_ms, number, body)))
+            number, age_s = id_ - run.base, (time_ms - newest_ms) / 1000
+            message = message_of(type_, time_ms, number, body)
+            found.append(Event(type_, to_timestamp(time_ms), number, age_s, message))
             expected -= 1
         found.reverse()
         return found
@@ -190,19 +185,19 @@ class Reader:
         epoch = epochs[index]
         if first >= epoch.first:
             return position_text(epoch.name, first + 1 - epoch.base)
-        if index == 0:
-            return None
-        before = epochs[index - 1]
-        return position_text(before.name, before.head + 1)
+        for before in reversed(epochs[:index]):
+            if not before.is_empty:
+                return position_text(before.name, before.head + 1)
+        return None
 
     def _newer(self, epochs: Sequence[Epoch], index: int, last: int) -> str | None:
         epoch = epochs[index]
         if last <= epoch.base + epoch.head:
             return position_text(epoch.name, last - 1 - epoch.base)
-        if index + 1 == len(epochs):
-            return None
-        behind = epochs[index + 1]
-        return position_text(behind.name, behind.first - 1 - behind.base)
+        for behind in epochs[index + 1 :]:
+            if not behind.is_empty or behind is epochs[-1]:
+                return position_text(behind.name, behind.first - 1 - behind.base)
+        return None
 
     def _all(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         return self._connection.execute(sql, values)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .schema import create_words_table, words_table
 from .segments import Segment, drop
-from .writer import Writer
+from .writer import Writer, forget_empty_epochs
 
 STEP_EVENTS = 2000  # deleted in one transaction
 FULL = 0.9  # share of the main file's bound: deleting starts above it,
@@ -82,15 +82,20 @@ class Retention:
         return deleted
 
     def _trim_before(self, first: int) -> None:
-        """Delete holes and epochs that end before an id, and make the history begin there."""
+        """Delete holes that end before an id, and make the history begin there."""
         connection = self._connection
         connection.execute("DELETE FROM holes WHERE last < ?", (first,))
+        # A journal of an older Sightline may have no free id behind an epoch.
         connection.execute(
-            "DELETE FROM epochs WHERE base + head < ?"
-            " AND first < (SELECT max(first) FROM epochs)",
+            "DELETE FROM epochs WHERE base + head < ?1 AND EXISTS"
+            " (SELECT 1 FROM epochs AS later WHERE later.first = epochs.base + epochs.head + 1"
+            " AND later.base <> epochs.base)",
             (first,),
         )
-        connection.execute("UPDATE epochs SET first = ? WHERE first < ?", (first, first))
+        connection.execute(
+            "UPDATE epochs SET first = min(?1, base + head + 1) WHERE first < ?1", (first,)
+        )
+        forget_empty_epochs(connection)
 
     def _oldest(self) -> Segment | None:
         row = self._connection.execute("SELECT * FROM segments ORDER BY id LIMIT 1").fetchone()

@@ -4,7 +4,9 @@ Every event has an `id`. Ids grow by one with every sequence number, over all ep
 the order of positions, and finding a position needs no index.
 
 - `epochs`: `id = base + sequence_number` for the events of `name`, from id `first` to number
-  `head`. Retention raises `first`. An epoch that was interrupted by another one has two rows.
+  `head`. Retention raises `first`. An epoch that was interrupted by another one has two rows. One
+  of which nothing is left, or that never had an event, keeps its row: a client may hold a position
+  in it. Such rows need a `first` of their own, so one id between two epochs stays free.
 - `segments`: runs of ids. Each has its own table of words, which retention drops as a whole.
 - `tallies`: how many events of a segment have a type, an agent or a session. A search uses them
   to skip segments.

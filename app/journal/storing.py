@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -13,18 +14,26 @@ from ..events import Clock, Event
 from ..state import NotOursError
 from .mark import leave_mark
 from .pending import BATCH_EVENTS, Pending, Start
-from .retention import Retention
+from .retention import Retention, size_on_disk
 from .schema import identity, put_aside
 from .summary import FirstPosition, first_position
 from .writer import Bounds, Writer
 
-GATHER_S = 0.02  # how long events are gathered if no publisher waits
 FIRST_PAUSE_S = 0.25  # after a failure; doubled each time, up to
 LONGEST_PAUSE_S = 5.0
 TIDY_S = 60.0  # how often an idle journal deletes events that are too old
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-Report = Callable[[Start, int, str | None, FirstPosition | None], None]
 _log = structlog.get_logger("sightline.journal")
+
+
+class Progress(NamedTuple):
+    """How far storing is, after each batch and each failure."""
+
+    start: Start  # of the present epoch
+    stored: int  # the last number after it on disk
+    reason: str | None  # why storing fails
+    first: FirstPosition | None  # of the file; None also if storing fails
+    bytes: int  # on disk
 
 
 class Storing:
@@ -36,11 +45,10 @@ class Storing:
         bounds: Bounds,
         clock: Clock,
         leave_out: frozenset[str],
-        report: Report,
+        report: Callable[[Progress], None],
         leaves_mark: bool,
     ) -> None:
-        """`report` gets the present start, the last stored number after it, the reason of a failure,
-        and the first position.
+        """`report` is called in the thread.
 
         `leaves_mark`: a clean stop leaves the mark that lets the epoch continue.
         """
@@ -57,7 +65,7 @@ class Storing:
         self._start, self._head = Start("", 0), 0
         self._batch: list[Event] = []  # taken, not yet stored
         self._wakeup = threading.Condition()
-        self._woken = self._hurry = self._ending = False
+        self._woken = self._ending = False
         self._until = 0.0  # when storing has to end
         self._thread: threading.Thread | None = None
 
@@ -68,23 +76,19 @@ class Storing:
             self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
             self._thread.start()
         else:
-            self.wake(hurry=False)
+            self.wake()
 
     @property
     def many_wait(self) -> bool:
         """Whether so much waits that gathering more of it makes no sense."""
         return len(self.pending) >= BATCH_EVENTS // 2
 
-    def wake(self, *, hurry: bool) -> None:
-        """Store what waits: at once, or within `GATHER_S`."""
-        if self._woken and self._hurry >= hurry:
-            return  # the thread has not begun to take yet
-        with self._wakeup:
-            if self._woken and (self._hurry or not hurry):
-                return  # the thread knows: each notification would take the loop's turn from it
-            self._woken = True
-            self._hurry = self._hurry or hurry
-            self._wakeup.notify()
+    def wake(self) -> None:
+        """Store what waits."""
+        if not self._woken:  # else the thread has not begun to take yet
+            with self._wakeup:
+                self._woken = True
+                self._wakeup.notify()
 
     def end(self, seconds: float) -> None:
         """Store what waits, within this time, close the file and leave the mark."""
@@ -131,11 +135,15 @@ class Storing:
                 writer.store(self._batch)
                 self._head = self._batch[-1].sequence_number
                 self._batch = []
-            self._report(self._start, self._head, None, first_position(writer.connection))
+            self._report_stored(writer)
         if retention.step(self._now_ms()):
-            self.wake(hurry=False)
+            self.wake()
         if is_idle:
-            self._report(self._start, self._head, None, first_position(writer.connection))
+            self._report_stored(writer)
+
+    def _report_stored(self, writer: Writer) -> None:
+        first, size = first_position(writer.connection), size_on_disk(self._path)
+        self._report(Progress(self._start, self._head, None, first, size))
 
     def _now_ms(self) -> int:
         return int(self._clock.wall() * 1000)
@@ -172,7 +180,10 @@ class Storing:
                 _log.error("journal_put_aside", to=str(aside), error=str(error))
         elif not isinstance(error, sqlite3.Error | OSError):
             _log.error("journal_failed", error_type=type(error).__name__, exc_info=error)
-        self._report(self._start, self._head, f"{type(error).__name__}: {error}", None)
+        reason, size = f"{type(error).__name__}: {error}", 0
+        with suppress(OSError):
+            size = size_on_disk(self._path)
+        self._report(Progress(self._start, self._head, reason, None, size))
 
     def _drop_file(self) -> None:
         writer, self._writer, self._retention = self._writer, None, None
@@ -181,12 +192,9 @@ class Storing:
                 writer.release()
 
     def _wait(self) -> None:
-        """Wait for events, then briefly for more of them, unless a publisher waits for the disk."""
         with self._wakeup:
             self._wakeup.wait_for(lambda: self._woken or self._ending, TIDY_S)
-            if self._woken:
-                self._wakeup.wait_for(lambda: self._hurry or self._ending, GATHER_S)
-            self._woken = self._hurry = False
+            self._woken = False
 
     def _pause(self, seconds: float) -> None:
         with self._wakeup:

@@ -39,7 +39,9 @@ def summary(connection: sqlite3.Connection) -> Summary:
     from_ms, until_ms, events = connection.execute(
         "SELECT min(from_ms), max(until_ms), coalesce(sum(events), 0) FROM segments"
     ).fetchone()
-    (epochs,) = connection.execute("SELECT count(*) FROM epochs").fetchone()
+    (epochs,) = connection.execute(
+        "SELECT count(*) FROM epochs WHERE first <= base + head"
+    ).fetchone()
     (holes,) = connection.execute("SELECT coalesce(sum(last - first + 1), 0) FROM holes").fetchone()
     types = connection.execute(
         "SELECT value, sum(events) FROM tallies WHERE kind = 'type' GROUP BY value"

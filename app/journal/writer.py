@@ -17,6 +17,7 @@ from .segments import Segment, delete_from
 
 SEGMENT_EVENTS = 32_768  # a segment is closed at this many events, or
 SEGMENT_BYTES = 8 * 1024 * 1024  # at this many bytes of messages; at fewer in a small journal
+EPOCHS = 256  # an empty epoch is kept while it is one of this many newest ones
 SEGMENTS = 32  # at least, in a full journal, so that retention deletes in small steps
 
 
@@ -44,6 +45,11 @@ class Epoch(msgspec.Struct, frozen=True):
     name: str
     base: int
     head: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no number that the journal could hold."""
+        return self.base + self.head < self.first
 
 
 class Writer:
@@ -93,9 +99,11 @@ class Writer:
         stream that lost its end gives their numbers to others.
         """
         with self.transaction() as connection:
-            # an epoch that got no number leaves nothing, so the one before it can continue
+            # On NATS, a gateway has an epoch without numbers before it has found the stream.
             connection.execute(
-                "DELETE FROM epochs WHERE base + head < first AND name <> ?", (epoch,)
+                "DELETE FROM epochs WHERE base + head < first"
+                " AND first > (SELECT max(first) FROM epochs WHERE name = ?)",
+                (epoch,),
             )
             row = self._newest_epoch()
             if row is not None and row.name == epoch and row.first <= row.base + head + 1:
@@ -107,9 +115,10 @@ class Writer:
                     delete_from(connection, row.first)
                     first = row.first
                 else:
-                    first = 1 if row is None else row.base + row.head + 1
+                    first = 1 if row is None else row.base + row.head + 2
                 row = Epoch(first, epoch, first - 1 - head, head)
             connection.execute("INSERT OR REPLACE INTO epochs VALUES (?, ?, ?, ?)", astuple(row))
+            forget_empty_epochs(connection)
         self._epoch, self.head = row, head
         self.reload_segment()
 
@@ -209,6 +218,15 @@ class Writer:
     def reload_segment(self) -> None:
         """Read the newest segment again, after a deletion."""
         self._segment = self._newest_segment()
+
+
+def forget_empty_epochs(connection: sqlite3.Connection) -> None:
+    """Delete the rows of empty epochs that are not among the newest `EPOCHS`."""
+    connection.execute(
+        "DELETE FROM epochs WHERE base + head < first"
+        " AND first < (SELECT min(first) FROM (SELECT first FROM epochs ORDER BY first DESC LIMIT ?))",
+        (EPOCHS,),
+    )
 
 
 def _with(segment: Segment, id_: int, record: Record) -> Segment:

@@ -11,8 +11,10 @@ from app.catalog.registry import Catalog
 from app.channels.backend import ChannelBackend, MemoryBackend
 from app.channels.nats import consumer, domains, stream
 from app.channels.nats.backend import JetStreamBackend
+from app.channels.nats.intake import Intake
 from app.channels.publisher import EventPublisher
 from app.events import Clock
+from app.redaction import Redactor
 from app.settings import Settings
 from tests.nats_server import NatsServer
 from tests.support import make_bus
@@ -36,11 +38,13 @@ class Rig:
         self.states: list[bool] = []
         self.backend: ChannelBackend = MemoryBackend(self.bus)
         if nats_url is not None:
+            chosen = Settings(nats_url=nats_url, nats_publish_wait_s=5, **settings)
             self.backend = JetStreamBackend(
                 self.bus,
-                Settings(nats_url=nats_url, nats_publish_wait_s=5, **settings),
+                chosen,
                 lambda: self.restarts.append(self.bus.epoch),
                 self.states.append,
+                Intake(Redactor(), chosen.max_event_bytes),
             )
         self.publisher = EventPublisher(self.backend, Catalog(["plugin"]), self.bus.clock, 1000)
 

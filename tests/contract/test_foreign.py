@@ -1,13 +1,16 @@
 """What others can do to gateways through NATS, and what a start says when NATS is in the way."""
 
 import asyncio
+import json
 import shutil
 import ssl
 import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import nats
 import pytest
+from click.testing import CliRunner
 from nats.errors import NoRespondersError
 
 from app.channels.nats import (
@@ -17,11 +20,16 @@ from app.channels.nats import (
     remedies,
 )
 from app.channels.nats.stream import ApiError, RefusedError
+from app.cli import main
 from app.errors import SettingsError
 from tests.contract.conftest import MakeRig
+from tests.kit.gateway import Gateway, Start
+from tests.kit.messages import receive
 from tests.kit.processes import free_ports
 from tests.kit.waiting import until
+from tests.live.conftest import start as start  # the fixture
 from tests.nats_server import NatsServer
+from tests.redaction.secrets import forms, pieces
 
 BODY = b'{"timestamp":"2026-11-22T21:00:00.123Z","data":{},"metadata":{}}'
 
@@ -183,3 +191,58 @@ async def test_events_go_over_a_websocket_to_nats(tmp_path: Path, make_rig: Make
         await rig.backend.stop()
     finally:
         server.kill()
+
+
+async def test_secrets_that_another_program_publishes_are_in_no_frame_page_file_or_log(
+    nats_url: str,
+    stream_name: str,
+    start: Start,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    gateway: Gateway = await start(
+        nats_url=nats_url, nats_stream=stream_name, journal="journal.db", workspace=None
+    )
+    found = forms(9)
+    seen = b""
+    async with gateway.connect() as client, gateway.http() as http:
+        await receive(client)
+        other = await nats.connect(nats_url)
+        for form in found:
+            plain, name = json.dumps(form.text), '"pass\\u0077ord" '
+            hidden = "".join(f"\\u{ord(letter):04x}" for letter in form.text)
+            data = f'{{"a":{plain},"b":["{hidden}"],{name}:"hunter2-{form.kind}"}}'
+            body = BODY.replace(b'"data":{}', b'"data":' + data.encode())
+            headers = {"Sightline-Redacted": "1"}  # no mark is a way around
+            await other.publish("sightline.events.plugin.up", body, headers=headers)
+        token = found[0].text
+        await other.publish(f"sightline.events.plugin.{token}", BODY)
+        await other.publish(f"sightline.events.plugin.{token.lower()}", BODY)
+        await other.close()
+        count = len(found) + 2
+        while f'"sequence_number":{count},' not in (text := str(await client.recv())):
+            seen += text.encode()
+        seen += text.encode()
+        assert (await http.get("/api/events?q=a&limit=1")).status_code == 200
+        page = await http.get("/api/events?limit=1000")
+        seen += page.content
+    events = page.json()["events"]
+    assert len(events) == count
+    for form, event in zip(found, events, strict=False):
+        data = {"a": form.redacted, "b": [form.redacted], "password": "[redacted:key]"}
+        assert event["data"] == data
+    assert [event["data"].get("code") for event in events[-2:]] == ["foreign_message"] * 2
+    await gateway.stop()
+    exported = tmp_path / "export.jsonl"
+    environ = {"SIGHTLINE_JOURNAL": "journal.db", "SIGHTLINE_STATE_DIR": str(tmp_path / "state")}
+    result = CliRunner(env=environ).invoke(main, ["journal", "export", str(exported)])
+    assert result.exit_code == 0, result.output
+    assert len(exported.read_text().splitlines()) == count
+    seen += exported.read_bytes() + "".join(capfd.readouterr()).encode()
+    for file in (tmp_path / "state").rglob("*"):
+        if file.is_file():
+            seen += file.read_bytes()
+    assert b"hunter2" not in seen
+    for form in found:
+        for piece in pieces(form.secret):
+            assert piece not in seen, form

@@ -15,10 +15,12 @@ from app.channels.filters import EventFilter
 from app.channels.nats import backend as module, consumer, stream
 from app.channels.nats.backend import JetStreamBackend
 from app.channels.nats.follower import Follower
+from app.channels.nats.intake import Intake
 from app.channels.nats.outbox import Outbox
 from app.channels.nats.sender import Sender
 from app.errors import PublishError, SettingsError, UnavailableError
 from app.events import Clock, Gap, Position
+from app.redaction import Redactor
 from tests.contract.conftest import MakeRig, Rig
 from tests.kit.waiting import until
 from tests.nats_server import NatsServer
@@ -457,7 +459,7 @@ async def test_an_answer_that_cannot_be_read_leaves_the_publish_to_its_deadline(
     publish = outbox.next(0)
     assert publish is not None
     with pytest.raises(msgspec.DecodeError):
-        await Sender(bus, outbox, "s", lambda why: None)._on_answer(
+        await Sender(bus, outbox, "s", lambda why: None, Intake(Redactor()))._on_answer(
             Msg(_client=None, subject=f"inbox.{publish.order}", data=b"no answer")
         )
     outbox.expire(10)

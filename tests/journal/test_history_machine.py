@@ -64,6 +64,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.events: list[Known] = []
         self.holes: set[tuple[str, int]] = set()
         self.epochs = 0
+        self.heads: dict[str, int] = {}  # the highest number of each epoch, in their order
         self.time_ms = NOW_MS
         self.writer = Writer(self.path, self.bounds, LEFT_OUT)
         self.reader = Reader(self.path)
@@ -77,6 +78,7 @@ class JournalMachine(RuleBasedStateMachine):
     def new_epoch(self, head: int) -> None:
         self.epochs += 1
         self.epoch, self.head = f"e{self.epochs}", head
+        self.heads[self.epoch] = head
         self.writer.begin(self.epoch, head)
 
     @rule(head=st.sampled_from([0, 0, 7]))
@@ -142,6 +144,31 @@ class JournalMachine(RuleBasedStateMachine):
             self.head = self.writer.head
             self.holes = {(e, n) for e, n in self.holes if e != self.epoch or n <= self.head}
         self.writer.store(events)
+        self.heads[self.epoch] = max(self.heads[self.epoch], self.head)
+
+    @rule(index=st.integers(0, 9), share=st.floats(0, 1), limit=st.integers(1, 7))
+    def go_on_from_a_position_that_a_client_may_hold(
+        self, index: int, share: float, limit: int
+    ) -> None:
+        """Also in an epoch that had no event, or of which nothing is left."""
+        epochs = list(self.heads)
+        index %= len(epochs)
+        number = round(share * self.heads[epochs[index]])
+        wanted = [
+            known.message
+            for known in self.events
+            if (epochs.index(known.epoch), known.number) > (index, number)
+        ]
+        found: list[bytes] = []
+        further: str | None = f"{epochs[index]}:{number}"
+        for _ in range(2000):
+            if further is None:
+                break
+            page = self.reader.page(Question(limit=limit, after=position(further)))
+            assert page is not None, f"the journal does not know {further}"
+            found += page.messages
+            further = page.newer
+        assert found == wanted
 
     @rule()
     def tidy(self) -> None:

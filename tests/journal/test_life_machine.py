@@ -91,6 +91,7 @@ class LifeMachine(RuleBasedStateMachine):
 
     def kill(self) -> None:
         self.journal._storing._leaves_mark = False
+        self.journal._turn.clear()
         self.journal._storing.pending._items.clear()
         self.loop.run_until_complete(self.journal.close())
 

@@ -22,7 +22,7 @@ def test_the_oldest_events_are_dropped_and_the_start_of_the_epoch_stays(
     waiting = Pending()
     waiting.begin(Start("e", 0))  # no file could be opened yet, so nothing has taken it
     for number in range(1, 10):
-        waiting.add(event(number, "x", "ada"))
+        waiting.extend([event(number, "x", "ada")])
         waiting.drop_excess()
         assert len(waiting) <= 6
     first = waiting.take()
@@ -38,7 +38,7 @@ def test_an_excess_is_dropped_once_and_its_last_number_is_said(
     monkeypatch.setattr(pending, "MAX_WAITING", 4)
     waiting = Pending()
     for number in range(1, 8):
-        waiting.add(event(number, "x", "ada"))
+        waiting.extend([event(number, "x", "ada")])
     assert (waiting.drop_excess(), waiting.lost) == (3, 3)
     assert (waiting.drop_excess(), waiting.lost) == (0, 3)
     assert numbers(waiting.take()) == [4, 5, 6, 7]
@@ -46,9 +46,9 @@ def test_an_excess_is_dropped_once_and_its_last_number_is_said(
 
 def test_a_batch_ends_before_another_epoch() -> None:
     waiting = Pending()
-    waiting.add(event(1, "x", "ada"))
+    waiting.extend([event(1, "x", "ada")])
     waiting.begin(Start("f", 7))
-    waiting.add(event(8, "x", "ada"))
+    waiting.extend([event(8, "x", "ada")])
     assert numbers(waiting.take()) == [1]
     assert waiting.take() == Start("f", 7)
     assert numbers(waiting.take()) == [8]

@@ -13,17 +13,11 @@ from tests.kit.event_stream import listen
 from tests.kit.gateway import Gateway, Start
 from tests.kit.messages import receive
 from tests.kit.waiting import WATCHDOG_S, until
-from tests.redaction.secrets import forms
+from tests.redaction.secrets import forms, pieces
 from tests.sources.repositories import commit, create
 
 SAID = {"role": "user"}
 CLOUD = {"specversion": "1.0", "id": "1", "source": "s", "type": "org.x.chat.message_sent"}
-
-
-def pieces(secret: str) -> list[bytes]:
-    """Telling pieces of a secret, as any encoding of JSON has them."""
-    lines = [line for line in secret.split("\n") if not line.startswith("-----")]
-    return [line[-10:].encode() for line in lines if len(line) >= 10] or [secret.encode()]
 
 
 def encoded(received: object) -> str:

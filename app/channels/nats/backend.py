@@ -33,6 +33,7 @@ from .connection import (
 from .domains import find_unambiguous
 from .follower import Follower
 from .horizon import Horizon
+from .intake import Intake
 from .outbox import Outbox
 from .sender import Sender
 
@@ -51,6 +52,7 @@ class JetStreamBackend:
         settings: Settings,
         on_restart: Callable[[], None],
         on_state: Callable[[bool], None],
+        intake: Intake,
     ) -> None:
         """`on_restart` must close the connections of clients, whose positions no longer hold;
         `on_state` gets whether NATS is connected, at each change.
@@ -67,7 +69,8 @@ class JetStreamBackend:
         self._outbox = Outbox(
             settings.nats_publish_wait_s, lambda: asyncio.get_running_loop().create_future()
         )
-        self._sender = Sender(bus, self._outbox, settings.nats_stream, self._doubt)
+        self._intake = intake
+        self._sender = Sender(bus, self._outbox, settings.nats_stream, self._doubt, intake)
         self._horizon = Horizon(bus, self._wanted, self._doubt)
         self._connected = False
         self._outages = 0
@@ -199,13 +202,7 @@ class JetStreamBackend:
             if found.epoch != self._bus.epoch:
                 stream.check(found, self._wanted)
             self._follower = Follower(
-                client,
-                found,
-                self._bus,
-                self._begin,
-                self._seen,
-                self._caught_up,
-                settings.max_event_bytes,
+                client, found, self._bus, self._begin, self._seen, self._caught_up, self._intake
             )
             why = await self._follower.run(settings.replay_window_s, settings.replay_max_events)
             _log.warning("follower_begins_again", why=why, head=self._bus.head)

@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Literal
 
-import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from ...events import Event
-from ..bus import Contents, EventBus
+from ..bus import EventBus
 from . import consumer
-from .message import ROOT, read_message
+from .intake import Intake
+from .message import ROOT
 from .stream import StreamInfo, seconds
 
 YIELD_EVERY = 64  # messages in a row before the loop gets a turn
@@ -56,13 +55,12 @@ class Follower:
         begin: Callable[[str, int], None],
         seen: Callable[[Event], None],
         caught_up: Callable[[], None],
-        max_event_bytes: int | None = None,
+        intake: Intake,
     ) -> None:
         """`begin` is called when the stream continues elsewhere, `seen` with each new event,
-        `caught_up` when everything stored before the start has been read. A larger message than
-        `max_event_bytes` is not an event.
+        `caught_up` when everything stored before the start has been read.
         """
-        self._max_event_bytes = max_event_bytes
+        self._intake = intake
         self.lag = 0
         self._client = client
         self._stream = stream
@@ -177,12 +175,10 @@ class Follower:
         self.lag = int(tokens[8])
         stored_at = int(tokens[7]) / _NS
         try:
-            type_, timestamp, contents = read_message(
-                message.subject, message.data, self._max_event_bytes
-            )
+            type_, timestamp, contents = self._intake.read(message.subject, message.data)
         except ValueError as error:
-            _log.error("foreign_message", sequence_number=number, error=str(error))
-            type_, timestamp, contents = _in_its_place(number, stored_at, error)
+            type_, timestamp, contents = self._intake.in_place_of(number, stored_at, error)
+            _log.error("foreign_message", sequence_number=number, error=contents[0].decode())
         accepted_at = self._heard_at
         if not self._is_caught_up:  # live events are new, even if the server's clock jumps
             accepted_at = min(accepted_at, stored_at + self._to_monotonic)
@@ -191,19 +187,3 @@ class Follower:
             self._on_caught_up()
         elif self.lag == 0:
             self.end("tail")  # the later messages seem deleted: a new consumer shows
-
-
-def _in_its_place(number: int, stored_at: float, error: ValueError) -> tuple[str, str, Contents]:
-    """A `system.error` event in place of a foreign message: the same one on every gateway."""
-    data = {
-        "message": f"message {number} of the stream is not an event: {error}",
-        "code": "foreign_message",
-        "component": "nats",
-    }
-    time = datetime.fromtimestamp(stored_at, UTC)
-    timestamp = f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
-    return (
-        "system.error",
-        timestamp,
-        (msgspec.json.encode(data), b"{}"),
-    )

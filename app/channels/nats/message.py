@@ -85,13 +85,8 @@ def read_message(
     return type_, timestamp, (data, metadata)
 
 
-def read_event(subject: str, body: bytes, number: int) -> Event:
-    """The event of a message that is read outside the follower.
-
-    Raises:
-        ValueError: as `read_message`.
-    """
-    type_, timestamp, contents = read_message(subject, body)
+def event_of(number: int, type_: str, timestamp: str, contents: Contents) -> Event:
+    """The event that the bus makes of a message."""
     encoded = b'{"type":"%b","timestamp":"%b","sequence_number":%d,"data":%b,"metadata":%b}' % (
         type_.encode(),
         timestamp.encode(),
@@ -105,7 +100,7 @@ def read_event(subject: str, body: bytes, number: int) -> Event:
 def _type_of(subject: str) -> str:
     type_ = subject.removeprefix(f"{ROOT}.")
     if len(type_) > MAX_TYPE_LENGTH or not _TYPE.fullmatch(type_):
-        raise ValueError(f"no event: {subject[:80]!r} holds no event type")
+        raise ValueError(f"no event: {subject!r} holds no event type")
     return type_
 
 

@@ -12,7 +12,8 @@ from nats.aio.msg import Msg
 from ..bus import EventBus
 from . import stream
 from .connection import TROUBLE
-from .message import read_event, subject_of
+from .intake import Intake
+from .message import subject_of
 from .outbox import Outbox, Publish
 from .stream import ApiError
 
@@ -35,13 +36,19 @@ class Sender:
     """Sends the outbox, over one connection after another."""
 
     def __init__(
-        self, bus: EventBus, outbox: Outbox, stream_name: str, doubt: Callable[[str], None]
+        self,
+        bus: EventBus,
+        outbox: Outbox,
+        stream_name: str,
+        doubt: Callable[[str], None],
+        intake: Intake,
     ) -> None:
         """`doubt` is called when an answer contradicts the stream that is followed here."""
         self._bus = bus
         self._outbox = outbox
         self._stream_name = stream_name
         self._doubt = doubt
+        self._intake = intake
         self.domain = ""
         """The JetStream domain of the stream; set once the stream is found."""
         self._inbox = ""  # kept over reconnects: an answer may come late
@@ -115,7 +122,7 @@ class Sender:
                 stored = await stream.fetch(client, self._stream_name, number)
                 if stored is None:
                     continue
-                event = read_event(*stored, number)
+                event = self._intake.read_event(*stored, number)
                 if publish.is_kept_in(event):
                     self._outbox.seen(event)
                 else:
