@@ -7,6 +7,7 @@ import msgspec
 from ...channels.bus import EventBus
 from ...channels.filters import EventFilter
 from ...channels.replay import ReplayStore
+from ...errors import JournalUnavailableError
 from ...events import Gap, Position
 from ...journal.history import Question
 from ...journal.journal import Journal
@@ -58,6 +59,7 @@ class ThreadReader:
             UnavailableError: the journal cannot be read.
         """
         self.reached = position
+        waited_at: Position | None = None
         while self._journal is not None:
             question = Question(
                 limit=PAGE_EVENTS,
@@ -75,16 +77,33 @@ class ThreadReader:
                     self.reached = Position(message.sequence_number, page.epoch)
                     yield page.epoch, message
             self.reached = Position(page.next, page.epoch)
-            if page.newer is None:
+            if page.newer is not None:
+                self.reached = parse_position("newer", page.newer)
+            elif self.reached == waited_at or not await self._rest_is_stored(self._journal):
                 break
-            self.reached = parse_position("newer", page.newer)
+            else:
+                waited_at = self.reached
         for item in self._retained():
             yield item
 
+    async def _rest_is_stored(self, journal: Journal) -> bool:
+        """Whether the rest is in the journal alone, after waiting for it: a disk may be slow."""
+        if self._store.first - 1 <= self._number_reached():
+            return False
+        try:
+            await journal.stored(self._bus.head)
+        except JournalUnavailableError:
+            return False
+        return True
+
+    def _number_reached(self) -> int:
+        """The last number read of the present epoch."""
+        reached = self.reached
+        return reached.sequence_number if reached and reached.epoch == self._bus.epoch else 0
+
     def _retained(self) -> list[tuple[str, Message] | Gap]:
         """The rest, which is not in the journal yet, or where there is none."""
-        epoch, store, reached = self._bus.epoch, self._store, self.reached
-        number = reached.sequence_number if reached is not None and reached.epoch == epoch else 0
+        epoch, store, number = self._bus.epoch, self._store, self._number_reached()
         items: list[tuple[str, Message] | Gap] = []
         if store.first - 1 > number:
             items.append(Gap(number + 1, store.first - 1, None, "expired"))

@@ -123,7 +123,7 @@ class RunWriter:
         if run.messages.get(agent) != own:
             self.end_message(agent)
             if own in run.messages.values():  # another agent's
-                own = self._own(f"{own}@{self._position}", agent)
+                own = self._own(f"{own}@{agent}", agent)
             run.messages[agent] = own
             self._write("TEXT_MESSAGE_START", agent, messageId=own, role=role)
         if text:
@@ -175,7 +175,7 @@ class RunWriter:
         tag, owners = self._tag(agent), self._opened().owners
         if owners.setdefault(message_id, tag) == tag:
             return message_id
-        own = f"{message_id}@{self._position}"
+        own = f"{message_id}@{tag or 'main'}"
         while owners.setdefault(own, tag) != tag:
             own += "'"
         return own

@@ -46,7 +46,8 @@ class ThreadStream:
         """Events are missing after `position`."""
         self._exact = False
         written = self._translator.lost(position)
-        return [] if self._seeking else list(zip(ids_of(position, 1, ended=True), written))
+        (id_,) = ids_of(position, 1, ended=True)
+        return [] if self._seeking else [(id_, event) for event in written]
 
     def end_of_history(self) -> Numbered | None:
         """What the client gets if its id was not found; None: read everything again, all is new."""
@@ -79,6 +80,8 @@ class ThreadStream:
 
     def _translate(self, epoch: str, message: Message) -> Numbered:
         written = self._translator.translate(message, epoch)
-        ended = bool(written) and is_end(written[-1])
-        ids = ids_of(Position(message.sequence_number, epoch), len(written), ended=ended)
-        return list(zip(ids, written)) if written else []
+        if not written:
+            return []
+        position = Position(message.sequence_number, epoch)
+        ids = ids_of(position, len(written), ended=is_end(written[-1]))
+        return list(zip(ids, written, strict=True))
