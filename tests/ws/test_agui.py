@@ -6,15 +6,19 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
+from app.channels.filters import EventFilter
 from app.errors import BadRequestError
 from app.events import Position
+from app.journal.history import Page, Question
 from app.ws.agui.ids import EventId, last_event_id
+from app.ws.agui.reading import ThreadReader
 from app.ws.agui.stream import ThreadStream
 from app.ws.agui.thread import Message
 from tests.kit.agent_streams import STREAM, numbered
 from tests.kit.agui import Numbered, verified
 from tests.recordings import HOOK_FILES, OTLP_FILES
 from tests.session_vectors import Step, steps_of, steps_of_telemetry
+from tests.support import EPOCH, FakeClock, make_bus, publish
 
 SESSION = "s"
 RECORDED = [(name, steps_of) for name in HOOK_FILES]
@@ -105,6 +109,33 @@ def test_a_loss_in_the_middle_is_taken_by_the_client(name: str, data: st.DataObj
             rest += [one for message in messages[end:] for one in again.event("e", message)]
             rest += again.end_of_history() or []
             verified(events_of(found[: index + 1]) + events_of(rest))
+
+
+class SlowJournal:
+    """A journal that has stored an event only once somebody waits for it."""
+
+    start = None
+
+    def __init__(self, messages: list[bytes]) -> None:
+        self._messages, self._stored = messages, 1
+
+    async def page(self, question: Question) -> Page:
+        after = 0 if question.after is None else question.after.sequence_number
+        return Page(EPOCH, self._messages[after : self._stored], self._stored)
+
+    async def stored(self, number: int) -> None:
+        self._stored = number
+
+
+async def test_what_the_journal_has_not_stored_yet_is_waited_for_and_is_no_loss() -> None:
+    bus = make_bus(FakeClock(), max_events=2)
+    data = msgspec.json.encode({"session_id": SESSION})
+    events = publish(bus, *["agent.message"] * 9, data=data)
+    slow: Any = SlowJournal([event.encoded for event in events])
+    reader = ThreadReader(SESSION, bus, bus._store, slow, EventFilter(("agent.*",)))
+    found = [item async for item in reader.behind(None)]
+    assert [item[1].sequence_number for item in found if isinstance(item, tuple)] == [*range(1, 10)]
+    assert len(found) == 9
 
 
 def types_of(name: str) -> list[str]:
