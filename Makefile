@@ -101,7 +101,7 @@ test-js: $(DEV) ## test the browser client and the console, if node is installed
 	@command -v node >/dev/null && command -v npm >/dev/null || \
 		{ echo "skipped: the tests of clients/js and the console need node 20 or newer, with npm"; exit 0; }; \
 	cd clients/js && \
-	{ test -d node_modules/typescript -a -d node_modules/@asyncapi/parser || npm install --no-save --no-package-lock --silent || true; } && \
+	{ test -d node_modules/typescript -a -d node_modules/@asyncapi/parser -a -d node_modules/@ag-ui/client || npm install --no-save --no-package-lock --silent || true; } && \
 	node $$(node --experimental-websocket -e 0 2>&1 && echo --experimental-websocket) --test test/*.test.js \
 		../../tests/console/*.test.js
 
