@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks test-agents screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -83,7 +83,7 @@ test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
 	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
 # Folders of tests that start processes or servers; all other folders are unit tests.
-NOT_UNIT := browser cli cluster console contract documents frameworks kit live sources
+NOT_UNIT := agents browser cli cluster console contract documents frameworks kit live sources
 UNIT := $(filter-out $(NOT_UNIT:%=tests/%/) %__pycache__/,$(sort $(wildcard tests/*/)))
 UNIT += tests/test_gateway.py tests/test_rooms.py tests/test_settings.py
 
@@ -111,6 +111,14 @@ test-browser: $(BROWSER) ## test the console in a real browser (Debian's chromiu
 
 test-frameworks: $(DEV) $(FRAMEWORKS)/.ready ## test the adapters for agent frameworks with the real packages
 	$(PYTEST) tests/frameworks
+
+# The version that the recordings and the hooks were tried with, as far as the registry has it.
+CLAUDE_CODE := 2.1.197
+
+test-agents: $(DEV) ## test the hooks with the real Claude Code and a scripted model (2 minutes, 250 MB; needs npm)
+	@test -x build/claude-code/node_modules/.bin/claude || \
+		npm install --silent --no-save --no-package-lock --prefix build/claude-code @anthropic-ai/claude-code@$(CLAUDE_CODE)
+	$(PYTEST) -s tests/agents
 
 screenshots: $(BROWSER) ## take the screenshots in docs/images again
 	$(BIN)/python -m tests.browser.screenshots docs/images
