@@ -156,6 +156,7 @@ async def test_the_stream_is_guarded_takes_a_place_and_ends_with_the_gateway(
         assert (refused.status_code, "Last-Event-ID" in refused.text) == (400, True)
         async with http.stream("GET", "/api/agui/s") as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
+            assert answer.headers["cache-control"] == "no-store, no-transform"
             lines = answer.aiter_lines()
             assert (await anext(lines)).startswith(":")
             headers = {"X-Session-Token": TOKEN}

@@ -111,6 +111,25 @@ def test_a_loss_in_the_middle_is_taken_by_the_client(name: str, data: st.DataObj
             verified(events_of(found[: index + 1]) + events_of(rest))
 
 
+@given(st.sampled_from(HOOK_FILES), st.data())
+def test_what_a_client_saw_live_and_the_journal_lost_ends_its_run(
+    name: str, data: st.DataObject
+) -> None:
+    for messages in sessions_of(steps_of(name)).values():
+        found = translated(messages)
+        index = data.draw(st.integers(0, len(found) - 1))
+        begin = data.draw(st.integers(0, len(messages)))
+        end = data.draw(st.integers(begin, len(messages)))
+        behind = last_event_id([(b"last-event-id", found[index][0].encode())])
+        again = ThreadStream(SESSION, behind, whole=True)
+        rest = [one for message in messages[:begin] for one in again.event("e", message)]
+        rest += again.lost(Position(begin, "e"))
+        rest += [one for message in messages[end:] for one in again.event("e", message)]
+        if (more := again.end_of_history()) is None:
+            more = again.begin_again()
+        verified(events_of(found[: index + 1] + rest + more))
+
+
 class SlowJournal:
     """A journal that has stored an event only once somebody waits for it."""
 
