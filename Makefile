@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks kill-journal screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks kill-journal screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock test-agents
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -83,7 +83,7 @@ test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
 	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
 # Folders of tests that start processes or servers; all other folders are unit tests.
-NOT_UNIT := browser cli cluster console contract documents frameworks kit live sources
+NOT_UNIT := agents browser cli cluster console contract documents frameworks kit live sources
 UNIT := $(filter-out $(NOT_UNIT:%=tests/%/) %__pycache__/,$(sort $(wildcard tests/*/)))
 UNIT += tests/test_gateway.py tests/test_rooms.py tests/test_settings.py
 
@@ -101,7 +101,7 @@ test-js: $(DEV) ## test the browser client and the console, if node is installed
 	@command -v node >/dev/null && command -v npm >/dev/null || \
 		{ echo "skipped: the tests of clients/js and the console need node 20 or newer, with npm"; exit 0; }; \
 	cd clients/js && \
-	{ test -d node_modules/typescript -a -d node_modules/@asyncapi/parser || npm install --no-save --no-package-lock --silent || true; } && \
+	{ test -d node_modules/typescript -a -d node_modules/@asyncapi/parser -a -d node_modules/@ag-ui/client || npm install --no-save --no-package-lock --silent || true; } && \
 	node $$(node --experimental-websocket -e 0 2>&1 && echo --experimental-websocket) --test test/*.test.js \
 		../../tests/console/*.test.js
 
@@ -111,6 +111,14 @@ test-browser: $(BROWSER) ## test the console in a real browser (Debian's chromiu
 
 test-frameworks: $(DEV) $(FRAMEWORKS)/.ready ## test the adapters for agent frameworks with the real packages
 	$(PYTEST) tests/frameworks
+
+# The version that the recordings and the hooks were tried with, as far as the registry has it.
+CLAUDE_CODE := 2.1.197
+
+test-agents: $(DEV) ## test the hooks with the real Claude Code and a scripted model (2 minutes, 250 MB; needs npm)
+	@test -x build/claude-code/node_modules/.bin/claude || \
+		npm install --silent --no-save --no-package-lock --prefix build/claude-code @anthropic-ai/claude-code@$(CLAUDE_CODE)
+	$(PYTEST) -s tests/agents
 
 screenshots: $(BROWSER) ## take the screenshots in docs/images again
 	$(BIN)/python -m tests.browser.screenshots docs/images

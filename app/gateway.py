@@ -8,7 +8,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 
-from .api import events, history, hooks, login, otlp, pages, sessions, status, stream, token
+from .api import agui, events, history, hooks, login, otlp, pages, sessions, status, stream, token
 from .api.metrics import metrics as metrics_page
 from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import require_credential
@@ -111,6 +111,7 @@ class Gateway:
                 *otlp.ROUTES,
                 history.read_events,
                 stream.stream_events,
+                agui.stream_thread,
                 *login.ROUTES,
                 *token.ROUTES,
                 *sessions.ROUTES,

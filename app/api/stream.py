@@ -1,6 +1,7 @@
 """`GET /api/events/stream`: the messages of `/ws` as server-sent events, where WebSockets do not pass."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 from litestar import Request, get
@@ -17,6 +18,7 @@ from ..journal.journal import Journal
 from ..settings import Settings
 from ..ws.flow import ClientRequest, Parts, client_flow
 from ..ws.messages import Connected, encode
+from ..ws.outlet import Outlet
 from ..ws.queries import Query, new_client_id
 from ..ws.registry import ConnectionRegistry
 from ..ws.sending import SSEOutlet, block, first_position
@@ -82,22 +84,30 @@ class EventStream:
         def connect(subscription: Subscription, connected: Connected) -> StreamConnection:
             epoch, number = first_position(self._position, bus.epoch, bus.head)
             first = block(epoch, number, encode(connected))
-            return StreamConnection(send, subscription, bus, connected.heartbeat_interval_s, first)
+            interval_s = connected.heartbeat_interval_s
+            return StreamConnection(
+                send,
+                subscription,
+                lambda write: SSEOutlet(subscription, write, bus, interval_s, first),
+            )
 
         async with client_flow(
             self._parts,
             ClientRequest(self._filter, client_id, self._position, credential, self._history),
             log=_log.bind(client_id=client_id),
-            heartbeat_interval_s=min(
-                HEARTBEAT_INTERVAL_S, self._parts.settings.heartbeat_interval_s
-            ),
-            accept=_accept_later,
+            heartbeat_interval_s=heartbeat_interval_s(self._parts.settings),
+            accept=accept_later,
             connect=connect,
         ) as connection:
             await connection.serve(receive)
 
 
-async def _accept_later() -> None:
+def heartbeat_interval_s(settings: Settings) -> float:
+    """The interval of an event stream."""
+    return min(HEARTBEAT_INTERVAL_S, settings.heartbeat_interval_s)
+
+
+async def accept_later() -> None:
     """The head goes out with `connected`: until then an error is still a response of its own."""
 
 
@@ -111,16 +121,15 @@ class StreamConnection:
         self,
         send: Send,
         subscription: Subscription,
-        bus: EventBus,
-        heartbeat_interval_s: float,
-        first: bytes,
+        outlet: Callable[[Callable[[bytes], Awaitable[None]]], Outlet],
     ) -> None:
+        """`outlet` makes the writer of the blocks."""
         self._send = send
         self._started = False
         self._subscription = subscription
         # Its result is whether the gateway closed the stream; False after an error.
         self._closed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self.outlet = SSEOutlet(subscription, self._write, bus, heartbeat_interval_s, first)
+        self.outlet = outlet(self._write)
 
     async def _write(self, blocks: bytes, more: bool = True) -> None:
         if not self._started:

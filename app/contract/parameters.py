@@ -78,4 +78,9 @@ LAST_EVENT_ID: Schema = {
     "pattern": "^[A-Za-z0-9._-]{1,64}:[0-9]{1,16}$",
     "description": "`epoch:sequence_number`: resume there. `EventSource` sends it by itself.",
 }
+AGUI_EVENT_ID: Schema = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9._-]{1,64}:[0-9]{1,15}([.][0-9]{1,6})?!?$",
+    "description": "The `id` of the last event that was received: resume behind it.",
+}
 IF_NONE_MATCH: Schema = {"type": "string", "description": "The `ETag` of the cached copy."}

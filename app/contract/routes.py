@@ -6,6 +6,7 @@ from typing import NamedTuple
 from litestar.handlers import HTTPRouteHandler
 
 from ..api import (
+    agui,
     events,
     history,
     hooks,
@@ -22,7 +23,7 @@ from ..auth.credentials import KEY_HEADER
 from ..errors import ErrorMessage
 from ..ingest import cloudevents, otlp_http
 from ..ingest.otlp_http import Status
-from .parameters import HISTORY, IF_NONE_MATCH, KEY, LAST_EVENT_ID
+from .parameters import AGUI_EVENT_ID, HISTORY, IF_NONE_MATCH, KEY, LAST_EVENT_ID
 from .schemas import (
     HISTORY as UPGRADE_HISTORY,
     TYPES,
@@ -96,6 +97,12 @@ def routes(schemas: Schemas) -> list[Route]:
             {200: answer("The messages of `/ws`, one a block.", {"text/event-stream": _TEXT})},
             query={"types": TYPES, "history": UPGRADE_HISTORY},
             headers={"Last-Event-ID": LAST_EVENT_ID},
+        ),
+        Route(
+            agui.stream_thread,
+            {200: answer("AG-UI events, one a block.", {"text/event-stream": _TEXT})},
+            path={"thread_id": {"type": "string", "description": "The `session_id`."}},
+            headers={"Last-Event-ID": AGUI_EVENT_ID},
         ),
         *(
             Route(route, {204: answer("Always, with no body.")}, (413,), body={JSON: {}})

@@ -66,12 +66,16 @@ class SendingOutlet(ABC):
         while not self._subscription.closed:
             if data := self._next():
                 await self._write(data)
-                continue
-            try:
-                async with asyncio.timeout(max(0.0, self._beat_due - self._clock.monotonic())):
-                    await self._subscription.wait()
-            except TimeoutError:
-                pass
+            else:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait until an item is owed, `answer` or `catch_up` is called, or a heartbeat is due."""
+        try:
+            async with asyncio.timeout(max(0.0, self._beat_due - self._clock.monotonic())):
+                await self._subscription.wait()
+        except TimeoutError:
+            pass
 
     def _beat(self) -> Heartbeat | None:
         """The heartbeat, if it is due; then the next one is due an interval from now."""

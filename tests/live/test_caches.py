@@ -25,7 +25,8 @@ async def test_every_answer_behind_a_credential_is_private_also_its_refusals(
     gateway: Gateway,
 ) -> None:
     await gateway.publish(3)
-    private = [path for path in paths(gateway) if path != "/api/events/stream"]
+    endless = ("/api/events/stream", "/api/agui/{thread_id:str}")
+    private = [path for path in paths(gateway) if path not in endless]
     async with gateway.http(headers={}) as http:
         for path in [*private, "/nowhere", "/static/nothing.js", "/api/events?limit=0"]:
             for headers in ({}, {"X-Session-Token": TOKEN}, {"Host": "evil.example"}):

@@ -1,0 +1,90 @@
+"""`GET /api/agui/{thread_id}`: one agent session as AG-UI events, over server-sent events."""
+
+import structlog
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.types import Receive, Scope, Send
+
+from ..channels.backend import ChannelBackend
+from ..channels.bus import EventBus
+from ..channels.filters import EventFilter
+from ..channels.replay import ReplayStore
+from ..channels.subscription import Subscription
+from ..journal.journal import Journal
+from ..settings import Settings
+from ..ws.agui.ids import EventId, last_event_id
+from ..ws.agui.outlet import AguiOutlet
+from ..ws.agui.reading import ThreadReader
+from ..ws.flow import ClientRequest, Parts, client_flow
+from ..ws.messages import Connected
+from ..ws.queries import new_client_id
+from ..ws.registry import ConnectionRegistry
+from .stream import HTTPRequest, StreamConnection, accept_later, heartbeat_interval_s
+
+_AGENTS = EventFilter(("agent.*",))
+_log = structlog.get_logger("sightline.agui")
+
+
+@get("/api/agui/{thread_id:str}")
+async def stream_thread(
+    request: HTTPRequest,
+    thread_id: FromPath[str],
+    bus: NamedDependency[EventBus],
+    backend: NamedDependency[ChannelBackend],
+    replay_store: NamedDependency[ReplayStore],
+    registry: NamedDependency[ConnectionRegistry],
+    settings: NamedDependency[Settings],
+    journal: NamedDependency[Journal | None],
+) -> "AguiStream":
+    """Stream the session with this id as AG-UI events, from its start or from behind `Last-Event-ID`."""
+    parts = Parts(bus, backend, replay_store, registry, settings, journal)
+    return AguiStream(parts, thread_id, last_event_id(request.scope["headers"]))
+
+
+class AguiStream:
+    """The response to one client, as an ASGI application."""
+
+    def __init__(self, parts: Parts, thread_id: str, behind: EventId | None) -> None:
+        self._parts = parts
+        self._thread_id = thread_id
+        self._behind = behind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until the client disconnects or the gateway drains. Cancelling leaves nothing.
+
+        Raises:
+            UnavailableError, UnauthorizedError: as `client_flow`; nothing was sent.
+        """
+        parts, behind = self._parts, self._behind
+        if behind is not None:
+            await parts.backend.catch_up(behind.position)
+
+        def connect(subscription: Subscription, connected: Connected) -> StreamConnection:
+            reader = ThreadReader(
+                self._thread_id,
+                parts.bus,
+                parts.replay_store,
+                parts.journal,
+                subscription.filter,
+            )
+            return StreamConnection(
+                send,
+                subscription,
+                lambda write: AguiOutlet(
+                    reader, behind, subscription, write, parts.bus, connected.heartbeat_interval_s
+                ),
+            )
+
+        client_id = new_client_id()
+        credential = scope.get("state", {}).get("credential")
+        async with client_flow(
+            parts,
+            # Live from now: the outlet reads what was before.
+            ClientRequest(_AGENTS, client_id, None, credential),
+            log=_log.bind(client_id=client_id),
+            heartbeat_interval_s=heartbeat_interval_s(parts.settings),
+            accept=accept_later,
+            connect=connect,
+        ) as connection:
+            await connection.serve(receive)
