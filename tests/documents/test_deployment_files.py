@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from app.settings import PREFIX, Settings
+from tests.snippets import snippets
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -177,7 +178,7 @@ def test_what_pods_refer_to_is_generated_or_documented() -> None:
 def test_the_commands_of_the_page_make_the_secrets_and_fill_the_template(tmp_path: Path) -> None:
     guide = (ROOT / "docs/deploy.md").read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.M | re.S)
-    (making,) = (block for block in blocks if "cat > deploy/secret.env" in block)
+    (making,) = snippets("docs/deploy.md", "sh")
     (tmp_path / "deploy").mkdir()
     subprocess.run(["sh", "-euc", making], cwd=tmp_path, check=True)
     made = {path.name: path for path in (tmp_path / "deploy").iterdir()}
