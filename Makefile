@@ -128,7 +128,7 @@ test-attack: $(DEV) ## run the long attacks: a thousand resumes, ten thousand co
 
 ROUNDS ?= 100
 
-kill-journal: $(DEV) ## SIGKILL a gateway under load, ROUNDS=100 times: what was answered is looked up (2 minutes)
+kill-journal: $(DEV) ## SIGKILL a gateway under load, ROUNDS=100 times: what was answered is looked up (5 to 20 minutes)
 	$(BIN)/python -m tests.kit.kills --rounds $(ROUNDS)
 
 static: $(DEV)
