@@ -9,17 +9,20 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from ..channels.bus import EventBus
+from ..auth.credentials import values_of
+from ..auth.guards import Uncopied
 from ..channels.encoding import Fields, ensure_can_fit
-from ..channels.publisher import EventPublisher
 from ..channels.strict_json import BODY_DEPTH, check_depth, reason
 from ..errors import BadRequestError, UnavailableError
 from ..ingest import cloudevents
 from ..ingest.cloudevents import Mapped
+from ..ws.flow import Parts
+from .answer import JSONAnswer, read_body
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
 CLOUD_MARGIN_BYTES = 1024  # for attributes of a CloudEvent that are not kept
+JSON = "application/json"
 KEY = re.compile(r"[!-~]{1,128}")
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
@@ -54,25 +57,26 @@ _split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
-@post("/api/events", request_max_body_size=MAX_BODY_BYTES)
-async def publish_events(
-    request: HTTPRequest, publisher: NamedDependency[EventPublisher], bus: NamedDependency[EventBus]
-) -> Published | list[Published]:
+class _Post(Uncopied, post):
+    """A `post` without a copy for each request."""
+
+
+@_Post("/api/events", request_max_body_size=MAX_BODY_BYTES)
+async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> JSONAnswer:
     """Publish one event or an array, plain or as CloudEvents. If one is invalid, none is published."""
-    content_type, headers = request.content_type[0], request.scope["headers"]
+    publisher, bus, headers = parts.publisher, parts.bus, request.scope["headers"]
+    content_type = _content_type(request)
+    body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
     new: _Sent | list[_Sent] | list[Mapped]
     alone = content_type == cloudevents.ONE
     if alone or content_type == cloudevents.BATCH:
-        body = await request.body()
         _ensure_clouds_can_fit(body, alone, publisher.max_event_bytes)
         new = cloudevents.parse(body, content_type)
     elif cloudevents.is_binary(headers) and cloudevents.is_json(content_type):
         alone = True
-        body = await request.body()
         ensure_can_fit("data", body, publisher.max_event_bytes)
         new = [cloudevents.parse_binary(headers, body)]
-    elif content_type == "application/json":
-        body = await request.body()
+    elif content_type == JSON:
         new = _split_events(body)
         alone = isinstance(new, _Sent)
     else:
@@ -101,7 +105,13 @@ async def publish_events(
             " they may have been published, check before you publish them again"
         )
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
-    return published[0] if alone else published
+    return JSONAnswer(published[0] if alone else published, 201)
+
+
+def _content_type(request: HTTPRequest) -> str:
+    """The media type of the body, without parameters."""
+    values = values_of(request.scope["headers"], b"content-type")
+    return JSON if values[:1] == [JSON.encode()] else request.content_type[0]
 
 
 def _split_events(body: bytes) -> _Sent | list[_Sent]:
@@ -151,10 +161,10 @@ def _key_of(event: _Sent | Mapped, key: str | None) -> str | None:
 
 
 def _key(request: HTTPRequest) -> str | None:
-    values = set(request.headers.getall("idempotency-key", []))
+    values = {*values_of(request.scope["headers"], b"idempotency-key")}
     if not values:
         return None
-    key = values.pop()
+    key = values.pop().decode("latin-1")
     if values or not KEY.fullmatch(key):
         raise BadRequestError("Idempotency-Key is not one value of 1 to 128 visible characters")
     return key

@@ -32,7 +32,7 @@ OPEN_PATH = "/api/health"
 PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _SHARED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Session-Token"
 _REFUSAL = "sightline_refusal"
-_BROKEN_OFF = "client disconnected prematurely"  # Litestar's text for an incomplete body
+BROKEN_OFF = "client disconnected prematurely"  # Litestar's text for an incomplete body
 _log = structlog.get_logger("sightline.access")
 
 
@@ -90,7 +90,7 @@ def http_refusal(request: Request[object, object, object], error: Exception) -> 
 
 def _logged(status: int, error: Exception, scope: Scope) -> None:
     peer = ":".join(map(str, scope.get("client") or ("unknown",)))
-    if isinstance(error, HTTPException) and error.detail == _BROKEN_OFF:
+    if isinstance(error, HTTPException) and error.detail == BROKEN_OFF:
         _log.info("request_broken_off", peer=peer, path=scope["path"])
     elif status >= 500 and not isinstance(error, SightlineError):
         _log.error("request_failed", status=status, peer=peer, path=scope["path"], exc_info=error)
@@ -112,7 +112,8 @@ def _marking(send: Send, refusals: Counter[str]) -> Send:
             if message["status"] >= 400:
                 refusals[str(message["status"])] += 1
             names = {name.lower() for name, _ in message.get("headers", ())}
-            message = _with(message, [pair for pair in PRIVATE if pair[0] not in names])
+            if lacking := [pair for pair in PRIVATE if pair[0] not in names]:
+                message = _with(message, lacking)
         await send(message)
 
     return marked_send

@@ -36,9 +36,10 @@ class GatewayCycle(RequestResponseCycle):
         if message["type"] == "http.response.start":
             if self.waiting_for_100_continue:
                 self.keep_alive = False
-            names = {name.lower() for name, _ in message.get("headers", ())}
-            if self.scope["http_version"] == "1.0" and b"content-length" not in names:
-                self._until_close, self.chunked_encoding = True, False
+            if self.scope["http_version"] == "1.0":
+                names = {name.lower() for name, _ in message.get("headers", ())}
+                if b"content-length" not in names:
+                    self._until_close, self.chunked_encoding = True, False
         elif self._until_close and message["type"] == "http.response.body":
             self.expected_content_length = len(message.get("body", b""))
         await super().send(message)

@@ -14,18 +14,12 @@ from litestar.handlers import websocket_listener
 from litestar.types import Scope
 
 from ..auth.guards import SUBPROTOCOL
-from ..channels.backend import ChannelBackend
-from ..channels.bus import EventBus
-from ..channels.replay import ReplayStore
 from ..channels.subscription import Subscription
 from ..errors import CloseCode
-from ..journal.journal import Journal
-from ..settings import Settings
 from .flow import RESTARTS, ClientRequest, Parts, client_flow
 from .messages import Connected, Pong, encode
 from .outlet import TRANSPORT, DirectOutlet, Outlet, Transport
 from .queries import Query
-from .registry import ConnectionRegistry
 from .sending import ASGIOutlet
 from .session import Session, TooManyMessagesError
 
@@ -145,16 +139,10 @@ def asked(scope: Scope) -> ClientRequest:
 
 @asynccontextmanager
 async def connection_lifespan(
-    socket: Socket,
-    bus: NamedDependency[EventBus],
-    backend: NamedDependency[ChannelBackend],
-    replay_store: NamedDependency[ReplayStore],
-    registry: NamedDependency[ConnectionRegistry],
-    settings: NamedDependency[Settings],
-    journal: NamedDependency[Journal | None],
+    socket: Socket, parts: NamedDependency[Parts]
 ) -> AsyncIterator[None]:
     """Carry one client from its upgrade to its last trace. Cancelling leaves nothing."""
-    scope = socket.scope
+    scope, bus = socket.scope, parts.bus
     request = asked(scope)
     scope["headers"] = []  # read already; an idle connection must not keep the token
     log = _log.bind(client_id=request.client_id)
@@ -172,14 +160,14 @@ async def connection_lifespan(
             bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
         )
         return SocketConnection(
-            socket, subscription, session, outlet, transport, settings.max_message_bytes
+            socket, subscription, session, outlet, transport, parts.settings.max_message_bytes
         )
 
     async with client_flow(
-        Parts(bus, backend, replay_store, registry, settings, journal),
+        parts,
         request,
         log=log,
-        heartbeat_interval_s=settings.heartbeat_interval_s,
+        heartbeat_interval_s=parts.settings.heartbeat_interval_s,
         accept=partial(socket.accept, subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None),
         connect=connect,
     ) as connection:

@@ -62,7 +62,10 @@ class Client:
         self._gone = asyncio.Event()
         settings = Settings(state_dir=Path("unused"))
         backend = backend or MemoryBackend(bus)
-        parts = Parts(bus, backend, bus._store, self.registry, settings, journal)
+        publisher = EventPublisher(backend, Catalog(), bus.clock, settings.max_event_bytes)
+        parts = Parts(
+            bus, backend, bus._store, self.registry, settings, journal, publisher
+        )
         serving = EventStream(parts, EventFilter(), position)
         self.serving = asyncio.create_task(
             serving({"type": "http"}, self._receive, self._send)  # type: ignore[typeddict-item]
