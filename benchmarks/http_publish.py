@@ -33,7 +33,13 @@ Figures = dict[str, float]
 def order_event() -> dict[str, object]:
     """An event of 1 KB as an agent sends it: an order with its customer and eight items."""
     items = [
-        {"id": f"item-{number}", "name": "Walnut shelf", "count": number, "price": 19.5, "gift": False}
+        {
+            "id": f"item-{number}",
+            "name": "Walnut shelf",
+            "count": number,
+            "price": 19.5,
+            "gift": False,
+        }
         for number in range(8)
     ]
     customer = {"id": 4711, "name": "Ada Byron", "city": "London", "tags": ["regular", "web"]}
@@ -120,7 +126,9 @@ def paced(server: Server, rate: float, seconds: float) -> Figures:
     return {"p50_ms": p50, "p99_ms": p99, "cpu_us": cpu / len(waits) * 1e6}
 
 
-def measured(servers: dict[str, Server], given: argparse.Namespace) -> dict[str, dict[str, Figures]]:
+def measured(
+    servers: dict[str, Server], given: argparse.Namespace
+) -> dict[str, dict[str, Figures]]:
     """For each measurement and peer the medians; the peers run in turn."""
     kinds = {
         "single posts": lambda one: flat_out(one, given.connections, 1, given.seconds),

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
-from litestar import Request, post
+from litestar import Request
 from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 
 from ..auth.credentials import values_of
 from ..auth.guards import Uncopied
@@ -57,33 +59,34 @@ _split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
-class _Post(Uncopied, post):
-    """A `post` without a copy for each request."""
+class _Route(Uncopied, HTTPRouteHandler):
+    """A route whose handler is not copied for each request."""
 
 
-@_Post("/api/events", request_max_body_size=MAX_BODY_BYTES)
+@_Route("/api/events", http_method=HttpMethod.POST, request_max_body_size=MAX_BODY_BYTES)
 async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> JSONAnswer:
     """Publish one event or an array, plain or as CloudEvents. If one is invalid, none is published."""
     publisher, bus, headers = parts.publisher, parts.bus, request.scope["headers"]
     content_type = _content_type(request)
+    binary = cloudevents.is_binary(headers) and cloudevents.is_json(content_type)
+    if not binary and content_type not in (JSON, cloudevents.ONE, cloudevents.BATCH):
+        raise HTTPException(
+            f"send Content-Type: application/json, {cloudevents.ONE} or {cloudevents.BATCH}",
+            status_code=415,
+        )
     body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
     new: _Sent | list[_Sent] | list[Mapped]
     alone = content_type == cloudevents.ONE
     if alone or content_type == cloudevents.BATCH:
         _ensure_clouds_can_fit(body, alone, publisher.max_event_bytes)
         new = cloudevents.parse(body, content_type)
-    elif cloudevents.is_binary(headers) and cloudevents.is_json(content_type):
+    elif binary:
         alone = True
         ensure_can_fit("data", body, publisher.max_event_bytes)
         new = [cloudevents.parse_binary(headers, body)]
-    elif content_type == JSON:
+    else:
         new = _split_events(body)
         alone = isinstance(new, _Sent)
-    else:
-        raise HTTPException(
-            f"send Content-Type: application/json, {cloudevents.ONE} or {cloudevents.BATCH}",
-            status_code=415,
-        )
     batch: Sequence[_Sent | Mapped] = new if isinstance(new, list) else [new]
     _ensure_few(len(batch))
     key, epoch = _key(request), bus.epoch
@@ -91,12 +94,13 @@ async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) ->
         _key_of(e, key if batch is not new else key and f"{key}.{i}") for i, e in enumerate(batch)
     ]
     try:
-        events = await publisher.publish_all(
-            # Decoded one by one: many objects at once make the garbage collector hold the loop.
-            (_fields(e, publisher.max_event_bytes) for e in batch),
-            keys,
-            durable=publisher.disk is not None,
-        )
+        # Decoded one by one: many objects at once make the garbage collector hold the loop.
+        fields = (_fields(e, publisher.max_event_bytes) for e in batch)
+        if alone and publisher.disk is None:
+            events = [await publisher.publish(*next(fields), key=keys[0])]
+        else:
+            durable = publisher.disk is not None
+            events = await publisher.publish_all(fields, keys, durable=durable)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise _refusal(body) from error
     if bus.epoch != epoch:

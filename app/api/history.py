@@ -46,9 +46,7 @@ class History(msgspec.Struct):
 
 
 @get("/api/events")
-async def read_events(
-    request: HTTPRequest, parts: NamedDependency[Parts]
-) -> History:
+async def read_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> History:
     """Return a page of events in either order; with a journal, also by time, agent and words."""
     bus, replay_store, journal = parts.bus, parts.replay_store, parts.journal
     query = Query(request.scope["query_string"], ())

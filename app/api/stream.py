@@ -31,9 +31,7 @@ _log = structlog.get_logger("sightline.stream")
 
 
 @get("/api/events/stream")
-async def stream_events(
-    request: HTTPRequest, parts: NamedDependency[Parts]
-) -> "EventStream":
+async def stream_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> "EventStream":
     """Stream what matches `types`, from behind `Last-Event-ID` or live from now; `history=1` replays from the journal."""
     query = Query(request.scope["query_string"], request.scope["headers"])
     return EventStream(parts, query.event_filter(), query.last_event_id(), query.history())

@@ -80,10 +80,11 @@ def cookie_name(headers: Headers) -> str:
 
 
 def _login_cookies(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    lines = values_of(headers, b"cookie")
+    if not lines:
+        return []
     name = cookie_name(headers).encode()
-    pairs = (
-        item.partition(b"=") for line in values_of(headers, b"cookie") for item in line.split(b";")
-    )
+    pairs = (item.partition(b"=") for line in lines for item in line.split(b";"))
     return [value.strip() for key, _, value in pairs if key.strip() == name]
 
 

@@ -138,9 +138,7 @@ def asked(scope: Scope) -> ClientRequest:
 
 
 @asynccontextmanager
-async def connection_lifespan(
-    socket: Socket, parts: NamedDependency[Parts]
-) -> AsyncIterator[None]:
+async def connection_lifespan(socket: Socket, parts: NamedDependency[Parts]) -> AsyncIterator[None]:
     """Carry one client from its upgrade to its last trace. Cancelling leaves nothing."""
     scope, bus = socket.scope, parts.bus
     request = asked(scope)

@@ -27,7 +27,13 @@ async def ask_every_route(gateway: Gateway) -> set[int]:
             await stranger.post("/api/login", json={"ticket": "wrong"}),
         ]
         paths = ("/", "/login", "/api/health", "/api/session", "/api/catalog", "/api/openapi.json")
-        paths += ("/api/sessions", "/api/none", "/client/sightline.js", "/static/console.css", "/ws")
+        paths += (
+            "/api/sessions",
+            "/api/none",
+            "/client/sightline.js",
+            "/static/console.css",
+            "/ws",
+        )
         for path in (*paths, "/metrics"):
             answers += [await http.get(path), await stranger.get(path)]
         answers.append(await http.request("PUT", "/api/events"))
