@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from ..auth.credentials import values_of
-from ..auth.guards import Uncopied
+from ..auth.denial import Uncopied
 from ..channels.encoding import Fields, ensure_can_fit
 from ..channels.strict_json import BODY_DEPTH, check_depth, reason
 from ..errors import BadRequestError, UnavailableError

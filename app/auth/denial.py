@@ -10,6 +10,7 @@ from collections import Counter
 import msgspec
 import structlog
 from litestar import Request, Response
+from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
@@ -138,6 +139,15 @@ def _sharing(send: Send, origin: bytes) -> Send:
         await send(message)
 
     return send_shared
+
+
+class Uncopied:
+    """A route handler that is passed to its guards itself: Litestar would copy it each time."""
+
+    async def authorize_connection(self, connection: ASGIConnection) -> None:  # type: ignore[type-arg]
+        """Run every guard of the route."""
+        for guard in self.resolve_guards():  # type: ignore[attr-defined]
+            await guard(connection, self)
 
 
 class AccessGate:

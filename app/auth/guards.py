@@ -226,15 +226,6 @@ def _method(scope: Scope) -> str | None:
     return scope["method"] if scope["type"] == ScopeType.HTTP else None
 
 
-class Uncopied:
-    """A route handler that is passed to its guards itself: Litestar would copy it each time."""
-
-    async def authorize_connection(self, connection: ASGIConnection) -> None:  # type: ignore[type-arg]
-        """Run every guard of the route."""
-        for guard in self.resolve_guards():  # type: ignore[attr-defined]
-            await guard(connection, self)
-
-
 async def require_credential(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
     """Litestar guard: authenticate requests to every route that is not open."""
     if handler.opt.get("open") or is_preflight(connection.scope):

@@ -10,9 +10,10 @@ import structlog
 from litestar import WebSocket
 from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
-from litestar.handlers import websocket_listener
+from litestar.handlers import WebsocketListenerRouteHandler
 from litestar.types import Scope
 
+from ..auth.denial import Uncopied
 from ..auth.guards import SUBPROTOCOL
 from ..channels.subscription import Subscription
 from ..errors import CloseCode
@@ -179,7 +180,11 @@ async def connection_lifespan(socket: Socket, parts: NamedDependency[Parts]) -> 
             raise
 
 
-@websocket_listener("/ws", connection_lifespan=connection_lifespan)
+class _Listener(Uncopied, WebsocketListenerRouteHandler):
+    """A listener that is not copied for each upgrade."""
+
+
+@_Listener("/ws", connection_lifespan=connection_lifespan)
 async def events_socket(data: str, socket: Socket) -> None:
     """Hand one frame to the session. A binary frame arrives here as an empty string."""
     socket.scope["state"]["connection"].receive(data)
