@@ -129,7 +129,8 @@ def retained_page(question: Question, bus: EventBus, replay_store: ReplayStore) 
     gap = replay_store.gap_before(position, question.event_filter) if position else None
     changed = gap is not None and gap.reason == "epoch_changed"
     start = Position(0) if position is None or changed else position
-    found = replay_store.after(start.sequence_number, question.event_filter)
+    most = question.limit + 1  # one more shows that there are more
+    found = replay_store.after(start.sequence_number, question.event_filter, most)
     page = _fitting(found, question.limit)
     more = len(found) > len(page)
     read_up_to = page[-1].sequence_number if more else bus.head

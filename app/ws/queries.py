@@ -21,7 +21,7 @@ class Query:
     def __init__(self, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
         text = query_string.decode("latin-1")
         self._parameters = parse_qsl(text, keep_blank_values=True, errors="replace") if text else []
-        self._headers = headers
+        self._headers = tuple(headers)
 
     def get(self, name: str, header: bytes | None = None) -> str | None:
         """Return the value of `name`, or None.
