@@ -2,8 +2,7 @@
 
 from unittest.mock import patch
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from app.server import strict
 from app.server.strict import handshake_fault, is_usual_handshake
