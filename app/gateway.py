@@ -33,6 +33,7 @@ from .settings import Settings
 from .sources import check_workspace
 from .sources.running import keep_running, sources_of
 from .state.lock import FolderLock, only_gateway
+from .ws.flow import Parts
 from .ws.listener import events_socket
 from .ws.messages import Notice, encode
 from .ws.registry import ConnectionRegistry
@@ -98,6 +99,15 @@ class Gateway:
         self.publisher = EventPublisher(
             self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
         )
+        parts = Parts(
+            self.bus,
+            self.backend,
+            self.replay_store,
+            self.registry,
+            settings,
+            self.journal,
+            self.publisher,
+        )
         left_out = [*([] if console else pages.SITE), *([] if metrics else [metrics_page])]
         self.started = False
         self.lock = FolderLock(settings.state_dir)
@@ -126,6 +136,7 @@ class Gateway:
                 *([metrics_page] if metrics else []),
             ],
             dependencies={
+                "parts": _given(parts),
                 "publisher": _given(self.publisher),
                 "bus": _given(self.bus),
                 "backend": _given(self.backend),

@@ -232,3 +232,12 @@ def test_the_benchmark_of_hooks_gets_every_answer_and_counts_every_event() -> No
     rows = [line for line in done.stdout.splitlines() if "connections" in line]
     assert [re.search(r"connections +(\d+)", row)[1] for row in rows] == ["20"] * 4
     assert "missing" not in done.stdout
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_posts_measures_all_three_servers() -> None:
+    command = [sys.executable, "-m", "benchmarks.http_publish", "--runs", "1", "--seconds", "0.1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for server in ("bare route", "gateway  ", "gateway, journal"):
+        assert done.stdout.count(server) == 3

@@ -5,21 +5,26 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
-from litestar import Request, post
+from litestar import Request
 from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 
-from ..channels.bus import EventBus
+from ..auth.credentials import values_of
+from ..auth.denial import Uncopied
 from ..channels.encoding import Fields, ensure_can_fit
-from ..channels.publisher import EventPublisher
 from ..channels.strict_json import BODY_DEPTH, check_depth, reason
 from ..errors import BadRequestError, UnavailableError
 from ..ingest import cloudevents
 from ..ingest.cloudevents import Mapped
+from ..ws.flow import Parts
+from .answer import JSONAnswer, read_body
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
 CLOUD_MARGIN_BYTES = 1024  # for attributes of a CloudEvent that are not kept
+JSON = "application/json"
 KEY = re.compile(r"[!-~]{1,128}")
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
@@ -54,32 +59,34 @@ _split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
-@post("/api/events", request_max_body_size=MAX_BODY_BYTES)
-async def publish_events(
-    request: HTTPRequest, publisher: NamedDependency[EventPublisher], bus: NamedDependency[EventBus]
-) -> Published | list[Published]:
+class _Route(Uncopied, HTTPRouteHandler):
+    """A route whose handler is not copied for each request."""
+
+
+@_Route("/api/events", http_method=HttpMethod.POST, request_max_body_size=MAX_BODY_BYTES)
+async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> JSONAnswer:
     """Publish one event or an array, plain or as CloudEvents. If one is invalid, none is published."""
-    content_type, headers = request.content_type[0], request.scope["headers"]
-    new: _Sent | list[_Sent] | list[Mapped]
-    alone = content_type == cloudevents.ONE
-    if alone or content_type == cloudevents.BATCH:
-        body = await request.body()
-        _ensure_clouds_can_fit(body, alone, publisher.max_event_bytes)
-        new = cloudevents.parse(body, content_type)
-    elif cloudevents.is_binary(headers) and cloudevents.is_json(content_type):
-        alone = True
-        body = await request.body()
-        ensure_can_fit("data", body, publisher.max_event_bytes)
-        new = [cloudevents.parse_binary(headers, body)]
-    elif content_type == "application/json":
-        body = await request.body()
-        new = _split_events(body)
-        alone = isinstance(new, _Sent)
-    else:
+    publisher, bus, headers = parts.publisher, parts.bus, request.scope["headers"]
+    content_type = _content_type(request)
+    binary = cloudevents.is_binary(headers) and cloudevents.is_json(content_type)
+    if not binary and content_type not in (JSON, cloudevents.ONE, cloudevents.BATCH):
         raise HTTPException(
             f"send Content-Type: application/json, {cloudevents.ONE} or {cloudevents.BATCH}",
             status_code=415,
         )
+    body = await read_body(request.scope, request.receive, MAX_BODY_BYTES)
+    new: _Sent | list[_Sent] | list[Mapped]
+    alone = content_type == cloudevents.ONE
+    if alone or content_type == cloudevents.BATCH:
+        _ensure_clouds_can_fit(body, alone, publisher.max_event_bytes)
+        new = cloudevents.parse(body, content_type)
+    elif binary:
+        alone = True
+        ensure_can_fit("data", body, publisher.max_event_bytes)
+        new = [cloudevents.parse_binary(headers, body)]
+    else:
+        new = _split_events(body)
+        alone = isinstance(new, _Sent)
     batch: Sequence[_Sent | Mapped] = new if isinstance(new, list) else [new]
     _ensure_few(len(batch))
     key, epoch = _key(request), bus.epoch
@@ -87,12 +94,13 @@ async def publish_events(
         _key_of(e, key if batch is not new else key and f"{key}.{i}") for i, e in enumerate(batch)
     ]
     try:
-        events = await publisher.publish_all(
-            # Decoded one by one: many objects at once make the garbage collector hold the loop.
-            (_fields(e, publisher.max_event_bytes) for e in batch),
-            keys,
-            durable=publisher.disk is not None,
-        )
+        # Decoded one by one: many objects at once make the garbage collector hold the loop.
+        fields = (_fields(e, publisher.max_event_bytes) for e in batch)
+        if alone and publisher.disk is None:
+            events = [await publisher.publish(*next(fields), key=keys[0])]
+        else:
+            durable = publisher.disk is not None
+            events = await publisher.publish_all(fields, keys, durable=durable)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise _refusal(body) from error
     if bus.epoch != epoch:
@@ -101,7 +109,13 @@ async def publish_events(
             " they may have been published, check before you publish them again"
         )
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
-    return published[0] if alone else published
+    return JSONAnswer(published[0] if alone else published, 201)
+
+
+def _content_type(request: HTTPRequest) -> str:
+    """The media type of the body, without parameters."""
+    values = values_of(request.scope["headers"], b"content-type")
+    return JSON if values[:1] == [JSON.encode()] else request.content_type[0]
 
 
 def _split_events(body: bytes) -> _Sent | list[_Sent]:
@@ -151,10 +165,10 @@ def _key_of(event: _Sent | Mapped, key: str | None) -> str | None:
 
 
 def _key(request: HTTPRequest) -> str | None:
-    values = set(request.headers.getall("idempotency-key", []))
+    values = {*values_of(request.scope["headers"], b"idempotency-key")}
     if not values:
         return None
-    key = values.pop()
+    key = values.pop().decode("latin-1")
     if values or not KEY.fullmatch(key):
         raise BadRequestError("Idempotency-Key is not one value of 1 to 128 visible characters")
     return key

@@ -8,7 +8,6 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from msgspec import Meta
 
-from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.replay import ReplayStore
 from ..errors import BadRequestError
@@ -16,6 +15,7 @@ from ..events import Event, Gap, Position
 from ..journal.history import Order, Page, Question, terms_of
 from ..journal.journal import Journal
 from ..journal.times import to_unix_ms
+from ..ws.flow import Parts
 from ..ws.queries import Query
 
 DEFAULT_LIMIT = 100
@@ -46,18 +46,13 @@ class History(msgspec.Struct):
 
 
 @get("/api/events")
-async def read_events(
-    request: HTTPRequest,
-    bus: NamedDependency[EventBus],
-    replay_store: NamedDependency[ReplayStore],
-    backend: NamedDependency[ChannelBackend],
-    journal: NamedDependency[Journal | None],
-) -> History:
+async def read_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> History:
     """Return a page of events in either order; with a journal, also by time, agent and words."""
+    bus, replay_store, journal = parts.bus, parts.replay_store, parts.journal
     query = Query(request.scope["query_string"], ())
     question = question_of(query, bus.clock.wall())
     if question.after is not None and question.after.epoch in (None, bus.epoch):
-        await backend.catch_up(question.after)
+        await parts.backend.catch_up(question.after)
     if journal is None:
         for name in ONLY_JOURNAL:
             if query.get(name) is not None:
@@ -134,7 +129,8 @@ def retained_page(question: Question, bus: EventBus, replay_store: ReplayStore) 
     gap = replay_store.gap_before(position, question.event_filter) if position else None
     changed = gap is not None and gap.reason == "epoch_changed"
     start = Position(0) if position is None or changed else position
-    found = replay_store.after(start.sequence_number, question.event_filter)
+    most = question.limit + 1  # one more shows that there are more
+    found = replay_store.after(start.sequence_number, question.event_filter, most)
     page = _fitting(found, question.limit)
     more = len(found) > len(page)
     read_up_to = page[-1].sequence_number if more else bus.head

@@ -8,19 +8,14 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.types import Message, Receive, Scope, Send
 
-from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
-from ..channels.replay import ReplayStore
 from ..channels.subscription import Subscription
 from ..events import Position
-from ..journal.journal import Journal
-from ..settings import Settings
 from ..ws.flow import ClientRequest, Parts, client_flow
 from ..ws.messages import Connected, encode
 from ..ws.outlet import Outlet
 from ..ws.queries import Query, new_client_id
-from ..ws.registry import ConnectionRegistry
 from ..ws.sending import SSEOutlet, block, first_position
 
 HEARTBEAT_INTERVAL_S = 15.0  # at most: proxies cut a silent response, some of them after 20 s
@@ -38,18 +33,9 @@ _log = structlog.get_logger("sightline.stream")
 
 
 @get("/api/events/stream")
-async def stream_events(
-    request: HTTPRequest,
-    bus: NamedDependency[EventBus],
-    backend: NamedDependency[ChannelBackend],
-    replay_store: NamedDependency[ReplayStore],
-    registry: NamedDependency[ConnectionRegistry],
-    settings: NamedDependency[Settings],
-    journal: NamedDependency[Journal | None],
-) -> "EventStream":
+async def stream_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> "EventStream":
     """Stream what matches `types`, from behind `Last-Event-ID` or live from now; `history=1` replays from the journal."""
     query = Query(request.scope["query_string"], request.scope["headers"])
-    parts = Parts(bus, backend, replay_store, registry, settings, journal)
     return EventStream(parts, query.event_filter(), query.last_event_id(), query.history())
 
 

@@ -50,8 +50,9 @@ def shown(headers: Headers, query: bytes = b"") -> Shown:
         if scheme.lower() == b"bearer":  # other schemes may belong to a proxy
             bearers.append(token.strip())
     keys = values_of(headers, KEY_HEADER.lower().encode())
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
-    keys += [value.encode("latin-1") for name, value in pairs if name == KEY_PARAMETER]
+    if query:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
+        keys += [value.encode("latin-1") for name, value in pairs if name == KEY_PARAMETER]
     return Shown(
         tokens=[
             *values_of(headers, b"x-session-token"),
@@ -65,7 +66,8 @@ def shown(headers: Headers, query: bytes = b"") -> Shown:
 
 def values_of(headers: Headers, name: bytes) -> list[bytes]:
     """All values of the header `name`, which is in lower case."""
-    return [value for key, value in headers if key.lower() == name]
+    length = len(name)  # compared first: most headers have another one
+    return [value for key, value in headers if len(key) == length and key.lower() == name]
 
 
 def cookie_name(headers: Headers) -> str:
@@ -78,10 +80,11 @@ def cookie_name(headers: Headers) -> str:
 
 
 def _login_cookies(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    lines = values_of(headers, b"cookie")
+    if not lines:
+        return []
     name = cookie_name(headers).encode()
-    pairs = (
-        item.partition(b"=") for line in values_of(headers, b"cookie") for item in line.split(b";")
-    )
+    pairs = (item.partition(b"=") for line in lines for item in line.split(b";"))
     return [value.strip() for key, _, value in pairs if key.strip() == name]
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 import msgspec
 import structlog
 from litestar import Request, Response
+from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
@@ -32,7 +33,7 @@ OPEN_PATH = "/api/health"
 PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _SHARED_HEADERS = b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Session-Token"
 _REFUSAL = "sightline_refusal"
-_BROKEN_OFF = "client disconnected prematurely"  # Litestar's text for an incomplete body
+BROKEN_OFF = "client disconnected prematurely"  # Litestar's text for an incomplete body
 _log = structlog.get_logger("sightline.access")
 
 
@@ -90,7 +91,7 @@ def http_refusal(request: Request[object, object, object], error: Exception) -> 
 
 def _logged(status: int, error: Exception, scope: Scope) -> None:
     peer = ":".join(map(str, scope.get("client") or ("unknown",)))
-    if isinstance(error, HTTPException) and error.detail == _BROKEN_OFF:
+    if isinstance(error, HTTPException) and error.detail == BROKEN_OFF:
         _log.info("request_broken_off", peer=peer, path=scope["path"])
     elif status >= 500 and not isinstance(error, SightlineError):
         _log.error("request_failed", status=status, peer=peer, path=scope["path"], exc_info=error)
@@ -112,7 +113,8 @@ def _marking(send: Send, refusals: Counter[str]) -> Send:
             if message["status"] >= 400:
                 refusals[str(message["status"])] += 1
             names = {name.lower() for name, _ in message.get("headers", ())}
-            message = _with(message, [pair for pair in PRIVATE if pair[0] not in names])
+            if lacking := [pair for pair in PRIVATE if pair[0] not in names]:
+                message = _with(message, lacking)
         await send(message)
 
     return marked_send
@@ -137,6 +139,15 @@ def _sharing(send: Send, origin: bytes) -> Send:
         await send(message)
 
     return send_shared
+
+
+class Uncopied:
+    """A route handler that is passed to its guards itself: Litestar would copy it each time."""
+
+    async def authorize_connection(self, connection: ASGIConnection) -> None:  # type: ignore[type-arg]
+        """Run every guard of the route."""
+        for guard in self.resolve_guards():  # type: ignore[attr-defined]
+            await guard(connection, self)
 
 
 class AccessGate:

@@ -1,6 +1,7 @@
 """Authentication and the checks of Host and Origin: pure functions, and a Litestar guard."""
 
 import re
+from functools import lru_cache
 from typing import cast
 from urllib.parse import quote
 
@@ -126,27 +127,37 @@ def check_browser_rules(
     hosts = values_of(headers, b"host")
     host = hosts[0].lower() if len(hosts) == 1 else b""
     named = _HOST.fullmatch(host)
-    ours = _LOCAL_HOSTS | {name.lower().encode() for name in allowed_hosts}
+    ours = _ours(allowed_hosts)
     if host not in ours and (named is None or named[1] not in ours):
         raise ForbiddenError(
             f"Host {_shown(hosts)} does not name this gateway: use 127.0.0.1 or localhost,"
             " or add the name to SIGHTLINE_ALLOWED_HOSTS"
         )
     origins = values_of(headers, b"origin")
+    if not origins:
+        return
     before = b"https://" if scheme in ("https", "wss") else b"http://"
     own = {
         before + name for name in (*hosts, host)
     }  # as sent, and in lower case as browsers send it
     allowed = own | {origin.encode() for origin in allowed_origins}
-    if origins and (len(origins) > 1 or origins[0] not in allowed):
+    if len(origins) > 1 or origins[0] not in allowed:
         raise ForbiddenError(
             f"Origin {_shown(origins)} is not allowed: add it to SIGHTLINE_ALLOWED_ORIGINS"
         )
 
 
+@lru_cache(maxsize=8)
+def _ours(allowed_hosts: tuple[str, ...]) -> frozenset[bytes]:
+    """Every name of this gateway, in lower case."""
+    return frozenset(_LOCAL_HOSTS | {name.lower().encode() for name in allowed_hosts})
+
+
 def shared_origin(headers: Headers, allowed_origins: tuple[str, ...]) -> bytes | None:
     """The origin of a request if its page may read the answer (CORS), else None."""
     origins = values_of(headers, b"origin")
+    if not origins:
+        return None
     configured = {origin.encode() for origin in allowed_origins}
     return origins[0] if len(origins) == 1 and origins[0] in configured else None
 

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from functools import lru_cache
 
 NONCE = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
@@ -31,6 +32,7 @@ def hook_token(token: str) -> str:
     return _hmac(token, "sightline hook token")
 
 
+@lru_cache(maxsize=128)  # parsing takes longer than everything else that a token needs
 def address_of(host: str, port: int) -> str:
     """An IP address and port as text, the same at both ends of a connection."""
     address = ipaddress.ip_address(host.partition("%")[0])

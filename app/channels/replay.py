@@ -1,9 +1,10 @@
 """`ReplayStore`: the shared, bounded log that every resume reads. It holds no state of clients."""
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
-from functools import cache
-from itertools import takewhile
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import islice
 
 import msgspec
 
@@ -19,6 +20,7 @@ class Replay(msgspec.Struct, frozen=True):
     resumed: bool
 
 
+_Run = tuple[Sequence[int], int]  # numbers in ascending order, and the index of the first one
 NO_REPLAY = Replay((), (), resumed=False)
 
 
@@ -32,6 +34,9 @@ class ReplayStore:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._events: deque[Event] = deque()  # contiguous numbers, oldest first
+        # The numbers of `_events` by type, ascending; no type is empty. A filter of few types
+        # then reads only what it matches.
+        self._by_type: dict[str, deque[int]] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -42,6 +47,7 @@ class ReplayStore:
         self.epoch = epoch
         self.head = head
         self._events.clear()
+        self._by_type.clear()
         self._bytes = 0
 
     def restore(self, epoch: str, head: int, events: Sequence[Event], now: float) -> None:
@@ -67,6 +73,10 @@ class ReplayStore:
         self.head = number
         events = self._events
         events.append(event)
+        numbers = self._by_type.get(event.type)
+        if numbers is None:
+            numbers = self._by_type[event.type] = deque()
+        numbers.append(number)
         self._bytes += len(event.encoded)
         oldest_kept = event.accepted_at - self._window_s
         while (
@@ -74,26 +84,45 @@ class ReplayStore:
             or len(events) > self._max_events
             or (events and events[0].accepted_at < oldest_kept)
         ):
-            self._bytes -= len(events.popleft().encoded)
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        event = self._events.popleft()
+        self._bytes -= len(event.encoded)
+        numbers = self._by_type[event.type]
+        numbers.popleft()
+        if not numbers:  # publishers may invent types in extra namespaces
+            del self._by_type[event.type]
 
     def expire(self, now: float) -> None:
         """Drop the events that are older than the window at `now`."""
         oldest_kept = now - self._window_s
         while self._events and self._events[0].accepted_at < oldest_kept:
-            self._bytes -= len(self._events.popleft().encoded)
+            self._drop_oldest()
 
     @property
     def first(self) -> int:
         """The oldest retained number, or head + 1 when nothing is retained."""
         return self.head - len(self._events) + 1
 
-    def after(self, number: int, event_filter: EventFilter) -> list[Event]:
-        """The retained matching events above `number`, oldest first."""
-        newer = takewhile(lambda event: event.sequence_number > number, reversed(self._events))
-        matches = cache(event_filter.matches)  # many events, few types
-        found = [event for event in newer if matches(event.type)]
-        found.reverse()
-        return found
+    def after(self, number: int, event_filter: EventFilter, most: int | None = None) -> list[Event]:
+        """The first `most` retained matching events above `number`, oldest first; None: all."""
+        runs = self._runs(number, event_filter)
+        return [self._event(one) for one in islice(merge(*map(_ascending, runs)), most)]
+
+    def _runs(self, number: int, event_filter: EventFilter) -> list[_Run]:
+        """The matching numbers above `number`, as ascending runs; none is empty."""
+        if event_filter.matches_all:
+            first = max(number + 1, self.first)
+            return [(range(first, self.head + 1), 0)] if first <= self.head else []
+        return [
+            (numbers, bisect_right(numbers, number))
+            for type_, numbers in self._by_type.items()
+            if numbers[-1] > number and event_filter.matches(type_)
+        ]
+
+    def _event(self, number: int) -> Event:
+        return self._events[number - self.first]
 
     def gap_before(self, position: Position, event_filter: EventFilter) -> Gap | None:
         """The loss of a client at `position`, or None if every later event is retained."""
@@ -115,16 +144,29 @@ class ReplayStore:
         gap = self.gap_before(position, event_filter)
         gaps = [gap] if gap else []
         changed = gap is not None and gap.reason == "epoch_changed"
-        events = self.after(0 if changed else position.sequence_number, event_filter)
-        start, size = len(events), 0
-        while start > 0 and len(events) - start < limit:
-            size += len(events[start - 1].encoded)
-            if size > max_bytes:
+        runs = self._runs(0 if changed else position.sequence_number, event_filter)
+        newest: list[Event] = []
+        last_lost, size = None, 0
+        for number in merge(*map(_descending, runs), reverse=True):
+            event = self._event(number)
+            size += len(event.encoded)
+            if len(newest) == limit or size > max_bytes:
+                last_lost = number
                 break
-            start -= 1
-        if start:
-            lost = events[:start]
-            gaps.append(
-                Gap(lost[0].sequence_number, lost[-1].sequence_number, start, "replay_limit")
-            )
-        return Replay(tuple(gaps), tuple(events[start:]), resumed=not gaps)
+            newest.append(event)
+        if last_lost is not None:
+            first_lost = min(numbers[start] for numbers, start in runs)
+            lost = sum(len(numbers) - start for numbers, start in runs) - len(newest)
+            gaps.append(Gap(first_lost, last_lost, lost, "replay_limit"))
+        newest.reverse()
+        return Replay(tuple(gaps), tuple(newest), resumed=not gaps)
+
+
+def _ascending(run: _Run) -> Iterator[int]:
+    numbers, start = run
+    return (numbers[index] for index in range(start, len(numbers)))
+
+
+def _descending(run: _Run) -> Iterator[int]:
+    numbers, start = run
+    return (numbers[index] for index in range(len(numbers) - 1, start - 1, -1))

@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ..metrics import Counters
 from .backlog import Backlog
-from .cycle import GatewayCycle, last_answer
+from .cycle import GatewayCycle, JoinedWrites, last_answer
 from .request_bytes import CountingHTTPProtocol
 from .room import Room, peer_of
 from .turnstile import Turnstile
@@ -66,6 +66,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self._deadline: asyncio.TimerHandle | None = None  # for the awaited part
         self._unread: asyncio.TimerHandle | None = None
         self._backlog = Backlog(transport)
+        self._joined = JoinedWrites(transport, self.loop)
         self.begin("head")
         self.room.keep_within(len(self.connections))
 
@@ -93,7 +94,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         super().handle_websocket_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        GatewayCycle.adopt(cycle)
+        GatewayCycle.adopt(cycle, self._joined)
         assert isinstance(cycle, GatewayCycle)
         self._known, self._running = self.known, cycle
         cycle.keep_alive = cycle.keep_alive and not self._ending
@@ -161,15 +162,17 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
     def begin(self, part: Literal["head", "body"] | None) -> None:
         """Await this part of a request, and set its deadline."""
         super().begin(part)
-        _cancel(self._deadline)
-        self._deadline = None
         if part is not None:
             self._began = self.loop.time()
-            patience_s = HEAD_TIMEOUT_S if part == "head" else BODY_TIMEOUT_S
-            self._deadline = self.loop.call_later(patience_s, self._look_at_sender)
+            if self._deadline is None:  # a running timer ends early, and is then set again
+                patience_s = HEAD_TIMEOUT_S if part == "head" else BODY_TIMEOUT_S
+                self._deadline = self.loop.call_later(patience_s, self._look_at_sender)
             self.room.join(self)
 
     def _look_at_sender(self) -> None:
+        self._deadline = None
+        if self.part is None:  # between two requests, uvicorn's keep-alive ends the connection
+            return
         waited_s = self.loop.time() - self._began
         if self.flow.read_paused or self.pipeline:  # we do not read, so the client cannot send
             allowed_s = waited_s + BODY_TIMEOUT_S

@@ -1,6 +1,7 @@
 """`Room`: bounds the connections of a server, and chooses which one to close. Pure."""
 
 import ipaddress
+from functools import lru_cache
 from typing import Protocol
 
 from ..metrics import Counters
@@ -25,6 +26,7 @@ class Member(Protocol):
         """End at once, with an answer if that needs no waiting."""
 
 
+@lru_cache(maxsize=1024)
 def peer_of(host: str | None) -> str:
     """The address that connections are counted by: an IPv4 address, or a /64 network of IPv6."""
     try:

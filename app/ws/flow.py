@@ -12,6 +12,7 @@ from ..auth.credentials import Credential
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
+from ..channels.publisher import EventPublisher
 from ..channels.replay import ReplayStore
 from ..channels.subscription import QueueBounds, Subscription
 from ..errors import BadRequestError, CloseCode
@@ -27,7 +28,10 @@ RESTARTS = "the gateway restarts: connect again"
 
 
 class Parts(NamedTuple):
-    """The parts of the gateway that a connection uses."""
+    """The parts of the gateway that its busiest routes use, injected as one.
+
+    Litestar starts a task for each dependency of a handler that has several.
+    """
 
     bus: EventBus
     backend: ChannelBackend
@@ -35,6 +39,7 @@ class Parts(NamedTuple):
     registry: ConnectionRegistry
     settings: Settings
     journal: Journal | None
+    publisher: EventPublisher
 
 
 class ClientRequest(NamedTuple):

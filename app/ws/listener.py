@@ -10,22 +10,17 @@ import structlog
 from litestar import WebSocket
 from litestar.di import NamedDependency
 from litestar.exceptions import WebSocketDisconnect
-from litestar.handlers import websocket_listener
+from litestar.handlers import WebsocketListenerRouteHandler
 from litestar.types import Scope
 
+from ..auth.denial import Uncopied
 from ..auth.guards import SUBPROTOCOL
-from ..channels.backend import ChannelBackend
-from ..channels.bus import EventBus
-from ..channels.replay import ReplayStore
 from ..channels.subscription import Subscription
 from ..errors import CloseCode
-from ..journal.journal import Journal
-from ..settings import Settings
 from .flow import RESTARTS, ClientRequest, Parts, client_flow
 from .messages import Connected, Pong, encode
 from .outlet import TRANSPORT, DirectOutlet, Outlet, Transport
 from .queries import Query
-from .registry import ConnectionRegistry
 from .sending import ASGIOutlet
 from .session import Session, TooManyMessagesError
 
@@ -144,17 +139,9 @@ def asked(scope: Scope) -> ClientRequest:
 
 
 @asynccontextmanager
-async def connection_lifespan(
-    socket: Socket,
-    bus: NamedDependency[EventBus],
-    backend: NamedDependency[ChannelBackend],
-    replay_store: NamedDependency[ReplayStore],
-    registry: NamedDependency[ConnectionRegistry],
-    settings: NamedDependency[Settings],
-    journal: NamedDependency[Journal | None],
-) -> AsyncIterator[None]:
+async def connection_lifespan(socket: Socket, parts: NamedDependency[Parts]) -> AsyncIterator[None]:
     """Carry one client from its upgrade to its last trace. Cancelling leaves nothing."""
-    scope = socket.scope
+    scope, bus = socket.scope, parts.bus
     request = asked(scope)
     scope["headers"] = []  # read already; an idle connection must not keep the token
     log = _log.bind(client_id=request.client_id)
@@ -172,14 +159,14 @@ async def connection_lifespan(
             bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
         )
         return SocketConnection(
-            socket, subscription, session, outlet, transport, settings.max_message_bytes
+            socket, subscription, session, outlet, transport, parts.settings.max_message_bytes
         )
 
     async with client_flow(
-        Parts(bus, backend, replay_store, registry, settings, journal),
+        parts,
         request,
         log=log,
-        heartbeat_interval_s=settings.heartbeat_interval_s,
+        heartbeat_interval_s=parts.settings.heartbeat_interval_s,
         accept=partial(socket.accept, subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None),
         connect=connect,
     ) as connection:
@@ -193,7 +180,11 @@ async def connection_lifespan(
             raise
 
 
-@websocket_listener("/ws", connection_lifespan=connection_lifespan)
+class _Listener(Uncopied, WebsocketListenerRouteHandler):
+    """A listener that is not copied for each upgrade."""
+
+
+@_Listener("/ws", connection_lifespan=connection_lifespan)
 async def events_socket(data: str, socket: Socket) -> None:
     """Hand one frame to the session. A binary frame arrives here as an empty string."""
     socket.scope["state"]["connection"].receive(data)

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
+from ..auth.credentials import values_of
 from ..channels.filters import EventFilter
 from ..errors import BadRequestError
 from ..events import Position
@@ -18,10 +19,9 @@ class Query:
     """The parameters of one request; some may come as a header instead."""
 
     def __init__(self, query_string: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self._parameters = parse_qsl(
-            query_string.decode("latin-1"), keep_blank_values=True, errors="replace"
-        )
-        self._headers = [(name.lower(), value.decode("latin-1")) for name, value in headers]
+        text = query_string.decode("latin-1")
+        self._parameters = parse_qsl(text, keep_blank_values=True, errors="replace") if text else []
+        self._headers = tuple(headers)
 
     def get(self, name: str, header: bytes | None = None) -> str | None:
         """Return the value of `name`, or None.
@@ -30,7 +30,8 @@ class Query:
             BadRequestError: there are different values, in the query or the header.
         """
         values = {value for key, value in self._parameters if key == name}
-        values |= {value for key, value in self._headers if key == header}
+        if header is not None:
+            values |= {value.decode("latin-1") for value in values_of(self._headers, header)}
         if len(values) > 1:
             raise BadRequestError(f"{name} was given twice with different values: send it once")
         return values.pop() if values else None
@@ -78,7 +79,7 @@ class Query:
 
     def last_event_id(self) -> Position | None:
         """The position in `Last-Event-ID`, which `EventSource` sends; or None."""
-        values = {value for key, value in self._headers if key == b"last-event-id"}
+        values = {value.decode("latin-1") for value in values_of(self._headers, b"last-event-id")}
         if not values:
             return None
         value = ", ".join(values)

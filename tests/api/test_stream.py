@@ -10,9 +10,11 @@ import pytest
 
 from app.api import stream
 from app.api.stream import EventStream
+from app.catalog.registry import Catalog
 from app.channels.backend import BackendStatus, MemoryBackend
 from app.channels.bus import EventBus
 from app.channels.filters import EventFilter
+from app.channels.publisher import EventPublisher
 from app.errors import CloseCode
 from app.events import Position
 from app.journal.journal import Journal
@@ -62,7 +64,8 @@ class Client:
         self._gone = asyncio.Event()
         settings = Settings(state_dir=Path("unused"))
         backend = backend or MemoryBackend(bus)
-        parts = Parts(bus, backend, bus._store, self.registry, settings, journal)
+        publisher = EventPublisher(backend, Catalog(), bus.clock, settings.max_event_bytes)
+        parts = Parts(bus, backend, bus._store, self.registry, settings, journal, publisher)
         serving = EventStream(parts, EventFilter(), position)
         self.serving = asyncio.create_task(
             serving({"type": "http"}, self._receive, self._send)  # type: ignore[typeddict-item]

@@ -1,10 +1,15 @@
 """The replay store: what it keeps, and what a client that resumes gets."""
 
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from app.channels.filters import EventFilter
 from app.channels.replay import Replay, ReplayStore
-from app.events import Gap, Position
+from app.events import Event, Gap, Position
 from tests.support import EPOCH, brief, make_event
 
 ALL = EventFilter()
@@ -168,3 +173,86 @@ def test_bytes_of_what_another_epoch_has_replaced_are_free_again() -> None:
     for number in (1, 2):
         store.append(make_event(number))
     assert len(store) == 2
+
+
+class Counting(deque[Any]):
+    """Counts the items that are read."""
+
+    reads = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        Counting.reads += 1
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise AssertionError("all retained items are read")
+
+    __reversed__ = __iter__
+
+
+@pytest.mark.parametrize("types", [(), ("b.rare",), ("*.often", "b.rare")])
+def test_a_resume_and_a_page_read_what_they_return_and_not_what_is_retained(
+    types: tuple[str, ...],
+) -> None:
+    retained = 20_000
+    names = ["b.rare" if number % 100 == 0 else "a.often" for number in range(retained)]
+    store = store_of(*names, window_s=retained, max_events=retained, max_bytes=10**9)
+    store._events = Counting(store._events)
+    store._by_type = {name: Counting(numbers) for name, numbers in store._by_type.items()}
+    event_filter = EventFilter(types) if types else ALL
+    Counting.reads = 0
+    assert len(resume(store, 0, event_filter=event_filter, limit=100).events) == 100
+    assert len(store.after(retained // 2, event_filter, 100)) == 100
+    assert Counting.reads < 4 * 200 + 100  # an event and its number each, and the searches
+
+
+def scanned(
+    store: ReplayStore, position: Position, event_filter: EventFilter, limit: int, max_bytes: int
+) -> Replay:
+    """What `resume` returns, by a scan of everything."""
+    gap = store.gap_before(position, event_filter)
+    after = 0 if gap and gap.reason == "epoch_changed" else position.sequence_number
+    found = [one for one in store._events if one.sequence_number > after]
+    found = [one for one in found if event_filter.matches(one.type)]
+    assert store.after(after, event_filter) == found
+    assert store.after(after, event_filter, limit) == found[:limit]
+    kept: list[Event] = []
+    for event in reversed(found):
+        if len(kept) == limit or sum(len(one.encoded) for one in [*kept, event]) > max_bytes:
+            break
+        kept.insert(0, event)
+    gaps = [gap] if gap else []
+    if lost := found[: len(found) - len(kept)]:
+        first, last = lost[0].sequence_number, lost[-1].sequence_number
+        gaps.append(Gap(first, last, len(lost), "replay_limit"))
+    return Replay(tuple(gaps), tuple(kept), resumed=not gaps)
+
+
+@settings(max_examples=150)
+@given(
+    types=st.lists(st.sampled_from(["a.x", "a.y", "b.x", "c.z"]), min_size=4, max_size=16),
+    bounds=st.tuples(st.just(16), st.integers(6, 16), st.integers(6 * SIZE, 16 * SIZE)),
+    patterns=st.sampled_from([("*",), (), ("a.*",), ("*.x",), ("b.x", "c.z"), ("d.*",)]),
+    number=st.integers(0, 18),
+    epoch=st.sampled_from([None, EPOCH, EPOCH, "other"]),
+    limit=st.integers(0, 12),
+    max_bytes=st.integers(0, 12 * SIZE),
+    now=st.integers(0, 22),
+)
+def test_a_resume_is_that_of_a_scan(
+    types: list[str],
+    bounds: tuple[int, int, int],
+    patterns: tuple[str, ...],
+    number: int,
+    epoch: str | None,
+    limit: int,
+    max_bytes: int,
+    now: int,
+) -> None:
+    window_s, max_events, most_bytes = bounds
+    store = store_of(*types, window_s=window_s, max_events=max_events, max_bytes=most_bytes)
+    store.expire(now)
+    position, event_filter = Position(number, epoch), EventFilter(patterns)
+    expected = scanned(store, position, event_filter, limit, max_bytes)
+    assert store.resume(position, event_filter, now, limit, max_bytes) == expected
+    assert sum(map(len, store._by_type.values())) == len(store)
