@@ -86,7 +86,9 @@ class Watch:
 
     def _note(self, session: Standing, data: Data, metadata: Metadata) -> None:
         about = {"source": metadata.source, "agent": metadata.agent, "otlp": metadata.otlp}
-        session.about |= {key: value[:100] for key, value in about.items() if isinstance(value, str)}
+        session.about |= {
+            key: value[:100] for key, value in about.items() if isinstance(value, str)
+        }
         session.folder = text(data.folder) or session.folder
 
     def _judge(self, session: Standing) -> None:
@@ -141,8 +143,8 @@ class Watch:
                 return session.last + SILENT_AFTER_S
         return None
 
-    def refused(self, alarm: Alarm) -> None:
-        """Give up an alarm that cannot be published."""
+    def settled(self, alarm: Alarm) -> None:
+        """The alarm is published, or was refused for good."""
         if self._due.get(alarm.session_id) is alarm:
             del self._due[alarm.session_id]
 
