@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from .reading import Data, Metadata, decode, id_of, text
+from .reading import Metadata, decode, id_of, text
 from .standing import ALARMS, HANDLERS, SILENT_AFTER_S, Standing
 
 NO_STATE = ("agent.reported", "agent.usage_reported")  # signs of life that change no state
@@ -46,6 +46,11 @@ class Watch:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def state(self, session_id: str) -> str | None:
+        """The state of a session, without a look at silence; None if it is not known."""
+        session = self._sessions.get(session_id)
+        return None if session is None else session.state
+
     def take(self, type_: str, encoded: bytes, number: int, now: float) -> None:
         """Apply one event that happened at `now`. An event that was applied before is ignored."""
         if number <= self._number:
@@ -64,12 +69,12 @@ class Watch:
         session = self._heard(session_id, number, now)
         if session.raised == "silent":
             self._end_alarm(session)
-        self._note(session, data, metadata)
+        session.folder = text(data.folder) or session.folder
         rank = metadata.rank
-        if type_ not in NO_STATE:
-            session.rank = max(session.rank, rank)
-            if rank == session.rank:  # others report the same steps again, and late
-                session.take(type_, data, rank, now)
+        if type_ not in NO_STATE and rank >= session.rank:  # others report the same again, and late
+            session.rank = rank
+            session.about = _source_of(metadata)
+            session.take(type_, data, rank, now)
         self._judge(session)
 
     def _heard(self, session_id: str, number: int, now: float) -> Standing:
@@ -83,13 +88,6 @@ class Watch:
         self._sessions[session_id] = session
         session.last, session.number = max(session.last, now), number
         return session
-
-    def _note(self, session: Standing, data: Data, metadata: Metadata) -> None:
-        about = {"source": metadata.source, "agent": metadata.agent, "otlp": metadata.otlp}
-        session.about |= {
-            key: value[:100] for key, value in about.items() if isinstance(value, str)
-        }
-        session.folder = text(data.folder) or session.folder
 
     def _judge(self, session: Standing) -> None:
         """Raise or end the alarm of a failure."""
@@ -161,3 +159,9 @@ class Watch:
 def _works(session: Standing) -> bool:
     """Whether silence is worth an alarm: logs alone (rank 0) never report the end of a turn."""
     return session.raised is None and session.rank > 0 and session.state == "working"
+
+
+def _source_of(metadata: Metadata) -> dict[str, str]:
+    """What an alarm has in common with the events that it was concluded from."""
+    about = {"source": metadata.source, "agent": metadata.agent, "otlp": metadata.otlp}
+    return {key: value[:100] for key, value in about.items() if isinstance(value, str)}

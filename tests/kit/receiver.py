@@ -35,7 +35,9 @@ class Received(NamedTuple):
         signed = b".".join(
             [self.headers["webhook-id"].encode(), self.headers["webhook-timestamp"].encode()]
         )
-        expected = base64.b64encode(hmac.new(key, signed + b"." + self.body, hashlib.sha256).digest())
+        expected = base64.b64encode(
+            hmac.new(key, signed + b"." + self.body, hashlib.sha256).digest()
+        )
         given = [one.split(",", 1) for one in self.headers["webhook-signature"].split(" ")]
         return ["v1", expected.decode()] in given
 
@@ -90,5 +92,3 @@ class Receiver:
         finally:
             self._open.discard(writer)
             writer.close()
-
-

@@ -12,7 +12,10 @@ from tests.kit.waiting import until
 from tests.live.test_metrics import scrape
 from tests.support import FakeClock
 
-ERROR = ("agent.error", {"session_id": "s-1", "error": "rate_limit", "message": "The model is busy."})
+ERROR = (
+    "agent.error",
+    {"session_id": "s-1", "error": "rate_limit", "message": "The model is busy."},
+)
 
 
 @pytest.fixture
