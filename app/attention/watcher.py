@@ -43,6 +43,12 @@ class AttentionWatcher:
         self._subscription: Subscription | None = None
         self._timer: Timer | None = None
         self._has_past = False
+        self._idle = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether all events so far are applied, and nothing is being published."""
+        return self._idle and self._subscription is not None and not self._subscription.owed
 
     async def run(self) -> None:
         """Follow the bus until cancelled. Events of the last hour are read from the journal first."""
@@ -55,7 +61,9 @@ class AttentionWatcher:
                     continue
                 again = await self._publish_due()
                 self._look_again(again)
+                self._idle = True
                 await self._subscription.wait()
+                self._idle = False
         finally:
             if self._timer is not None:
                 self._timer.cancel()
