@@ -43,8 +43,8 @@ class Outbound:
         self.attention = AttentionWatcher(bus, publisher, clock, journal)
         self._bus = bus
         self._watching: asyncio.Task[None] | None = None
-        self._workers: dict[asyncio.Task[None], tuple[Delivery, Subscription]] = {}
-        endpoints = [endpoint_of(entry) for entry in settings.webhooks]
+        self.workers: dict[asyncio.Task[None], tuple[Delivery, Subscription]] = {}
+        endpoints = [_endpoint(*entry) for entry in enumerate(settings.webhooks, 1)]
         if not settings.webhook_secret and not all(one.slack for one in endpoints):
             raise SettingsError(
                 "SIGHTLINE_WEBHOOKS needs SIGHTLINE_WEBHOOK_SECRET, which signs what is sent:"
@@ -62,7 +62,7 @@ class Outbound:
         for endpoint, delivery in self._deliveries:
             events = subscribe_inside(self._bus, EventFilter(endpoint.patterns), QUEUE)
             task = tasks.create_task(self._deliver(delivery, events))
-            self._workers[task] = (delivery, events)
+            self.workers[task] = (delivery, events)
 
     async def _deliver(self, delivery: Delivery, events: Subscription) -> None:
         try:
@@ -81,17 +81,31 @@ class Outbound:
         """Stop watching; give the webhooks that wait a bounded time. Idempotent."""
         if self._watching is not None:
             self._watching.cancel()
-        for delivery, events in self._workers.values():
+        for delivery, events in self.workers.values():
             events.close()
             delivery.drain()
-        if self._workers:
-            await asyncio.wait(self._workers, timeout=DRAIN_S)
-        for task in self._workers:
+        if self.workers:
+            await asyncio.wait(self.workers, timeout=DRAIN_S)
+        for task in self.workers:
             task.cancel()
-        for task in self._workers:
+        for task in self.workers:
             with suppress(asyncio.CancelledError):
                 await task
-        self._workers.clear()
+        self.workers.clear()
+
+
+def _endpoint(number: int, entry: str) -> Endpoint:
+    try:
+        return endpoint_of(entry)
+    except ValueError:
+        raise _unusable(number) from None
+
+
+def _unusable(number: int) -> SettingsError:
+    return SettingsError(
+        f"SIGHTLINE_WEBHOOKS: entry {number} (not shown) cannot be used;"
+        " give patterns=https://HOST/PATH, such as agent.*=https://example.org/hook"
+    )
 
 
 def _delivery(
@@ -102,9 +116,6 @@ def _delivery(
     name = f"{number}:{endpoint.host}"
     try:
         poster = Poster(endpoint)
-    except Exception as error:
-        raise SettingsError(
-            f"SIGHTLINE_WEBHOOKS: the URL of entry {number} cannot be used"
-            f" ({type(error).__name__}); give https://HOST/PATH"
-        ) from None
+    except Exception:
+        raise _unusable(number) from None
     return Delivery(name, endpoint, poster, keys, clock, bus.counters)

@@ -12,6 +12,7 @@ SECRET_PREFIX = "whsec_"
 SECRET_BYTES = (24, 64)  # the bounds of Standard Webhooks
 MAX_ENDPOINTS = 16
 _PATTERN = r"(?:\*|(?:\*|[a-z][a-z0-9_]*)\.(?:\*|[a-z][a-z0-9_]*))"  # as in a client's filter
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _ENTRY = re.compile(rf"(slack:)?({_PATTERN}(?:,{_PATTERN})*)=(https?://[!-~]+)")
 
 
@@ -54,7 +55,9 @@ def endpoint_of(entry: str) -> Endpoint:
         raise ValueError(entry)
     slack, patterns, url = found.groups()
     parts = urlsplit(url)
-    if not parts.hostname or parts.port == 0:  # reading the port raises ValueError too
+    port = f":{parts.port}" if parts.port else ""  # raises ValueError for one that is none
+    host = parts.netloc.rpartition("@")[2].removesuffix(port)
+    if _HOST.fullmatch(host) is None:
         raise ValueError(entry)
     return Endpoint(tuple(patterns.split(",")), url, slack is not None)
 

@@ -9,6 +9,7 @@ import ssl
 from typing import Any, NamedTuple
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+OLD_SECRET = "whsec_" + base64.b64encode(bytes(range(64, 100))).decode()
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
 
