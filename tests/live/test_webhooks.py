@@ -61,12 +61,14 @@ async def test_an_event_is_posted_as_the_stream_has_it_and_signed(
     (one,) = receiver.received
     assert one.line == "POST /a/hook?k=v HTTP/1.1"
     event = gateway.bus.find(3)
-    assert event is not None and one.body == event.encoded
+    assert event is not None
+    assert one.body == event.encoded
     assert one.event["data"]["reason"] == "failed"
     assert one.headers["content-type"] == "application/json"
     assert one.headers["authorization"] == "Basic bWU6cEBzcw=="  # of me:p@ss
     assert one.headers["webhook-id"] == f"msg_{gateway.bus.epoch.replace('.', '-')}_3"
-    assert one.is_signed_with(SECRET) and one.is_signed_with(OLD_SECRET)
+    assert one.is_signed_with(SECRET)
+    assert one.is_signed_with(OLD_SECRET)
     assert not one._replace(body=one.body + b" ").is_signed_with(SECRET)
     await until(lambda: gateway.bus.counters.webhooks_delivered[f"1:127.0.0.1:{receiver.port}"])
     assert await counts(gateway) == [1, 0, 0]
