@@ -1,6 +1,8 @@
 """Entries, signatures, texts and pauses of webhooks. Pure."""
 
 import base64
+import time
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,10 @@ from app.webhooks.attempts import LONGEST_PAUSE_S, MAX_ATTEMPTS, Answer, pause_a
 from app.webhooks.endpoint import Endpoint, endpoint_of
 from app.webhooks.message import Message, message_of, slack_text
 from tests.kit.receiver import OLD_SECRET, SECRET, Received
+from tests.snippets import snippets
 from tests.support import make_event
+
+(VERIFY,) = snippets("docs/webhooks.md", "python")
 
 
 def read(**variables: str) -> Settings:
@@ -118,3 +123,16 @@ def test_pauses_double_up_to_a_bound_and_end_after_the_last_attempt() -> None:
         0,
         0,
     ]
+
+
+def test_the_receiver_of_the_document_takes_what_is_genuine_and_fresh_and_nothing_else() -> None:
+    names: dict[str, Any] = {}
+    exec(VERIFY, names)
+    is_genuine, now = names["is_genuine"], int(time.time())
+    message = message_of(make_event(7), "a.b", slack=False)
+    keys = [base64.b64decode(secret.removeprefix("whsec_")) for secret in (OLD_SECRET, SECRET)]
+    headers = message.headers(now, keys)
+    assert is_genuine(headers, message.body, SECRET)
+    assert not is_genuine(headers, message.body + b" ", SECRET)
+    assert not is_genuine(message.headers(now, keys[:1]), message.body, SECRET)
+    assert not is_genuine(message.headers(now - 400, keys), message.body, SECRET)
