@@ -28,6 +28,7 @@ from .journal.journal import JournalStatus
 from .journal.wiring import journal_of
 from .log.flood import report_left_out
 from .metrics import Counters, watch_lag
+from .outbound import Outbound
 from .redaction import Redactor, choice_of
 from .settings import Settings
 from .sources import check_workspace
@@ -108,6 +109,7 @@ class Gateway:
             self.journal,
             self.publisher,
         )
+        self.outbound = Outbound(settings, self.bus, self.publisher, clock, self.journal)
         left_out = [*([] if console else pages.SITE), *([] if metrics else [metrics_page])]
         self.started = False
         self.lock = FolderLock(settings.state_dir)
@@ -149,6 +151,7 @@ class Gateway:
                 "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
                 "counters": _given(self.counters),
                 "recent": _given(RecentTelemetry()),
+                "attention": _given(self.outbound.attention),
                 "keyring": Provide(keyring_of, sync_to_thread=False),
             },
             guards=[require_credential],
@@ -223,6 +226,7 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
                 try:
+                    self.outbound.start(tasks)
                     keyring.watch()
                     if settings.workspace is not None:
                         emit = self.publisher.emit
@@ -236,6 +240,7 @@ class Gateway:
                     self.begin_drain()
                     await self.registry.emptied(LAST_GRACE_S)
                     await self.backend.stop()
+                    await self.outbound.stop()
                     if self.journal is not None:
                         await self.journal.close()
                     report_left_out()

@@ -32,6 +32,9 @@ class Counters(msgspec.Struct):
     gaps: Counter[str] = msgspec.field(default_factory=Counter)  # gaps handed over, by reason
     evictions: Counter[str] = msgspec.field(default_factory=Counter)  # connections, by reason
     refusals: Counter[str] = msgspec.field(default_factory=Counter)  # requests, by status
+    webhooks_delivered: Counter[str] = msgspec.field(default_factory=Counter)  # by endpoint
+    webhooks_failed: Counter[str] = msgspec.field(default_factory=Counter)  # given up
+    webhooks_dropped: Counter[str] = msgspec.field(default_factory=Counter)  # never tried
     # A state, not a count: the workspace's folders that cannot be watched, by reason.
     blind: dict[str, int] = msgspec.field(default_factory=dict)
     loop_lag: Histogram = msgspec.field(default_factory=Histogram)  # delay of the loop's timers

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .redaction.kinds import KINDS, choice_of
+from .webhooks.endpoint import entries_of, secrets_of
 
 MIB = 1024 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
@@ -175,6 +176,16 @@ PARSERS: dict[str, _Parser] = {
         _redact,
         f"all, some of {', '.join(KINDS)}, and key:NAME for more keys, separated by commas;"
         " nothing redacts nothing",
+    ),
+    "webhooks": (
+        entries_of,
+        "up to 16 entries like agent.attention_needed,agent.error=https://example.org/hook, or"
+        " slack:agent.*=https://…, separated by spaces",
+    ),
+    "webhook_secret": (
+        secrets_of,
+        "whsec_ and 24 to 64 bytes as base64, such as the output of `openssl rand -base64 32`;"
+        " several separated by spaces",
     ),
     "log_format": (_log_format, "auto, json or console"),
     "log_level": (_log_level, "one of " + ", ".join(_LEVELS)),

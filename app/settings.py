@@ -15,7 +15,8 @@ SHOWN_CHARACTERS = 80
 JOURNAL_FILE = "journal.db"
 OF_CLIENTS = PREFIX + "URL"  # read by the Python client; not a setting of the gateway
 
-_SECRET = ("session_token", "nats_url")  # a URL may hold a password
+# A URL may hold a password.
+_SECRET = ("session_token", "nats_url", "webhooks", "webhook_secret")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )  # event types that are not stored
     # What is replaced in events: all, kinds, and `key:NAME`; "" for nothing.
     redact: tuple[str, ...] = ("all",)
+    webhooks: tuple[str, ...] = ()  # entries like agent.attention_needed=https://example.org/hook
+    webhook_secret: tuple[str, ...] = ()  # each signs every webhook; the first is the newest
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: str = "info"
 

@@ -14,6 +14,7 @@ import msgspec
 from sightline_client.sessions import Sessions
 
 from app.ingest.hooks import AgentEvent
+from tests.kit.alarms import watched
 from tests.recordings import HOOK_FILES, OTLP_FILES, events_of, hooks_of, telemetry_of
 
 FILE = Path(__file__).parent / "session_vectors.json"
@@ -87,6 +88,7 @@ def streams() -> list[tuple[str, list[Step], float]]:
             found.append((f"{name}, its first {cut}", steps[:cut], float(START + cut)))
     killed = steps_of("interrupted_sigkill")
     found.append(("interrupted_sigkill, an hour later", killed, float(START + 3600)))
+    found += alarms(killed)
     denied = steps_of("permission_rule_denied")
     loss = {"epoch_changed": False}
     found.append(
@@ -107,6 +109,34 @@ def streams() -> list[tuple[str, list[Step], float]]:
         ("python_genai_json, its first 9", steps_of_telemetry("python_genai_json")[:9], START + 9.0)
     )
     return found
+
+
+def alarms(killed: list[Step]) -> list[tuple[str, list[Step], float]]:
+    """Streams with what a gateway adds: a failure, and silence for an hour."""
+    failed = watched(steps_of("api_error_401"), START + 30.0)
+    silent = watched(killed, START + 3600.0)
+    again = {**killed[-1], "timestamp": timestamp(3700), "sequence_number": len(silent) + 1}
+    session_id = killed[0]["data"]["session_id"]
+    late = [
+        {
+            "type": "agent.attention_needed",
+            "timestamp": timestamp(len(killed) + 1),
+            "sequence_number": len(killed) + 1 + index,
+            "data": {"session_id": session_id, "reason": reason, "message": "late"},
+            "metadata": {},
+        }
+        for index, reason in enumerate(("failed", "silent"))
+    ]
+    return [
+        ("api_error_401, with its alarm", failed[:-1], START + 40.0),
+        ("interrupted_sigkill, with its alarm", silent, START + 3650.0),
+        (
+            "interrupted_sigkill, with its alarm and one more event",
+            [*silent, again],
+            START + 3701.0,
+        ),
+        ("interrupted_sigkill, with alarms that an event overtook", [*killed, *late], START + 60.0),
+    ]
 
 
 def steps_of_telemetry(name: str) -> list[Step]:

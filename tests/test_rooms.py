@@ -11,12 +11,12 @@ APP = TESTS.parent / "app"
 # The rooms and the modules at the root, from the ground up. All of them are named here.
 FLOORS = [
     {"errors", "events", "metrics", "redaction"},
-    {"settings", "parsers", "state", "log", "catalog"},
+    {"settings", "parsers", "state", "log", "catalog", "webhooks"},
     {"channels", "auth"},
-    {"journal", "ingest", "sources"},
+    {"journal", "ingest", "sources", "attention"},
     {"ws"},
     {"api"},
-    {"contract", "channel_backend", "mounting", "gateway", "plugin", "main"},
+    {"contract", "channel_backend", "mounting", "outbound", "gateway", "plugin", "main"},
     {"server", "cli"},
     {"__init__"},
 ]
@@ -29,6 +29,7 @@ KNOWS = {
     "click": r"(plugin)\.py|server/(serve|sockets)\.py|cli/\w+\.py",
     "prometheus_client": r"api/metrics\.py",
     "ahocorasick_rs": r"redaction/\w+\.py|channels/encoding\.py",
+    "httpx": r"webhooks/http\.py",
     "orjson": r"channels/encoding\.py",
     "watchfiles": r"sources/\w+\.py",
     "inotify_simple": r"sources/\w+\.py",

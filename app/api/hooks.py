@@ -14,6 +14,7 @@ import structlog
 from litestar import Request, post
 from litestar.di import NamedDependency
 
+from ..attention.watcher import AttentionWatcher
 from ..channels.publisher import EventPublisher
 from ..ingest import claude_code, codex
 from ..ingest.hooks import MAX_DATA_BYTES, AgentEvent, Hook, cut
@@ -31,9 +32,12 @@ async def claude_code_hook(
     request: HTTPRequest,
     publisher: NamedDependency[EventPublisher],
     recent: NamedDependency[RecentTelemetry],
+    attention: NamedDependency[AttentionWatcher],
 ) -> None:
     """Take what a hook of Claude Code says, as it is."""
-    _publish(await request.body(), claude_code.read, claude_code.SOURCE, publisher, recent)
+    _publish(
+        await request.body(), claude_code.read, claude_code.SOURCE, publisher, recent, attention
+    )
 
 
 @post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
@@ -41,9 +45,10 @@ async def codex_hook(
     request: HTTPRequest,
     publisher: NamedDependency[EventPublisher],
     recent: NamedDependency[RecentTelemetry],
+    attention: NamedDependency[AttentionWatcher],
 ) -> None:
     """Take what a hook of Codex says, as it is."""
-    _publish(await request.body(), codex.read, codex.SOURCE, publisher, recent)
+    _publish(await request.body(), codex.read, codex.SOURCE, publisher, recent, attention)
 
 
 ROUTES = (claude_code_hook, codex_hook)
@@ -55,13 +60,14 @@ def _publish(
     source: str,
     publisher: EventPublisher,
     recent: RecentTelemetry,
+    attention: AttentionWatcher,
 ) -> None:
     hook = _hook(body)
     if hook is None:
         _log.warning("hook_unreadable", source=source, bytes=len(body))
         return
     # Before texts are cut: what is left of a secret has no shape that tells it.
-    for event in read(publisher.redactor.redact_value(hook)):
+    for event in map(attention.settle, read(publisher.redactor.redact_value(hook))):
         data = event.data
         if publisher.max_event_bytes < MAX_DATA_BYTES + ROOM:
             data = cut(data, publisher.max_event_bytes - ROOM)

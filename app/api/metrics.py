@@ -76,6 +76,24 @@ class _Gateway(Collector):
             ("gaps", "Gaps reported.", "reason", counters.gaps),
             ("evictions", "Connections closed by the gateway.", "reason", counters.evictions),
             ("refusals", "Requests refused.", "status", counters.refusals),
+            (
+                "webhooks_delivered",
+                "Webhooks accepted by an endpoint.",
+                "endpoint",
+                counters.webhooks_delivered,
+            ),
+            (
+                "webhooks_failed",
+                "Webhooks given up after all attempts.",
+                "endpoint",
+                counters.webhooks_failed,
+            ),
+            (
+                "webhooks_dropped",
+                "Webhooks dropped untried.",
+                "endpoint",
+                counters.webhooks_dropped,
+            ),
         ):
             family = CounterMetricFamily(f"sightline_{name}", what, labels=[label])
             for key, count in counts.items():

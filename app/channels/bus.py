@@ -86,13 +86,13 @@ class EventBus:
 
     @property
     def subscriptions(self) -> int:
-        """How many subscriptions are open."""
-        return sum(len(group.queued) + len(group.direct) for group in self.groups)
+        """How many subscriptions are open, without those of the gateway itself."""
+        return self.groups.subscriptions
 
     @property
     def queued(self) -> int:
-        """How many events all queues hold."""
-        return sum(len(one) for group in self.groups for one in group.queued)
+        """How many events the queues of these subscriptions hold."""
+        return self.groups.queued
 
     def begin(self, epoch: str, head: int) -> None:
         """Continue after number `head` of `epoch`, with no event retained.

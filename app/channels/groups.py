@@ -1,13 +1,19 @@
 """`Groups`: the subscriptions of a bus by filter, and which of them get the events of a type."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from ..metrics import Counters
 from .filters import EventFilter
 from .frames import prefix_of
-from .queue import EventQueue
+from .queue import EventQueue, QueueBounds
+from .replay import NO_REPLAY
 from .subscription import DirectWriter, Subscription
+
+if TYPE_CHECKING:
+    from .bus import EventBus
 
 MAX_ROUTES = 4096  # publishers may invent types in extra namespaces: clear the cache, never grow
 
@@ -46,11 +52,23 @@ class Groups:
         self.routes: dict[str, Route] = (
             {}
         )  # cleared when a group is added; a removed group is empty
+        self.inside: set[Subscription] = set()  # those of the gateway itself, which are no clients
         self._flush = flush
         self._label_of = label_of
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self.by_filter.values())
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions clients have."""
+        return sum(len(group.queued) + len(group.direct) for group in self) - len(self.inside)
+
+    @property
+    def queued(self) -> int:
+        """How many events the queues of clients hold."""
+        queued = (one for group in self for one in group.queued)
+        return sum(len(one) for one in queued if one not in self.inside)
 
     def route(self, type_: str) -> Route:
         """Find and keep the route of an event type."""
@@ -91,6 +109,7 @@ class Groups:
     def leave(self, subscription: Subscription) -> DirectWriter | None:
         """Remove the subscription; return its writer if it was direct."""
         self._flush()
+        self.inside.discard(subscription)
         group = self.by_filter[subscription.filter]
         group.queued.pop(subscription, None)
         writer = group.direct.pop(subscription, None)
@@ -104,3 +123,22 @@ class Groups:
             group = self.by_filter[event_filter] = Group(event_filter)
             self.routes.clear()
         return group
+
+
+def subscribe_inside(
+    bus: "EventBus", event_filter: EventFilter, bounds: QueueBounds
+) -> Subscription:
+    """Subscribe a part of the gateway itself, from the next event on. It counts as no client.
+
+    What it takes and loses is in none of the counters of the bus.
+
+    Raises:
+        WrongLoopError: called from another thread, event loop or process.
+    """
+    bus.owner.require_here()
+    subscription = Subscription(
+        bus, bus.owner, event_filter, bounds, NO_REPLAY, lambda gap: None, Counters()
+    )
+    bus.groups.join(subscription)
+    bus.groups.inside.add(subscription)
+    return subscription

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..errors import SubscriptionClosedError
 from ..events import Event, Gap
+from ..metrics import Counters
 from .filters import EventFilter
 from .owner import Owner
 from .queue import EventQueue, QueueBounds as QueueBounds
@@ -42,9 +43,11 @@ class Subscription:
         bounds: QueueBounds,
         replay: Replay,
         on_gap: Callable[[Gap], None],
+        counters: Counters | None = None,
     ) -> None:
+        """`counters` are those of the bus by default."""
         self.filter = event_filter  # changed only by `refilter`: the bus groups by it
-        self.queue = EventQueue(owner, bus.counters, bounds, replay, on_gap)
+        self.queue = EventQueue(owner, counters or bus.counters, bounds, replay, on_gap)
         self._bus = bus
 
     def __len__(self) -> int:

@@ -175,7 +175,7 @@ export interface EventData {
     [field: string]: unknown;
   };
 
-  /** An agent waits for a person; `reason` is permission, question, plan, or idle: for a prompt. */
+  /** An agent needs a person. `reason` is permission, question, plan, or idle: it waits for a prompt. The gateway itself finds two more: failed, and silent: no event came while the agent worked. */
   "agent.attention_needed": {
     session_id: string;
     agent_name?: string;

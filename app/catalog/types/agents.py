@@ -164,7 +164,10 @@ class AgentSessionFinished(_OfAgent, frozen=True, kw_only=True):
     example={"session_id": "s-9", "reason": "permission", "tool_name": "Bash", "summary": "make"},
 )
 class AgentAttentionNeeded(_OfAgent, frozen=True, kw_only=True):
-    """An agent waits for a person; `reason` is permission, question, plan, or idle: for a prompt."""
+    """An agent needs a person. `reason` is permission, question, plan, or idle: it waits for a prompt.
+
+    The gateway itself finds two more: failed, and silent: no event came while the agent worked.
+    """
 
     session_id: str
     reason: str | UnsetType = UNSET

@@ -123,6 +123,7 @@ function partsOf(card, now) {
   const { name, project, tag, attention, doing, facts, folder, state, ended } = card;
   const label = tag.startsWith(project) ? tag.slice(project.length).trim() : tag;
   const isOver = ended !== null;
+  const asked = state === "waiting" ? attention : null; // an alarm is told by state, reason and error
   return {
     name: text(name, 60),
     project: text(project, 60),
@@ -130,10 +131,10 @@ function partsOf(card, now) {
     title: text(folder),
     state: stateOf(card, now),
     task: text(card.task, 300),
-    asks: attention && { words: asks(attention, card.agents), since: span(now - attention.since), what: callWords(attention, folder), message: text(attention.message) },
+    asks: asked && { words: asks(asked, card.agents), since: span(now - asked.since), what: callWords(asked, folder), message: text(asked.message) },
     why: state === "failed" || state === "silent" ? text(card.why) : "",
     error: state === "failed" ? text(card.agents[0].summary) : "",
-    now: !isOver && !attention && doing ? [...callWords(doing, folder), ticking(now - (doing.started ?? now))] : null,
+    now: !isOver && !asked && doing ? [...callWords(doing, folder), ticking(now - (doing.started ?? now))] : null,
     message: isOver ? "" : text(facts?.message, LONGEST_MESSAGE),
     figures: figures(card),
     since: clock(card.started * 1000).slice(0, 5),

@@ -10,6 +10,8 @@ export const SILENT_AFTER_S = 600; // a single command of an agent may well take
 const MAX_CALLS = 500; // of one session that are kept; what goes first is the oldest that has ended
 const MAX_AGENTS = 200;
 export const RANKS = ["unknown", "ok", "failed", "interrupted", "denied"]; // the later one counts, if two differ
+/** Reasons that the gateway finds by itself: the session needs a person, and nobody is asked anything. */
+export const ALARMS = ["failed", "silent"];
 const ASKS_LEAVE = ["permission", "plan"]; // a person says yes or no; a question has other answers
 /** Why a call without a result has ended: the state that it then has, and in words. */
 const ENDINGS = {
@@ -104,6 +106,7 @@ export class Session {
     Object.assign(this, { id, last, whole, maxCalls });
     this.source = this.model = this.folder = this.task = this.reason = null;
     this.started = this.ended = null;
+    this.silence = null; // an alarm: reported, and not yet ended by an event
     this.gaps = 0;
     this.counter = 0;
     this.main = new Agent(null, this.tick());
@@ -125,13 +128,15 @@ export class Session {
     return [...this.calls.values()].filter((call) => call.agentId === agentId);
   }
 
-  /** What a person is asked now, oldest first: `[agent, attention]`. */
+  /** What a person is asked now, oldest first, then the alarms: `[agent, attention]`. */
   attentions() {
     const found = [...this.agents.values()].filter((agent) => agent.attention).map((agent) => [agent, agent.attention]);
     for (const call of this.calls.values()) {
       if (call.asked && call.open) found.push([this.agents.get(call.agentId), call.asked]);
     }
-    return found.sort(([, a], [, b]) => a.since - b.since);
+    if (this.silence) found.push([this.main, this.silence]);
+    const isAlarm = ({ reason }) => ALARMS.includes(reason);
+    return found.sort(([, a], [, b]) => isAlarm(a) - isAlarm(b) || a.since - b.since);
   }
 
   /** The agent that the event is about: the main one where none is named, or there are too many. */

@@ -7,7 +7,7 @@
  * came later, and each state says why. A report that comes late corrects what was concluded.
  */
 
-import { number, RANKS, Session, text } from "./evidence.js";
+import { ALARMS, number, RANKS, Session, SILENT_AFTER_S, text } from "./evidence.js";
 import { fromSpans, noteDuration, noteSpan, rankOf } from "./spans.js";
 
 const MAX_SESSIONS = 500; // what goes first is the one that has been quiet for longest
@@ -44,7 +44,11 @@ export class Sessions {
       session = new Session(id, now, whole, this._maxCalls);
       this.byId.set(id, session);
     }
-    session.last = Math.max(session.last, now);
+    if (type !== "agent.attention_needed" || !ALARMS.includes(data.reason)) {
+      // an alarm is the gateway's: the agent gave no sign of life
+      session.last = Math.max(session.last, now);
+      session.silence = null;
+    }
     session.source = text(metadata, "agent") ?? text(metadata, "source") ?? session.source ?? text(data, "agent_name");
     session.model = text(data, "model") ?? session.model;
     session.folder = text(data, "folder") ?? session.folder;
@@ -187,6 +191,7 @@ function attentionNeeded(session, agent, data, now) {
   }
   const [message, toolName, summary] = ["message", "tool_name", "summary"].map((field) => text(data, field));
   const attention = { reason, since: now, message, toolName, summary };
+  if (ALARMS.includes(reason)) return alarmed(session, agent, { ...attention, toolName: null, summary: null });
   if (toolName === null) {
     // the announcement of what is asked, or of what nothing else tells
     const asked = session.attentions();
@@ -203,6 +208,13 @@ function attentionNeeded(session, agent, data, now) {
   else if (!session.attentions().some(([, one]) => one.toolName === toolName && one.summary === summary)) {
     agent.attention = attention;
   }
+}
+
+/** What the gateway concluded, unless later events of the agent came before its report. */
+function alarmed(session, agent, alarm) {
+  if (alarm.reason === "failed") {
+    if (agent.state !== "working") agent.attention = alarm;
+  } else if (alarm.since - session.last >= SILENT_AFTER_S / 2) session.silence = alarm;
 }
 
 function errorReported(session, agent, data, now) {

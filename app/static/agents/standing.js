@@ -1,6 +1,6 @@
 /** How a session stands at a moment: its evidence, judged. Pure. The fields are those of the Python client. */
 
-import { SILENT_AFTER_S } from "./evidence.js";
+import { ALARMS, SILENT_AFTER_S } from "./evidence.js";
 
 /** What needs a person comes first. */
 export const ORDER = ["waiting", "failed", "silent", "working", "idle", "finished"];
@@ -26,7 +26,10 @@ export function standingOf(session, now) {
   const [state, why] = stateOf(session, attentions, now);
   const silent = state === "silent";
   const parents = session.parents();
-  const waiting = new Set(attentions.map(([agent]) => agent.id));
+  const isAlarm = ({ reason }) => ALARMS.includes(reason);
+  const waiting = new Set(attentions.filter(([, one]) => !isAlarm(one)).map(([agent]) => agent.id));
+  // An alarm counts while the session is in the state that it reports.
+  const [shown] = attentions.filter(([, one]) => !isAlarm(one) || one.reason === state);
   const calls = new Map([...session.agents.keys()].map((id) => [id, []]));
   for (const call of session.calls.values()) calls.get(call.agentId).push(call);
   const open = [...session.calls.values()].filter((call) => call.open);
@@ -46,7 +49,7 @@ export function standingOf(session, now) {
     ended: session.ended,
     reason: session.reason,
     duration_ms: Math.round((end - started) * 1000),
-    attention: attentions.length ? attentionOf(...attentions[0]) : null,
+    attention: shown ? attentionOf(...shown) : null,
     current: open.length ? callOf(open.at(-1), silent) : null,
     agents: [...session.agents.values()].map((agent) =>
       agentOf(session, agent, { calls: calls.get(agent.id), waiting: waiting.has(agent.id), silent, parent: parents.get(agent.id), now }),
@@ -63,15 +66,17 @@ function stateOf(session, attentions, now) {
     if (main.state === "failed") return ["failed", main.why];
     return ["finished", `the session ended: ${session.reason ?? "no reason was given"}`];
   }
-  if (attentions.length) return ["waiting", `a person is asked: ${attentions[0][1].reason}`];
+  const reason = attentions[0]?.[1].reason ?? null;
+  if (reason !== null && !ALARMS.includes(reason)) return ["waiting", `a person is asked: ${reason}`];
   const working = [...session.agents.values()].filter((agent) => agent.state === "working");
   if (working.length) {
-    if (now - session.last > SILENT_AFTER_S) {
+    if (reason === "silent" || now - session.last > SILENT_AFTER_S) {
       const why = "it works on something long, was interrupted, or its process is gone";
       return ["silent", `no event for ${SILENT_AFTER_S / 60} minutes: ${why}`];
     }
     return ["working", main.state === "working" ? main.why : `${working.length} of its sub-agents at work`];
   }
+  if (main.state !== "failed" && reason === "failed") return ["failed", "reported as failed"];
   return [main.state === "failed" ? "failed" : "idle", main.why];
 }
 

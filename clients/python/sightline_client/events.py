@@ -185,8 +185,9 @@ class AgentSessionFinished(msgspec.Struct, frozen=True, kw_only=True, omit_defau
 
 
 class AgentAttentionNeeded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`agent.attention_needed`: An agent waits for a person; `reason` is permission, question,
-    plan, or idle: for a prompt."""
+    """`agent.attention_needed`: An agent needs a person. `reason` is permission, question, plan, or
+    idle: it waits for a prompt. The gateway itself finds two more: failed, and silent: no event
+    came while the agent worked."""
 
     session_id: str
     agent_name: str | None = None

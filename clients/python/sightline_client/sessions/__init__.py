@@ -10,7 +10,7 @@ from sightline_client.sessions.evidence import find_agent, move
 from sightline_client.sessions.fields import Data, moment, text
 from sightline_client.sessions.overview import view_of
 from sightline_client.sessions.spans import note_span
-from sightline_client.sessions.state import Agent, Session
+from sightline_client.sessions.state import ALARMS, Agent, Session
 from sightline_client.sessions.steps import HANDLERS, NO_STATE
 from sightline_client.sessions.view import View
 
@@ -44,7 +44,10 @@ class Sessions:
             whole = type in ("agent.session_started", "agent.turn_started")
             session = self._sessions[session_id] = Session(session_id, now, whole)
             session.agents[None] = Agent(None, session.tick())
-        session.last = max(session.last, now)
+        alarm = type == "agent.attention_needed" and text(data, "reason") in ALARMS
+        if not alarm:  # an alarm is the gateway's: the agent gave no sign of life
+            session.last = max(session.last, now)
+            session.silence = None
         session.source = text(metadata, "agent") or text(metadata, "source") or session.source
         session.source = session.source or text(data, "agent_name")
         session.model = text(data, "model") or session.model

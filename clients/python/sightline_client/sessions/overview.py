@@ -2,7 +2,14 @@
 
 from collections.abc import Iterable
 
-from sightline_client.sessions.state import SILENT_AFTER_S, Agent, Attention, Call, Session
+from sightline_client.sessions.state import (
+    ALARMS,
+    SILENT_AFTER_S,
+    Agent,
+    Attention,
+    Call,
+    Session,
+)
 from sightline_client.sessions.view import AgentView, AttentionView, CallView, UsageView, View
 
 # What needs a person comes first.
@@ -28,7 +35,11 @@ def _session(session: Session, now: float) -> View:
     state, why = _state(session, attentions, now)
     silent = state == "silent"
     parents = session.parents()
-    waiting = {agent.id for agent, _ in attentions}
+    # An alarm counts while the session is in the state that it reports.
+    shown = [
+        (a, asked) for a, asked in attentions if asked.reason not in ALARMS or asked.reason == state
+    ]
+    waiting = {agent.id for agent, asked in attentions if asked.reason not in ALARMS}
     agents = [
         _agent(session, agent, agent.id in waiting, silent, parents.get(agent.id or ""), now)
         for agent in session.agents.values()
@@ -49,7 +60,7 @@ def _session(session: Session, now: float) -> View:
         ended=session.ended,
         reason=session.reason,
         duration_ms=round((end - started) * 1000),
-        attention=_attention(*attentions[0]) if attentions else None,
+        attention=_attention(*shown[0]) if shown else None,
         current=_call(open_calls[-1], silent) if open_calls else None,
         agents=agents,
         usage=_usage(session),
@@ -71,11 +82,12 @@ def _state(
         if main.state == "failed":
             return "failed", main.why
         return "finished", f"the session ended: {session.reason or 'no reason was given'}"
-    if attentions:
-        return "waiting", f"a person is asked: {attentions[0][1].reason}"
+    reason = attentions[0][1].reason if attentions else None
+    if reason is not None and reason not in ALARMS:
+        return "waiting", f"a person is asked: {reason}"
     working = [agent for agent in session.agents.values() if agent.state == "working"]
     if working:
-        if now - session.last > SILENT_AFTER_S:
+        if reason == "silent" or now - session.last > SILENT_AFTER_S:
             return "silent", (
                 f"no event for {SILENT_AFTER_S / 60:g} minutes:"
                 " it works on something long, was interrupted, or its process is gone"
@@ -85,6 +97,8 @@ def _state(
         return "working", f"{len(working)} of its sub-agents at work"
     if main.state == "failed":
         return "failed", main.why
+    if reason == "failed":
+        return "failed", "reported as failed"
     return "idle", main.why
 
 

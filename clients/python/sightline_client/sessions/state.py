@@ -12,6 +12,8 @@ MAX_AGENTS = 200
 MAX_REQUESTS = 5000  # whose usage is known to be counted
 MAX_BACKGROUND = 100
 RANKS = ("unknown", "ok", "failed", "interrupted", "denied")  # the later one counts, if two differ
+# Reasons that the gateway finds by itself: the session needs a person, and nobody is asked anything.
+ALARMS = ("failed", "silent")
 ASKS_LEAVE = ("permission", "plan")  # a person says yes or no; a question has other answers
 # Why a call without a result has ended: the state that it then has, and in words.
 ENDINGS = {
@@ -28,7 +30,7 @@ ENDINGS = {
 
 @dataclass
 class Attention:
-    """What a person is asked."""
+    """What a person is asked, or why the session needs one."""
 
     reason: str
     since: float
@@ -145,6 +147,7 @@ class Session:
     background: dict[str, dict[str, object]] = field(default_factory=dict)
     spans: dict[str, str | None] = field(default_factory=dict)  # the parent of each
     rank: int = 0  # of the best source so far; what others report changes only the usage
+    silence: Attention | None = None  # reported, and not yet ended by an event
     counter: int = 0
 
     def tick(self) -> int:
@@ -156,12 +159,14 @@ class Session:
         return [call for call in self.calls.values() if call.agent_id == agent_id]
 
     def attentions(self) -> list[tuple[Agent, Attention]]:
-        """What a person is asked now, oldest first."""
+        """What a person is asked now, oldest first; then the alarms."""
         found = [(agent, agent.attention) for agent in self.agents.values() if agent.attention]
         for call in self.calls.values():
             if call.open and call.asked:
                 found.append((self.agents[call.agent_id], call.asked))
-        return sorted(found, key=lambda pair: pair[1].since)
+        if self.silence:
+            found.append((self.agents[None], self.silence))
+        return sorted(found, key=lambda pair: (pair[1].reason in ALARMS, pair[1].since))
 
     def parents(self) -> dict[str, tuple[str | None, str, Call | None]]:
         """Of each sub-agent its parent, how that is known, and the call that began it.

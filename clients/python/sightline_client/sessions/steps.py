@@ -6,9 +6,11 @@ from sightline_client.sessions.evidence import end_calls, end_child, find_agent,
 from sightline_client.sessions.fields import Data, number, text
 from sightline_client.sessions.spans import note_duration
 from sightline_client.sessions.state import (
+    ALARMS,
     MAX_BACKGROUND,
     MAX_REQUESTS,
     RANKS,
+    SILENT_AFTER_S,
     Agent,
     Attention,
     Session,
@@ -137,6 +139,9 @@ def _attention(session: Session, agent: Agent, data: Data, now: float) -> None:
             move(agent, "idle", "it waits for a prompt")
         return
     message, tool_name = text(data, "message"), text(data, "tool_name")
+    if reason in ALARMS:
+        _alarm(session, agent, Attention(reason, now, message))
+        return
     summary = text(data, "summary")
     if tool_name is None:  # the announcement of what is asked, or of what nothing else tells
         asked = session.attentions()
@@ -159,6 +164,15 @@ def _attention(session: Session, agent: Agent, data: Data, now: float) -> None:
         one.tool_name == tool_name and one.summary == summary for _, one in session.attentions()
     ):
         agent.attention = attention
+
+
+def _alarm(session: Session, agent: Agent, alarm: Attention) -> None:
+    """What the gateway concluded, unless later events of the agent came before its report."""
+    if alarm.reason == "failed":
+        if agent.state != "working":
+            agent.attention = alarm
+    elif alarm.since - session.last >= SILENT_AFTER_S / 2:
+        session.silence = alarm
 
 
 def _error(session: Session, agent: Agent, data: Data, now: float) -> None:

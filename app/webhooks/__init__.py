@@ -1,0 +1,1 @@
+"""Sends events to addresses that the operator names, signed as Standard Webhooks describes."""
