@@ -6,20 +6,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import Receive, Scope, Send
 
-from ..channels.backend import ChannelBackend
-from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
-from ..channels.replay import ReplayStore
 from ..channels.subscription import Subscription
-from ..journal.journal import Journal
-from ..settings import Settings
 from ..ws.agui.ids import EventId, last_event_id
 from ..ws.agui.outlet import AguiOutlet
 from ..ws.agui.reading import ThreadReader
 from ..ws.flow import ClientRequest, Parts, client_flow
 from ..ws.messages import Connected
 from ..ws.queries import new_client_id
-from ..ws.registry import ConnectionRegistry
 from .stream import HTTPRequest, StreamConnection, accept_later, heartbeat_interval_s
 
 _AGENTS = EventFilter(("agent.*",))
@@ -30,15 +24,9 @@ _log = structlog.get_logger("sightline.agui")
 async def stream_thread(
     request: HTTPRequest,
     thread_id: FromPath[str],
-    bus: NamedDependency[EventBus],
-    backend: NamedDependency[ChannelBackend],
-    replay_store: NamedDependency[ReplayStore],
-    registry: NamedDependency[ConnectionRegistry],
-    settings: NamedDependency[Settings],
-    journal: NamedDependency[Journal | None],
+    parts: NamedDependency[Parts],
 ) -> "AguiStream":
     """Stream the session with this id as AG-UI events, from its start or from behind `Last-Event-ID`."""
-    parts = Parts(bus, backend, replay_store, registry, settings, journal)
     return AguiStream(parts, thread_id, last_event_id(request.scope["headers"]))
 
 

@@ -12,6 +12,7 @@ from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
 from ..channels.subscription import Subscription
 from ..events import Position
+from ..settings import Settings
 from ..ws.flow import ClientRequest, Parts, client_flow
 from ..ws.messages import Connected, encode
 from ..ws.outlet import Outlet
