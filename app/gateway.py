@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.types import Scope
 
 from .api import events, history, hooks, login, otlp, pages, sessions, status, stream, token
 from .api.metrics import metrics as metrics_page
 from .auth.denial import AccessGate, http_refusal, keep_refusal
-from .auth.guards import require_credential
+from .auth.guards import access_in, require_credential
+from .auth.publishing import HeldPublisher
 from .auth.tokens import Keyring
 from .catalog.registry import Catalog
 from .channel_backend import backend_of
@@ -75,7 +77,7 @@ class Gateway:
         self.console = console
         self._clock = clock
         self.counters = Counters()
-        catalog = Catalog(settings.extra_namespaces)
+        catalog = self._catalog = Catalog(settings.extra_namespaces)
         self.replay_store = ReplayStore(
             new_epoch(),
             settings.replay_window_s,
@@ -125,7 +127,7 @@ class Gateway:
                 *([metrics_page] if metrics else []),
             ],
             dependencies={
-                "publisher": _given(self.publisher),
+                "publisher": Provide(self._publisher_for, sync_to_thread=False),
                 "bus": _given(self.bus),
                 "backend": _given(self.backend),
                 "replay_store": _given(self.replay_store),
@@ -155,6 +157,13 @@ class Gateway:
     def keyring(self) -> Keyring:
         """The keyring; set by the lifespan."""
         return keyring_of(self.app.state)
+
+    def _publisher_for(self, scope: Scope) -> EventPublisher:
+        """The publisher of a request, held to what its credential may publish."""
+        access = access_in(scope)
+        # Without named tokens, nothing is signed: everything is as it was before they existed.
+        signs = self.keyring.named.configured or access.is_named
+        return HeldPublisher(self.publisher, self._catalog, access, signs=signs)
 
     def owns(self, path: str) -> bool:
         """Whether a normalised path belongs to the gateway, for any method."""
@@ -211,6 +220,7 @@ class Gateway:
                 owned = [tasks.create_task(watch_lag(self.counters.loop_lag))]
                 try:
                     keyring.watch()
+                    owned.append(tasks.create_task(keyring.token_file.watch()))
                     if settings.workspace is not None:
                         emit = self.publisher.emit
                         sources = sources_of(settings.workspace, emit, self._report_blind)

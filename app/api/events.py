@@ -54,7 +54,7 @@ _split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
-@post("/api/events", request_max_body_size=MAX_BODY_BYTES)
+@post("/api/events", request_max_body_size=MAX_BODY_BYTES, opt={"scope": "publish"})
 async def publish_events(
     request: HTTPRequest, publisher: NamedDependency[EventPublisher], bus: NamedDependency[EventBus]
 ) -> Published | list[Published]:

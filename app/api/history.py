@@ -8,6 +8,8 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from msgspec import Meta
 
+from ..auth.access import Access
+from ..auth.guards import access_in
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.replay import ReplayStore
@@ -45,7 +47,7 @@ class History(msgspec.Struct):
     matches: int | None = None
 
 
-@get("/api/events")
+@get("/api/events", opt={"scope": "read"})
 async def read_events(
     request: HTTPRequest,
     bus: NamedDependency[EventBus],
@@ -55,7 +57,7 @@ async def read_events(
 ) -> History:
     """Return a page of events in either order; with a journal, also by time, agent and words."""
     query = Query(request.scope["query_string"], ())
-    question = question_of(query, bus.clock.wall())
+    question = question_of(query, bus.clock.wall(), access_in(request.scope))
     if question.after is not None and question.after.epoch in (None, bus.epoch):
         await backend.catch_up(question.after)
     if journal is None:
@@ -89,7 +91,7 @@ def _is_ahead(position: Position | None, bus: EventBus) -> bool:
     return position.sequence_number > bus.head
 
 
-def question_of(query: Query, now: float) -> Question:
+def question_of(query: Query, now: float, access: Access) -> Question:
     """Parse the parameters; `now` is in Unix seconds. Raises `BadRequestError`."""
     limit = query.number("limit")
     if limit is None:
@@ -104,7 +106,7 @@ def question_of(query: Query, now: float) -> Question:
         before=query.any_position("before"),
         since_ms=_time(query, "since", now),
         until_ms=_time(query, "until", now),
-        event_filter=query.event_filter(),
+        event_filter=query.event_filter(access),
         agent=query.get("agent"),
         session=query.get("session_id"),
         words=() if words is None else terms_of(words),

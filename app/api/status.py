@@ -60,7 +60,7 @@ async def health() -> HealthStatus:
     return HealthStatus("healthy", version("sightline-gateway"))
 
 
-@get("/api/session")
+@get("/api/session", opt={"scope": "any"})
 async def session(
     request: HTTPRequest,
     registry: NamedDependency[ConnectionRegistry],
@@ -82,7 +82,7 @@ async def session(
     )
 
 
-@get("/api/catalog")
+@get("/api/catalog", opt={"scope": "any"})
 async def catalog(
     catalog: NamedDependency[Catalog], settings: NamedDependency[Settings]
 ) -> CatalogPage:
@@ -99,26 +99,26 @@ async def catalog(
     )
 
 
-@get("/api/openapi.json")
+@get("/api/openapi.json", opt={"scope": "any"})
 async def openapi_document(openapi: NamedDependency[str]) -> Response[str]:
     """Return this OpenAPI document."""
     return Response(openapi, media_type="application/json")
 
 
-@get("/api/asyncapi.json")
+@get("/api/asyncapi.json", opt={"scope": "any"})
 async def asyncapi_document(asyncapi: NamedDependency[str]) -> Response[str]:
     """Return the AsyncAPI document, which describes `/ws` and its messages."""
     return Response(asyncapi, media_type="application/json")
 
 
-@get("/ws")
+@get("/ws", opt={"scope": "read"})
 async def upgrade_required(
     request: HTTPRequest, registry: NamedDependency[ConnectionRegistry]
 ) -> None:
     """Refuse a GET that is no valid WebSocket upgrade, with the error that an upgrade would get."""
-    client_id = asked(request.scope).client_id
+    asking = asked(request.scope)
     fault = fault_of(request.scope.get("extensions"))
     if fault.status == 400:
         raise BadRequestError(fault.message)
-    registry.check(client_id)
+    registry.check(asking.client_id, asking.credential)
     raise HTTPException(fault.message, status_code=fault.status)

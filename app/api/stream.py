@@ -7,6 +7,7 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.types import Message, Receive, Scope, Send
 
+from ..auth.guards import access_in
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.filters import EventFilter
@@ -35,7 +36,7 @@ HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 _log = structlog.get_logger("sightline.stream")
 
 
-@get("/api/events/stream")
+@get("/api/events/stream", opt={"scope": "read"})
 async def stream_events(
     request: HTTPRequest,
     bus: NamedDependency[EventBus],
@@ -48,7 +49,8 @@ async def stream_events(
     """Stream what matches `types`, from behind `Last-Event-ID` or live from now; `history=1` replays from the journal."""
     query = Query(request.scope["query_string"], request.scope["headers"])
     parts = Parts(bus, backend, replay_store, registry, settings, journal)
-    return EventStream(parts, query.event_filter(), query.last_event_id(), query.history())
+    event_filter = query.event_filter(access_in(request.scope))
+    return EventStream(parts, event_filter, query.last_event_id(), query.history())
 
 
 class EventStream:

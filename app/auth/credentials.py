@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from .access import FULL, Access
+
 Headers = Iterable[tuple[bytes, bytes]]
 AuthenticatedBy = Literal["token", "cookie"]
 KEY_HEADER = "X-Browser-Key"
@@ -19,12 +21,13 @@ _PORT = re.compile(rb":([0-9]+)\Z")
 class Credential:
     """What authenticated a request. Its connections are closed when it ends; `ended` stays true."""
 
-    __slots__ = ("ended", "id", "kind")
+    __slots__ = ("access", "ended", "id", "kind")
 
-    def __init__(self, kind: AuthenticatedBy, id_: str = "") -> None:
-        """`id_` is the id of the browser session, empty for the session token."""
+    def __init__(self, kind: AuthenticatedBy, id_: str = "", access: Access = FULL) -> None:
+        """`id_` is the id of the browser session or named token, empty for the session token."""
         self.kind: AuthenticatedBy = kind
         self.id = id_
+        self.access = access
         self.ended = False
 
 

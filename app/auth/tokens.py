@@ -21,12 +21,15 @@ from ..state import (
     unusable,
     write_private,
 )
+from .access import FULL, HOOKS, Access
 from .browsers import BrowserSessions, LogIn
 from .credentials import Credential
+from .named import NamedToken, NamedTokens
 from .proof import hook_token, proof, run_token
+from .tickets import MAX_TICKETS, TICKET_LIFETIME_S as TICKET_LIFETIME_S, Tickets as Tickets
+from .token_file import TokenFile
 
-TICKET_LIFETIME_S = 300
-MAX_TICKETS = 100
+MOST_TIMER_S = 24 * 60 * 60.0  # event loops refuse timers of years
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("sightline.login")
 
@@ -76,42 +79,6 @@ def _kept(path: Path) -> str | None:
     return text if text is not None and is_session_token(text) else None
 
 
-class Tickets:
-    """One-time values: at most `most` are valid, and a new one replaces the oldest.
-
-    Only fingerprints are stored, so a look-up takes the same time for every wrong value.
-    """
-
-    def __init__(
-        self, digest: Callable[[bytes], str], clock: Clock, lifetime_s: float, most: int
-    ) -> None:
-        self._digest = digest
-        self._clock = clock
-        self._lifetime_s = lifetime_s
-        self._most = most
-        self._issued_at: dict[str, float] = {}  # oldest first; monotonic seconds
-
-    def issue(self) -> str:
-        """Make a new ticket."""
-        if len(self._issued_at) >= self._most:
-            del self._issued_at[next(iter(self._issued_at))]
-        value = secrets.token_urlsafe(32)
-        self._issued_at[self._digest(value.encode())] = self._clock.monotonic()
-        return value
-
-    def spend(self, value: bytes) -> bool:
-        """Whether `value` (any bytes) is a valid ticket; it is invalid afterwards.
-
-        There is no `await`, so only one of two concurrent uses succeeds.
-        """
-        issued_at = self._issued_at.pop(self._digest(value), None)
-        return issued_at is not None and 0 <= self._clock.monotonic() - issued_at < self._lifetime_s
-
-    def clear(self) -> None:
-        """Make all tickets invalid."""
-        self._issued_at.clear()
-
-
 class Keyring:
     """All credentials of a gateway: issues, checks and ends them."""
 
@@ -124,19 +91,23 @@ class Keyring:
         """`on_end` closes the connections that an ended credential opened."""
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
+        self.hook_credential = Credential("token", access=Access(HOOKS, ("publish",)))
+        self.named = NamedTokens(clock, self._end_named)
+        self.token_file = TokenFile(settings.state_dir, self.named, self._set_timer)
         self.tickets = Tickets(
             partial(self._digest, "ticket"), clock, TICKET_LIFETIME_S, MAX_TICKETS
         )
-        self.browser_sessions = BrowserSessions(self._digest, clock, on_end)
+        self.browser_sessions = BrowserSessions(self._digest, clock, on_end, self._access_of)
         self.run = secrets.token_urlsafe(16)  # names this run of the gateway to clients
         self._settings = settings
         self._clock = clock
         self._on_end = on_end
         self._kept_in = settings.state_dir / BROWSERS_FILE
         self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.is_file() else ""
-        self.browser_sessions.take_back(self._kept_in, self._boot_id)
         self._watching = False
         self._timer: Timer | None = None
+        self.token_file.read()
+        self.browser_sessions.take_back(self._kept_in, self._boot_id)
 
     def is_token(self, candidate: bytes, address: str | None) -> bool:
         """Whether `candidate` is the session token, or the run token for `address`: see `proof`."""
@@ -152,16 +123,31 @@ class Keyring:
         expected = hook_token(self.session_token.reveal())
         return hmac.compare_digest(expected.encode(), candidate)
 
+    def credential_of(
+        self, candidate: bytes, address: str | None, *, is_hook: bool = False
+    ) -> Credential | None:
+        """The credential of a token of any kind; the hook token counts only with `is_hook`."""
+        if self.is_token(candidate, address):
+            return self.token_credential
+        if is_hook and self.is_hook_token(candidate):
+            return self.hook_credential
+        return self.named.find(candidate)
+
+    def make_ticket(self, credential: Credential) -> str:
+        """Make a ticket; the browser that it logs in may do what this credential may do."""
+        return self.tickets.issue(credential.id)
+
     def prove(self, nonce: str, address: str) -> str:
         """Answer a client's challenge; see `app.auth.proof`."""
         return proof(self.session_token.reveal(), nonce, self.run, address)
 
     def log_in(self, ticket: bytes, user_agent: str = "") -> LogIn | None:
         """Exchange a ticket for a browser session; None if the ticket is not valid."""
-        if not self.tickets.spend(ticket):
+        maker = self.tickets.take(ticket)
+        if maker is None or self._access_of(maker) is None:
             return None
         redirect_file(self._settings.state_dir, ticket.decode()).unlink(missing_ok=True)
-        secret = self.browser_sessions.begin(user_agent)
+        secret = self.browser_sessions.begin(user_agent, maker)
         self._keep()
         return secret
 
@@ -197,8 +183,21 @@ class Keyring:
                 remedy="change it, or the next start brings the old token back",
             )
 
+    def _access_of(self, token_id: str) -> Access | None:
+        """What the token of an id may do, the session token for an empty id; None if it ended."""
+        if not token_id:
+            return FULL
+        credential = self.named.credential(token_id)
+        return None if credential is None else credential.access
+
+    def _end_named(self, token: NamedToken, credential: Credential) -> None:
+        """Close what a named token has opened, and log out the browsers that it let in."""
+        self._on_end(credential)
+        if self.browser_sessions.end_of(token.id):
+            self._keep()
+
     def watch(self) -> None:
-        """Start to end sessions as they expire, with one timer for the next expiry."""
+        """Start to end sessions and tokens as they expire, with one timer for the next expiry."""
         self._watching = True
         self._expire()
 
@@ -221,12 +220,14 @@ class Keyring:
 
     def _expire(self) -> None:
         self.browser_sessions.expire()
+        self.named.expire()
         self._set_timer()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        left_s = self.browser_sessions.next_end_s()
-        if self._watching and left_s is not None:
-            self._timer = self._clock.call_later(left_s, self._expire)
+        ends = (self.browser_sessions.next_end_s(), self.named.next_end_s())
+        left = [left_s for left_s in ends if left_s is not None]
+        if self._watching and left:
+            self._timer = self._clock.call_later(min(min(left), MOST_TIMER_S), self._expire)

@@ -13,7 +13,7 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import websocket_listener
 from litestar.types import Scope
 
-from ..auth.guards import SUBPROTOCOL
+from ..auth.guards import SUBPROTOCOL, access_in
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.replay import ReplayStore
@@ -139,7 +139,11 @@ def asked(scope: Scope) -> ClientRequest:
     position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
     credential = scope.get("state", {}).get("credential")
     return ClientRequest(
-        query.event_filter(), query.client_id(), position, credential, query.history()
+        query.event_filter(access_in(scope)),
+        query.client_id(),
+        position,
+        credential,
+        query.history(),
     )
 
 
@@ -193,7 +197,7 @@ async def connection_lifespan(
             raise
 
 
-@websocket_listener("/ws", connection_lifespan=connection_lifespan)
+@websocket_listener("/ws", connection_lifespan=connection_lifespan, opt={"scope": "read"})
 async def events_socket(data: str, socket: Socket) -> None:
     """Hand one frame to the session. A binary frame arrives here as an empty string."""
     socket.scope["state"]["connection"].receive(data)
