@@ -7,7 +7,8 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from ..auth.credentials import AuthenticatedBy
+from ..auth.access import Scope
+from ..auth.credentials import AuthenticatedBy, Credential
 from ..catalog.registry import Catalog, CatalogEntry
 from ..channels.backend import BackendStatus, ChannelBackend
 from ..errors import BadRequestError
@@ -30,10 +31,24 @@ class HealthStatus(msgspec.Struct):
     version: str
 
 
+class Identity(msgspec.Struct):
+    """Who the caller is and what it may do. `read` and `publish` are patterns; empty is nothing."""
+
+    name: str
+    scopes: list[Scope]
+    read: tuple[str, ...]
+    publish: tuple[str, ...]
+
+
 class SessionStatus(msgspec.Struct):
-    """How the caller is authenticated, and the state and limits of the gateway."""
+    """How the caller is authenticated, and the state and limits of the gateway.
+
+    What tells about others is for admins: without the scope, `places_taken` counts the caller's own
+    connections, `journal` is null and `workspace_blind` is empty.
+    """
 
     authenticated_by: AuthenticatedBy
+    identity: Identity
     limits: Limits
     places_taken: int
     backend: BackendStatus
@@ -70,15 +85,17 @@ async def session(
     counters: NamedDependency[Counters],
 ) -> SessionStatus:
     """Check the caller's credential, and report the gateway's state and limits."""
-    authenticated_by = request.scope["state"]["credential"].kind
+    credential: Credential = request.scope["state"]["credential"]
+    access = credential.access
     return SessionStatus(
-        authenticated_by,
+        credential.kind,
+        Identity(access.name, sorted(access.scopes), access.read, access.publish),
         limits_of(settings),
-        registry.taken,
+        registry.taken if access.is_admin else registry.opened_by(credential),
         backend.status,
-        None if journal is None else journal.status,
+        journal.status if journal is not None and access.is_admin else None,
         history_start(journal),
-        counters.blind,
+        counters.blind if access.is_admin else {},
     )
 
 

@@ -79,3 +79,18 @@ class SystemErrorReported(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     code: str | UnsetType = UNSET
     component: str | UnsetType = UNSET
+
+
+@event_type(
+    "system.audit", example={"action": "token_revoked", "token": "ci", "scopes": ["publish"]}
+)
+class SystemAudited(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody used or changed a credential. The gateway publishes it; only admins read it."""
+
+    action: str  # see docs/tokens.md
+    token: str | UnsetType = UNSET
+    scopes: list[str] | UnsetType = UNSET
+    path: str | UnsetType = UNSET
+    peer: str | UnsetType = UNSET
+    status: int | UnsetType = UNSET
+    count: int | UnsetType = UNSET
