@@ -11,6 +11,7 @@ from litestar.types import Scope
 
 from .api import events, history, hooks, login, otlp, pages, sessions, status, stream, token
 from .api.metrics import metrics as metrics_page
+from .auth.audit import Audit
 from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import access_in, require_credential
 from .auth.publishing import HeldPublisher
@@ -25,7 +26,7 @@ from .contract.asyncapi import to_asyncapi
 from .contract.openapi import to_openapi
 from .contract.schemas import to_text
 from .events import Clock
-from .ingest.recent import RecentTelemetry
+from .ingest.recent import Recents, RecentTelemetry
 from .journal.journal import JournalStatus
 from .journal.wiring import journal_of
 from .log.flood import report_left_out
@@ -101,6 +102,7 @@ class Gateway:
             self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
         )
         left_out = [*([] if console else pages.SITE), *([] if metrics else [metrics_page])]
+        self._recent = Recents()
         self.started = False
         self.lock = FolderLock(settings.state_dir)
         state.begin_drain = self.begin_drain
@@ -138,7 +140,7 @@ class Gateway:
                 "openapi": _lazily(lambda: to_text(to_openapi(catalog, left_out))),
                 "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
                 "counters": _given(self.counters),
-                "recent": _given(RecentTelemetry()),
+                "recent": Provide(self._recent_for, sync_to_thread=False),
                 "keyring": Provide(keyring_of, sync_to_thread=False),
             },
             guards=[require_credential],
@@ -164,6 +166,11 @@ class Gateway:
         # Without named tokens, nothing is signed: everything is as it was before they existed.
         signs = self.keyring.named.configured or access.is_named
         return HeldPublisher(self.publisher, self._catalog, access, signs=signs)
+
+    def _recent_for(self, scope: Scope) -> RecentTelemetry:
+        """What a request's spans and hooks are compared with: only others of the same token."""
+        access = access_in(scope)
+        return self._recent.of(access.name if access.is_named else "")
 
     def owns(self, path: str) -> bool:
         """Whether a normalised path belongs to the gateway, for any method."""
@@ -211,7 +218,9 @@ class Gateway:
         settings = self.settings
         check_workspace(settings.workspace)
         with only_gateway(self.lock):
-            keyring = self.app.state.keyring = Keyring(settings, self._clock, self.registry.end)
+            audit = Audit(self._clock, self.publisher.emit)
+            keyring = Keyring(settings, self._clock, self.registry.end, audit)
+            self.app.state.keyring = keyring
             self.bus.owner.start(asyncio.get_running_loop())
             self.publisher.start(asyncio.get_running_loop())
             await self._restore()

@@ -43,8 +43,7 @@ class Identity(msgspec.Struct):
 class SessionStatus(msgspec.Struct):
     """How the caller is authenticated, and the state and limits of the gateway.
 
-    What tells about others is for admins: without the scope, `places_taken` counts the caller's own
-    connections, `journal` is null and `workspace_blind` is empty.
+    For others than admins, `journal` is null and `workspace_blind` is empty.
     """
 
     authenticated_by: AuthenticatedBy
@@ -91,7 +90,7 @@ async def session(
         credential.kind,
         Identity(access.name, sorted(access.scopes), access.read, access.publish),
         limits_of(settings),
-        registry.taken if access.is_admin else registry.opened_by(credential),
+        registry.taken,
         backend.status,
         journal.status if journal is not None and access.is_admin else None,
         history_start(journal),

@@ -8,6 +8,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -155,6 +156,28 @@ def _with_secret(token: NamedToken) -> tuple[NamedToken, str]:
     return made, secret
 
 
+class Change(NamedTuple):
+    """What happened to a token, in the word of the audit."""
+
+    action: str
+    token: NamedToken
+
+
+def changes_of(old: Iterable[NamedToken], new: Iterable[NamedToken]) -> list[Change]:
+    """What was made, revoked, rotated or changed between two lists of tokens."""
+    before, after = ({token.name: token for token in tokens} for tokens in (old, new))
+    changes = [Change("token_revoked", one) for name, one in before.items() if name not in after]
+    for name, token in after.items():
+        known = before.get(name)
+        if known is None:
+            changes.append(Change("token_made", token))
+        elif known.hash != token.hash:
+            changes.append(Change("token_rotated", token))
+        elif known != token:
+            changes.append(Change("token_changed", token))
+    return changes
+
+
 class NamedTokens:
     """The tokens that count now. A token whose record changes in any way ends, as a revoked one."""
 
@@ -166,17 +189,19 @@ class NamedTokens:
         self._credentials: dict[str, Credential] = {}  # by id
         self.configured = False  # whether there is a token file, even without a token
 
-    def replace(self, tokens: Iterable[NamedToken], *, configured: bool) -> None:
-        """Use these tokens from now on, and end all others."""
-        new = {token.hash: token for token in tokens}
+    def replace(self, tokens: Iterable[NamedToken], *, configured: bool) -> list[Change]:
+        """Use these tokens from now on, end all others, and return what changed."""
+        new = {token.hash: token for token in tokens if self._left_s(token) > 0}
         self.configured = configured
+        changes = changes_of(self._tokens.values(), new.values())
         for token in tuple(self._tokens.values()):
             if new.get(token.hash) != token:
                 self._drop(token)
         for token in new.values():
-            if token.hash not in self._tokens and self._left_s(token) > 0:
+            if token.hash not in self._tokens:
                 self._tokens[token.hash] = token
                 self._credentials[token.id] = Credential("token", token.id, token.access)
+        return changes
 
     def find(self, secret: bytes) -> Credential | None:
         """The credential of a secret (any bytes); None if it is unknown, revoked or expired."""
@@ -192,11 +217,12 @@ class NamedTokens:
                 return self._credentials[id_]
         return None
 
-    def expire(self) -> None:
-        """End all expired tokens."""
-        for token in tuple(self._tokens.values()):
-            if self._left_s(token) <= 0:
-                self._drop(token)
+    def expire(self) -> list[Change]:
+        """End all expired tokens, and return them."""
+        expired = [token for token in self._tokens.values() if self._left_s(token) <= 0]
+        for token in expired:
+            self._drop(token)
+        return [Change("token_expired", token) for token in expired]
 
     def next_end_s(self) -> float | None:
         """Seconds until the next token expires; None if none does."""

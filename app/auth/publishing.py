@@ -30,6 +30,7 @@ class HeldPublisher(EventPublisher):
         self.disk = publisher.disk
         self.max_event_bytes = publisher.max_event_bytes
         self.redactor = publisher.redactor
+        self.emit_failures = publisher.emit_failures
         self._publisher = publisher
         self._types = catalog
         self._access = access

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 
 from ..state import TOKENS_FILE, NotOursError, make_folder, read_kept, write_private
-from .named import NamedToken, NamedTokens, decode_file, encode_file
+from .named import Change, NamedToken, NamedTokens, decode_file, encode_file
 
 LOOK_EVERY_S = 1.0
 LOCK_FILE = "tokens.lock"
@@ -81,9 +81,12 @@ class TokenFile:
     """Keeps `NamedTokens` as the file says. A file that may not be believed admits nobody."""
 
     def __init__(
-        self, folder: Path, tokens: NamedTokens, on_change: Callable[[], None] = lambda: None
+        self,
+        folder: Path,
+        tokens: NamedTokens,
+        on_change: Callable[[list[Change]], None] = lambda changes: None,
     ) -> None:
-        """`on_change` is called after the tokens have been replaced."""
+        """`on_change` is called after tokens have been replaced or have expired."""
         self._path = folder / TOKENS_FILE
         self._tokens = tokens
         self._on_change = on_change
@@ -103,7 +106,8 @@ class TokenFile:
             await asyncio.sleep(LOOK_EVERY_S)
             try:
                 await self.refresh()
-                self._tokens.expire()
+                if expired := self._tokens.expire():
+                    self._on_change(expired)
             except Exception as error:  # the tokens must not end the gateway
                 _log.error("tokens_not_refreshed", error_type=type(error).__name__, exc_info=error)
 
@@ -134,5 +138,5 @@ class TokenFile:
                 why=found.fault,
                 remedy="no named token counts until the file is right: see docs/tokens.md",
             )
-        self._tokens.replace(found.tokens or (), configured=found.tokens is not None)
-        self._on_change()
+        changes = self._tokens.replace(found.tokens or (), configured=found.tokens is not None)
+        self._on_change(changes)

@@ -1,6 +1,5 @@
 """The session token, login tickets and browser sessions, without any HTTP."""
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -10,73 +9,26 @@ from pathlib import Path
 import structlog
 
 from ..events import Clock, Timer
-from ..settings import Settings, is_session_token
+from ..settings import Settings
 from ..state import (
     BROWSERS_FILE,
     TOKEN_FILE,
-    NotOursError,
-    make_folder,
-    read_kept,
     redirect_file,
-    unusable,
     write_private,
 )
-from .access import FULL, HOOKS, Access
+from .access import FULL, HOOKS, SESSION, Access
+from .audit import Audit
 from .browsers import BrowserSessions, LogIn
 from .credentials import Credential
-from .named import NamedToken, NamedTokens
+from .named import Change, NamedToken, NamedTokens
 from .proof import hook_token, proof, run_token
+from .session_token import SessionToken as SessionToken, session_token as session_token
 from .tickets import MAX_TICKETS, TICKET_LIFETIME_S as TICKET_LIFETIME_S, Tickets as Tickets
 from .token_file import TokenFile
 
 MOST_TIMER_S = 24 * 60 * 60.0  # event loops refuse timers of years
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("sightline.login")
-
-
-class SessionToken:
-    """A secret with constant-time comparison, whose `repr` is redacted."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The secret itself."""
-        return self._value
-
-    def matches(self, candidate: bytes) -> bool:
-        """Whether `candidate` (any bytes) is the token."""
-        return hmac.compare_digest(self._value.encode(), candidate)
-
-    def digest(self, value: bytes) -> str:
-        """A fingerprint of another secret; it no longer matches once the token has changed."""
-        return hmac.digest(self._value.encode(), value, hashlib.sha256).hex()
-
-    def __repr__(self) -> str:
-        return "SessionToken([redacted])"
-
-
-def session_token(settings: Settings) -> SessionToken:
-    """The token of the settings, the token file, or a new one; also written to the file."""
-    path = settings.state_dir / TOKEN_FILE
-    try:
-        make_folder(settings.state_dir)
-        value = settings.session_token or _kept(path) or secrets.token_urlsafe(32)
-        write_private(path, value)
-    except OSError as error:
-        raise unusable(path, error) from None
-    return SessionToken(value)
-
-
-def _kept(path: Path) -> str | None:
-    try:
-        text = read_kept(path)
-    except NotOursError as error:
-        _log.warning("token_not_believed", why=error.strerror)
-        return None
-    return text if text is not None and is_session_token(text) else None
 
 
 class Keyring:
@@ -87,13 +39,16 @@ class Keyring:
         settings: Settings,
         clock: Clock,
         on_end: Callable[[Credential], None] = lambda credential: None,
+        audit: Audit | None = None,
     ) -> None:
         """`on_end` closes the connections that an ended credential opened."""
+        self.audit = audit or Audit(clock)
+        self._used = set[str]()  # the ids of the named tokens that were used in this run
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
         self.hook_credential = Credential("token", access=Access(HOOKS, ("publish",)))
         self.named = NamedTokens(clock, self._end_named)
-        self.token_file = TokenFile(settings.state_dir, self.named, self._set_timer)
+        self.token_file = TokenFile(settings.state_dir, self.named, self._changed)
         self.tickets = Tickets(
             partial(self._digest, "ticket"), clock, TICKET_LIFETIME_S, MAX_TICKETS
         )
@@ -131,10 +86,15 @@ class Keyring:
             return self.token_credential
         if is_hook and self.is_hook_token(candidate):
             return self.hook_credential
-        return self.named.find(candidate)
+        found = self.named.find(candidate)
+        if found is not None and found.id not in self._used:
+            self._used.add(found.id)
+            self.audit.record("token_used", found.access.name)
+        return found
 
     def make_ticket(self, credential: Credential) -> str:
         """Make a ticket; the browser that it logs in may do what this credential may do."""
+        self.audit.record("ticket_made", credential.access.name)
         return self.tickets.issue(credential.id)
 
     def prove(self, nonce: str, address: str) -> str:
@@ -144,21 +104,26 @@ class Keyring:
     def log_in(self, ticket: bytes, user_agent: str = "") -> LogIn | None:
         """Exchange a ticket for a browser session; None if the ticket is not valid."""
         maker = self.tickets.take(ticket)
-        if maker is None or self._access_of(maker) is None:
+        access = None if maker is None else self._access_of(maker)
+        if maker is None or access is None:
             return None
         redirect_file(self._settings.state_dir, ticket.decode()).unlink(missing_ok=True)
         secret = self.browser_sessions.begin(user_agent, maker)
+        self.audit.record("logged_in", access.name)
         self._keep()
         return secret
 
     def end_session(self, id_: str) -> bool:
         """Log one browser out and close its connections; False if there is no such session."""
         ended = self.browser_sessions.end(id_)
+        if ended:
+            self.audit.record("logged_out", session=id_)
         self._keep()
         return ended
 
     def end_sessions(self) -> None:
         """Log every browser out and close their connections."""
+        self.audit.record("all_logged_out")
         self.browser_sessions.end_all()
         self._keep()
 
@@ -171,6 +136,7 @@ class Keyring:
         value = secrets.token_urlsafe(32)
         write_private(self._settings.state_dir / TOKEN_FILE, value)
         self.session_token = SessionToken(value)
+        self.audit.record("session_token_rotated", SESSION)
         ended, self.token_credential = self.token_credential, Credential("token")
         ended.ended = True
         self._on_end(ended)
@@ -193,6 +159,7 @@ class Keyring:
     def _end_named(self, token: NamedToken, credential: Credential) -> None:
         """Close what a named token has opened, and log out the browsers that it let in."""
         self._on_end(credential)
+        self._used.discard(token.id)
         if self.browser_sessions.end_of(token.id):
             self._keep()
 
@@ -218,10 +185,16 @@ class Keyring:
             _log.warning("browser_session_not_kept", error=error.strerror)
         self._set_timer()
 
+    def _changed(self, changes: list[Change]) -> None:
+        """Record what happened to named tokens; what the start finds is no change."""
+        self.audit.publishes = self.named.configured or bool(changes)
+        for action, token in changes if self._watching else ():
+            self.audit.record(action, token.name, scopes=list(token.scopes))
+        self._set_timer()
+
     def _expire(self) -> None:
         self.browser_sessions.expire()
-        self.named.expire()
-        self._set_timer()
+        self._changed(self.named.expire())
 
     def _set_timer(self) -> None:
         if self._timer is not None:

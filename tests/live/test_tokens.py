@@ -9,12 +9,14 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 
 from app.auth.access import AUDIT, Access
+from app.auth.audit import FIRST
 from app.auth.credentials import KEY_HEADER
 from app.auth.named import revoke, rotate
 from app.auth.token_file import editing
 from app.channels.filters import EventFilter
 from tests.kit.event_stream import Reader, ask
 from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN
 from tests.kit.messages import close_code, receive
 from tests.kit.tokens import add_token
 from tests.kit.waiting import WATCHDOG_S, until
@@ -38,7 +40,9 @@ def data_of(type_: str) -> dict[str, str]:
 async def publish(gateway: Gateway, rounds: int = 2) -> None:
     for _ in range(rounds):
         for type_ in (*TYPES, AUDIT):
-            await gateway.publisher.publish(type_, data_of(type_), durable=True)
+            await gateway.publisher.publish(
+                type_, data_of(type_), durable=gateway.journal is not None
+            )
 
 
 async def token(gateway: Gateway, name: str, *scopes: str, **fields: Any) -> str:
@@ -273,11 +277,56 @@ async def test_the_gateway_sees_a_new_file_by_itself_and_ids_of_clients_are_each
     keyring = gateway.app.state.keyring
     await until(lambda: keyring.named.find(secret.encode()))
     async with (
-        gateway.connect("?client_id=me") as mine,
-        gateway.connect("?client_id=me", token=secret) as theirs,
+        gateway.connect("?client_id=me&types=chat.*") as mine,
+        gateway.connect("?client_id=me&types=chat.*", token=secret) as theirs,
     ):
         for client in (mine, theirs):
             assert (await receive(client))["client_id"] == "me"
         await gateway.publish()
         for client in (mine, theirs):
             assert (await receive(client))["type"] == "chat.message_sent"
+
+
+async def test_the_audit_says_who_did_what_without_a_secret_and_only_admins_read_it(
+    gateway_of_three: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway, folder = gateway_of_three, gateway_of_three.settings.state_dir
+    await page_headers(gateway, TOKEN)
+    assert gateway.bus.head == 0  # without named tokens, everything is as it was
+    secret = await token(gateway, "dash", "read")
+    async with gateway.http(headers=bearer(secret)) as http:
+        await http.get("/api/session")
+        await http.get("/api/events")
+        await http.post("/api/events", json=EVENT)
+        for number in range(FIRST + 5):
+            wrong = {"X-Session-Token": f"wrong-secret-{number}"}
+            await http.get(f"/api/session?browser_key={secret}", headers=wrong)
+    async with gateway.http(headers={"X-Session-Token": "wrong-secret"}) as stranger:
+        await stranger.get("/api/events")
+    page = await page_headers(gateway, secret)
+    with editing(folder) as (tokens, write):
+        write(rotate(tokens, "dash", 0.0, None)[0])
+    await gateway.app.state.keyring.token_file.refresh()
+    with editing(folder) as (tokens, write):
+        write(revoke(tokens, "dash"))
+    await gateway.app.state.keyring.token_file.refresh()
+    root = await token(gateway, "root", "admin")
+    async with gateway.http(headers=bearer(root)) as http:
+        answer = await http.get("/api/events?types=system.*")
+    found = [(e["data"]["action"], e["data"].get("identity")) for e in answer.json()["events"]]
+    refused = [one for one in found if one[0] == "refused"]
+    assert refused == [("refused", "dash"), *[("refused", None)] * (FIRST - 1)]
+    assert [one for one in found if one[0] != "refused"] == [
+        ("token_made", "dash"),
+        ("token_used", "dash"),
+        ("ticket_made", "dash"),
+        ("logged_in", "dash"),
+        ("token_rotated", "dash"),
+        ("token_revoked", "dash"),
+        ("token_made", "root"),
+        ("token_used", "root"),
+    ]
+    written = answer.text + "\n".join(str(record.msg) for record in caplog.records)
+    assert "'action': 'ticket_made', 'identity': 'session'" in written.replace('"', "'")
+    for one in (secret, root, TOKEN, "wrong-secret", page["Cookie"].partition("=")[2]):
+        assert one not in written
