@@ -141,6 +141,9 @@ def _operation(route: Route) -> Schema:
         "responses": {str(code): reply for code, reply in route.answers.items()}
         | {str(code): _refusal(code, route) for code in sorted(refusals)},
     }
+    scope = handler.opt.get("scope", "admin")
+    if not is_open and scope != "any":
+        operation["description"] = f"A named token needs the scope `{scope}`."
     if is_open:
         operation["security"] = []
     elif handler.opt.get("token_only"):

@@ -1,11 +1,16 @@
 """What a credential may read and publish: filters never leave the bound of their reader."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from app.auth.access import AUDIT, FULL, NOTHING, Access
 from app.channels.filters import Bound, EventFilter, common
 from app.errors import ForbiddenError
+from app.main import create_app
+from app.plugin import plugin_of
+from app.settings import Settings
 
 TOKENS = st.sampled_from(["a", "b", "system", "audit", "x"])
 PATTERN = st.just("*") | st.tuples(TOKENS | st.just("*"), TOKENS | st.just("*")).map(".".join)
@@ -59,6 +64,32 @@ def test_readers_with_different_bounds_never_share_a_group_of_the_bus() -> None:
     assert reader != everything
     assert reader == Access("other", ("read",)).held(EventFilter())
     assert EventFilter(["a.x"], Bound(("a.*",))) != EventFilter(["a.x"], Bound(("*.x",)))
+
+
+NEEDS = {
+    "open": "GET /, GET /api/health, GET /client/{name:str}, GET /login, GET /static/{folder:str}/{name:str},"
+    " GET /static/{name:str}, POST /api/challenge, POST /api/login",
+    "any": "GET /api/asyncapi.json, GET /api/catalog, GET /api/openapi.json, GET /api/session,"
+    " POST /api/logout",
+    "read": "/ws, GET /api/events, GET /api/events/stream, GET /ws, POST /api/tickets",
+    "publish": "POST /api/events, POST /api/hooks/claude-code, POST /api/hooks/codex, POST /v1/logs,"
+    " POST /v1/metrics, POST /v1/traces",
+}
+
+
+def test_the_routes_for_others_than_admins_are_these(tmp_path: Path) -> None:
+    """A new route belongs here once it holds what it answers, or takes, to `access_in`."""
+    gateway = plugin_of(create_app(Settings(state_dir=tmp_path))).gateway
+    found: dict[str, set[str]] = {}
+    for route in gateway.app.routes:
+        handlers = getattr(route, "route_handlers", None) or [route.route_handler]
+        for handler in handlers:
+            need = "open" if handler.opt.get("open") else handler.opt.get("scope", "admin")
+            methods = getattr(handler, "http_methods", ())
+            names = {f"{method} {route.path}" for method in methods} or {route.path}
+            found.setdefault(need, set()).update(n for n in names if not n.startswith("OPTIONS"))
+    del found["admin"]
+    assert found == {need: set(names.split(", ")) for need, names in NEEDS.items()}
 
 
 def test_an_admin_and_the_session_token_are_held_to_nothing_and_nobody_forges_the_audit() -> None:

@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import pytest
+from litestar import get
 from websockets.asyncio.client import ClientConnection
 
 from app.auth.access import AUDIT, Access
@@ -285,6 +286,21 @@ async def test_the_gateway_sees_a_new_file_by_itself_and_ids_of_clients_are_each
         await gateway.publish()
         for client in (mine, theirs):
             assert (await receive(client))["type"] == "chat.message_sent"
+
+
+async def test_a_route_that_declares_no_scope_is_for_admins(gateway_of_three: Gateway) -> None:
+    @get("/later")
+    async def later() -> str:
+        return "for admins"
+
+    gateway = gateway_of_three
+    gateway.app.register(later)
+    every = await token(gateway, "every", "read", "publish")
+    root = await token(gateway, "root", "admin")
+    for secret, status in ((every, 403), (root, 200), (TOKEN, 200)):
+        async with gateway.http(headers={"X-Session-Token": secret}) as http:
+            answer = await http.get("/later")
+            assert answer.status_code == status, answer.text
 
 
 async def test_the_audit_says_who_did_what_without_a_secret_and_only_admins_read_it(
