@@ -5,6 +5,7 @@ whoever wrote the file, and a slow disk holds up no request.
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -59,6 +60,10 @@ def editing(folder: Path) -> Iterator[tuple[list[NamedToken], Write]]:
         ValueError: the file is malformed.
     """
     make_folder(folder)
+    if os.stat(folder).st_uid != os.geteuid():  # the gateway would not believe the file
+        raise OSError(
+            errno.EPERM, f"{str(folder)!r} is another user's: run this as the gateway's user"
+        )
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(folder / LOCK_FILE, flags, 0o600)
     try:
