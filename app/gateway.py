@@ -12,9 +12,10 @@ from litestar.types import Scope
 from .api import events, history, hooks, login, otlp, pages, sessions, status, stream, token
 from .api.metrics import metrics as metrics_page
 from .auth.audit import Audit
+from .auth.credentials import access_in
 from .auth.denial import AccessGate, http_refusal, keep_refusal
-from .auth.guards import access_in, require_credential
-from .auth.publishing import HeldPublisher
+from .auth.guards import require_credential
+from .auth.publishing import held_publisher
 from .auth.tokens import Keyring
 from .catalog.registry import Catalog
 from .channel_backend import backend_of
@@ -78,7 +79,7 @@ class Gateway:
         self.console = console
         self._clock = clock
         self.counters = Counters()
-        catalog = self._catalog = Catalog(settings.extra_namespaces)
+        catalog = Catalog(settings.extra_namespaces)
         self.replay_store = ReplayStore(
             new_epoch(),
             settings.replay_window_s,
@@ -162,10 +163,7 @@ class Gateway:
 
     def _publisher_for(self, scope: Scope) -> EventPublisher:
         """The publisher of a request, held to what its credential may publish."""
-        access = access_in(scope)
-        # Without named tokens, nothing is signed: everything is as it was before they existed.
-        signs = self.keyring.named.configured or access.is_named
-        return HeldPublisher(self.publisher, self._catalog, access, signs=signs)
+        return held_publisher(self.publisher, scope)
 
     def _recent_for(self, scope: Scope) -> RecentTelemetry:
         """What a request's spans and hooks are compared with: only others of the same token."""

@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 from msgspec import Meta
 
 from ..auth.access import Access
-from ..auth.guards import access_in
+from ..auth.credentials import access_in
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.replay import ReplayStore

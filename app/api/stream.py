@@ -7,7 +7,7 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.types import Message, Receive, Scope, Send
 
-from ..auth.guards import access_in
+from ..auth.credentials import access_in
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.filters import EventFilter

@@ -25,7 +25,8 @@ from ..errors import (
 from ..metrics import Counters
 from ..settings import Settings
 from .access import NOTHING
-from .guards import access_in, authenticate_scope, check_browser_rules, shared_origin
+from .credentials import access_in
+from .guards import authenticate_scope, check_browser_rules, shared_origin
 from .tokens import Keyring
 
 RETRY_AFTER_S = 5

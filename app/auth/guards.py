@@ -10,11 +10,11 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
 from ..errors import ForbiddenError, UnauthorizedError
-from .access import NOTHING, Access
 from .browsers import BrowserSession
 from .credentials import (
     KEY_HEADER,
     KEY_PARAMETER,
+    SIGNS,
     Credential,
     Headers,
     Shown,
@@ -233,10 +233,5 @@ async def require_credential(connection: ASGIConnection, handler: BaseRouteHandl
             " X-Session-Token header"
         )
     connection.scope["state"]["credential"] = credential
+    connection.scope["state"][SIGNS] = _keyring(connection.scope).named.configured
     credential.access.require(handler.opt.get("scope", "admin"))
-
-
-def access_in(scope: Scope) -> Access:
-    """What the caller of a guarded route may do; nothing where no guard ran."""
-    credential: Credential | None = (scope.get("state") or {}).get("credential")
-    return NOTHING if credential is None else credential.access

@@ -2,18 +2,30 @@
 
 import concurrent.futures
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import msgspec
 
-from ..catalog.registry import Catalog
 from ..channels.encoding import Fields
 from ..channels.publisher import EventPublisher
 from ..events import Event
 from .access import Access
+from .credentials import SIGNS, access_in
 
 PUBLISHER = "publisher"  # in `metadata`: the name of the token that published
 _Event = str | msgspec.Struct
+
+
+def held_publisher(publisher: EventPublisher, scope: Mapping[str, object]) -> "HeldPublisher":
+    """The publisher of a request, held to what its credential may publish.
+
+    Every route that publishes what a request brings uses this one: injected as `publisher`.
+    """
+    access = access_in(scope)
+    # Without named tokens, nothing is signed: everything is as it was before they existed.
+    signs = access.is_named or bool(cast(Mapping[str, object], scope["state"]).get(SIGNS))
+    return HeldPublisher(publisher, access, signs=signs)
 
 
 class HeldPublisher(EventPublisher):
@@ -22,9 +34,7 @@ class HeldPublisher(EventPublisher):
     Idempotency keys count for each token alone: nobody can use up the keys of another.
     """
 
-    def __init__(
-        self, publisher: EventPublisher, catalog: Catalog, access: Access, *, signs: bool
-    ) -> None:
+    def __init__(self, publisher: EventPublisher, access: Access, *, signs: bool) -> None:
         """`publisher` does the work. Without `signs`, metadata and keys stay as they are."""
         self._signs = signs
         self.disk = publisher.disk
@@ -32,7 +42,6 @@ class HeldPublisher(EventPublisher):
         self.redactor = publisher.redactor
         self.emit_failures = publisher.emit_failures
         self._publisher = publisher
-        self._types = catalog
         self._access = access
 
     async def publish(
@@ -76,7 +85,7 @@ class HeldPublisher(EventPublisher):
         return self._publisher.publish_from_thread(event, data, self._signed(event, metadata))
 
     def _signed(self, event: _Event, metadata: Fields | None) -> Fields | None:
-        type_ = event if isinstance(event, str) else self._types.type_of(type(event))
+        type_ = event if isinstance(event, str) else self._publisher.catalog.type_of(type(event))
         self._access.require_publish(type_)
         if not self._signs:
             return metadata

@@ -13,7 +13,8 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import websocket_listener
 from litestar.types import Scope
 
-from ..auth.guards import SUBPROTOCOL, access_in
+from ..auth.credentials import access_in
+from ..auth.guards import SUBPROTOCOL
 from ..channels.backend import ChannelBackend
 from ..channels.bus import EventBus
 from ..channels.replay import ReplayStore
