@@ -7,11 +7,16 @@ from contextlib import asynccontextmanager
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.types import Scope
 
-from .api import agui, events, history, hooks, login, otlp, pages, sessions, status, stream, token
+from .api import pages
 from .api.metrics import metrics as metrics_page
+from .api.routes import routes
+from .auth.audit import Audit
+from .auth.credentials import access_in
 from .auth.denial import AccessGate, http_refusal, keep_refusal
 from .auth.guards import require_credential
+from .auth.publishing import held_publisher
 from .auth.tokens import Keyring
 from .catalog.registry import Catalog
 from .channel_backend import backend_of
@@ -23,7 +28,7 @@ from .contract.asyncapi import to_asyncapi
 from .contract.openapi import to_openapi
 from .contract.schemas import to_text
 from .events import Clock
-from .ingest.recent import RecentTelemetry
+from .ingest.recent import Recents, RecentTelemetry
 from .journal.journal import JournalStatus
 from .journal.wiring import journal_of
 from .log.flood import report_left_out
@@ -35,7 +40,6 @@ from .sources import check_workspace
 from .sources.running import keep_running, sources_of
 from .state.lock import FolderLock, only_gateway
 from .ws.flow import Parts
-from .ws.listener import events_socket
 from .ws.messages import Notice, encode
 from .ws.registry import ConnectionRegistry
 
@@ -100,7 +104,7 @@ class Gateway:
         self.publisher = EventPublisher(
             self.backend, catalog, clock, settings.max_event_bytes, self.journal, redactor
         )
-        parts = Parts(
+        self._parts = Parts(
             self.bus,
             self.backend,
             self.replay_store,
@@ -111,35 +115,16 @@ class Gateway:
         )
         self.outbound = Outbound(settings, self.bus, self.publisher, clock, self.journal)
         left_out = [*([] if console else pages.SITE), *([] if metrics else [metrics_page])]
+        self._recent = Recents()
         self.started = False
         self.lock = FolderLock(settings.state_dir)
         state.begin_drain = self.begin_drain
         state.counters = self.counters
         self.app = Litestar(
-            route_handlers=[
-                events_socket,
-                events.publish_events,
-                *hooks.ROUTES,
-                *otlp.ROUTES,
-                history.read_events,
-                stream.stream_events,
-                agui.stream_thread,
-                *login.ROUTES,
-                *token.ROUTES,
-                *sessions.ROUTES,
-                pages.client_file,
-                status.health,
-                status.session,
-                status.catalog,
-                status.openapi_document,
-                status.asyncapi_document,
-                status.upgrade_required,
-                *(pages.SITE if console else []),
-                *([metrics_page] if metrics else []),
-            ],
+            route_handlers=routes(console=console, metrics=metrics),
             dependencies={
-                "parts": _given(parts),
-                "publisher": _given(self.publisher),
+                "parts": Provide(self._parts_for, sync_to_thread=False),
+                "publisher": Provide(self._publisher_for, sync_to_thread=False),
                 "bus": _given(self.bus),
                 "backend": _given(self.backend),
                 "replay_store": _given(self.replay_store),
@@ -150,7 +135,7 @@ class Gateway:
                 "openapi": _lazily(lambda: to_text(to_openapi(catalog, left_out))),
                 "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
                 "counters": _given(self.counters),
-                "recent": _given(RecentTelemetry()),
+                "recent": Provide(self._recent_for, sync_to_thread=False),
                 "attention": _given(self.outbound.attention),
                 "keyring": Provide(keyring_of, sync_to_thread=False),
             },
@@ -170,6 +155,19 @@ class Gateway:
     def keyring(self) -> Keyring:
         """The keyring; set by the lifespan."""
         return keyring_of(self.app.state)
+
+    def _parts_for(self, scope: Scope) -> Parts:
+        """The parts for a request, with its publisher."""
+        return self._parts._replace(publisher=self._publisher_for(scope))
+
+    def _publisher_for(self, scope: Scope) -> EventPublisher:
+        """The publisher of a request, held to what its credential may publish."""
+        return held_publisher(self.publisher, scope)
+
+    def _recent_for(self, scope: Scope) -> RecentTelemetry:
+        """What a request's spans and hooks are compared with: only others of the same token."""
+        access = access_in(scope)
+        return self._recent.of(access.name if access.is_named else "")
 
     def owns(self, path: str) -> bool:
         """Whether a normalised path belongs to the gateway, for any method."""
@@ -218,7 +216,9 @@ class Gateway:
         settings = self.settings
         check_workspace(settings.workspace)
         with only_gateway(self.lock):
-            keyring = self.app.state.keyring = Keyring(settings, self._clock, self.registry.end)
+            audit = Audit(self._clock, self.publisher.emit)
+            keyring = Keyring(settings, self._clock, self.registry.end, audit)
+            self.app.state.keyring = keyring
             self.bus.owner.start(asyncio.get_running_loop())
             self.publisher.start(asyncio.get_running_loop())
             await self._restore()
@@ -228,6 +228,7 @@ class Gateway:
                 try:
                     self.outbound.start(tasks)
                     keyring.watch()
+                    owned.append(tasks.create_task(keyring.token_file.watch()))
                     if settings.workspace is not None:
                         emit = self.publisher.emit
                         sources = sources_of(settings.workspace, emit, self._report_blind)

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from app import errors
+from app.auth.access import FULL
 from app.channels.filters import MAX_PATTERNS, EventFilter
 from app.errors import ErrorMessage, InvalidPatternError
 from app.events import Gap, Position
@@ -76,7 +77,9 @@ def test_the_parameters_of_an_upgrade_are_understood(vector: dict[str, Any]) -> 
     query = Query(urlencode(vector["parameters"]).encode(), [])
     position = vector["position"] and Position(**vector["position"])
     assert query.client_id() == vector["client_id"]
-    assert query.event_filter().patterns == tuple(["*"] if (t := vector["types"]) is None else t)
+    assert query.event_filter(FULL).patterns == tuple(
+        ["*"] if (t := vector["types"]) is None else t
+    )
     assert query.position("last_sequence_number", None, None) == position
 
 

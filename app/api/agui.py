@@ -6,6 +6,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.types import Receive, Scope, Send
 
+from ..auth.credentials import access_in
 from ..channels.filters import EventFilter
 from ..channels.subscription import Subscription
 from ..ws.agui.ids import EventId, last_event_id
@@ -20,23 +21,27 @@ _AGENTS = EventFilter(("agent.*",))
 _log = structlog.get_logger("sightline.agui")
 
 
-@get("/api/agui/{thread_id:str}")
+@get("/api/agui/{thread_id:str}", opt={"scope": "read"})
 async def stream_thread(
     request: HTTPRequest,
     thread_id: FromPath[str],
     parts: NamedDependency[Parts],
 ) -> "AguiStream":
     """Stream the session with this id as AG-UI events, from its start or from behind `Last-Event-ID`."""
-    return AguiStream(parts, thread_id, last_event_id(request.scope["headers"]))
+    held = access_in(request.scope).held(_AGENTS)
+    return AguiStream(parts, thread_id, last_event_id(request.scope["headers"]), held)
 
 
 class AguiStream:
     """The response to one client, as an ASGI application."""
 
-    def __init__(self, parts: Parts, thread_id: str, behind: EventId | None) -> None:
+    def __init__(
+        self, parts: Parts, thread_id: str, behind: EventId | None, event_filter: EventFilter
+    ) -> None:
         self._parts = parts
         self._thread_id = thread_id
         self._behind = behind
+        self._filter = event_filter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream until the client disconnects or the gateway drains. Cancelling leaves nothing.
@@ -69,7 +74,7 @@ class AguiStream:
         async with client_flow(
             parts,
             # Live from now: the outlet reads what was before.
-            ClientRequest(_AGENTS, client_id, None, credential),
+            ClientRequest(self._filter, client_id, None, credential),
             log=_log.bind(client_id=client_id),
             heartbeat_interval_s=heartbeat_interval_s(parts.settings),
             accept=accept_later,

@@ -63,7 +63,12 @@ class _Route(Uncopied, HTTPRouteHandler):
     """A route whose handler is not copied for each request."""
 
 
-@_Route("/api/events", http_method=HttpMethod.POST, request_max_body_size=MAX_BODY_BYTES)
+@_Route(
+    "/api/events",
+    http_method=HttpMethod.POST,
+    request_max_body_size=MAX_BODY_BYTES,
+    opt={"scope": "publish"},
+)
 async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> JSONAnswer:
     """Publish one event or an array, plain or as CloudEvents. If one is invalid, none is published."""
     publisher, bus, headers = parts.publisher, parts.bus, request.scope["headers"]

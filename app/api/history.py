@@ -8,6 +8,8 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from msgspec import Meta
 
+from ..auth.access import Access
+from ..auth.credentials import access_in
 from ..channels.bus import EventBus
 from ..channels.replay import ReplayStore
 from ..errors import BadRequestError
@@ -45,12 +47,12 @@ class History(msgspec.Struct):
     matches: int | None = None
 
 
-@get("/api/events")
+@get("/api/events", opt={"scope": "read"})
 async def read_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> History:
     """Return a page of events in either order; with a journal, also by time, agent and words."""
     bus, replay_store, journal = parts.bus, parts.replay_store, parts.journal
     query = Query(request.scope["query_string"], ())
-    question = question_of(query, bus.clock.wall())
+    question = question_of(query, bus.clock.wall(), access_in(request.scope))
     if question.after is not None and question.after.epoch in (None, bus.epoch):
         await parts.backend.catch_up(question.after)
     if journal is None:
@@ -84,7 +86,7 @@ def _is_ahead(position: Position | None, bus: EventBus) -> bool:
     return position.sequence_number > bus.head
 
 
-def question_of(query: Query, now: float) -> Question:
+def question_of(query: Query, now: float, access: Access) -> Question:
     """Parse the parameters; `now` is in Unix seconds. Raises `BadRequestError`."""
     limit = query.number("limit")
     if limit is None:
@@ -99,7 +101,7 @@ def question_of(query: Query, now: float) -> Question:
         before=query.any_position("before"),
         since_ms=_time(query, "since", now),
         until_ms=_time(query, "until", now),
-        event_filter=query.event_filter(),
+        event_filter=query.event_filter(access),
         agent=query.get("agent"),
         session=query.get("session_id"),
         words=() if words is None else terms_of(words),

@@ -21,13 +21,14 @@ from ..ingest.hooks import MAX_DATA_BYTES, AgentEvent, Hook, cut
 from ..ingest.recent import RecentTelemetry
 
 MAX_HOOK_BYTES = 16 * 1024 * 1024  # a hook about a large file holds it several times over
+HOOK = {"hook": True, "scope": "publish"}
 ROOM = 1024  # for the metadata of an event, within its bound
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 _log = structlog.get_logger("sightline.hooks")
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-@post("/api/hooks/claude-code", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
+@post("/api/hooks/claude-code", request_max_body_size=MAX_HOOK_BYTES, status_code=204, opt=HOOK)
 async def claude_code_hook(
     request: HTTPRequest,
     publisher: NamedDependency[EventPublisher],
@@ -40,7 +41,7 @@ async def claude_code_hook(
     )
 
 
-@post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204, hook=True)
+@post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204, opt=HOOK)
 async def codex_hook(
     request: HTTPRequest,
     publisher: NamedDependency[EventPublisher],

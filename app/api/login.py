@@ -6,7 +6,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
 from ..auth.browsers import LIFETIME_S
-from ..auth.credentials import KEY_HEADER, cookie_name
+from ..auth.credentials import KEY_HEADER, Credential, cookie_name
 from ..auth.guards import cookie_path
 from ..auth.tokens import TICKET_LIFETIME_S, Keyring
 from ..channels.strict_json import check_depth
@@ -28,10 +28,11 @@ class NewTicket(Ticket):
     expires_in_s: int
 
 
-@post("/api/tickets", opt={"token_only": True})
-async def make_ticket(keyring: NamedDependency[Keyring]) -> NewTicket:
-    """Make a ticket for the page `/login#<ticket>`. Requires the session token."""
-    return NewTicket(keyring.tickets.issue(), TICKET_LIFETIME_S)
+@post("/api/tickets", opt={"token_only": True, "scope": "read"})
+async def make_ticket(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> NewTicket:
+    """Make a ticket for the page `/login#<ticket>`. The browser may do what the token may do."""
+    credential: Credential = request.scope["state"]["credential"]
+    return NewTicket(keyring.make_ticket(credential), TICKET_LIFETIME_S)
 
 
 @post("/api/login", opt={"open": True}, request_max_body_size=MAX_BODY_BYTES)

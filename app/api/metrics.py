@@ -140,7 +140,7 @@ def _histogram(name: str, what: str, histogram: Histogram) -> "Metric":
     return HistogramMetricFamily(f"sightline_{name}_seconds", what, buckets, histogram.total_s)
 
 
-@get("/metrics")
+@get("/metrics", opt={"scope": "admin"})
 async def metrics(
     bus: NamedDependency[EventBus],
     registry: NamedDependency[ConnectionRegistry],

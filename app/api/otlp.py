@@ -15,7 +15,7 @@ from litestar.exceptions import HTTPException
 
 from ..auth.denial import http_refusal
 from ..channels.publisher import YIELD_EVERY, EventPublisher
-from ..errors import ErrorMessage, PublishError
+from ..errors import ErrorMessage, ForbiddenError, PublishError
 from ..ingest import otlp_json
 from ..ingest.hooks import MAX_DATA_BYTES, cut
 from ..ingest.otlp import Keyed, Record, Signal, Span
@@ -23,7 +23,7 @@ from ..ingest.otlp_http import JSON, MAX_BYTES, PROTOBUF, decompress, status, su
 from ..ingest.recent import RecentTelemetry
 from ..ingest.telemetry import read_record, read_spans
 from .events import MAX_BATCH
-from .hooks import ROOM
+from .hooks import HOOK, ROOM
 
 HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 _STATELESS = ("agent.usage_reported", "agent.reported")
@@ -57,7 +57,7 @@ def refused(request: HTTPRequest, error: Exception) -> Response[bytes]:
     "/v1/traces",
     request_max_body_size=MAX_BYTES,
     status_code=200,
-    hook=True,
+    opt=HOOK,
     exception_handlers={Exception: refused},
 )
 async def export_traces(
@@ -81,7 +81,7 @@ async def export_traces(
     "/v1/logs",
     request_max_body_size=MAX_BYTES,
     status_code=200,
-    hook=True,
+    opt=HOOK,
     exception_handlers={Exception: refused},
 )
 async def export_logs(
@@ -102,7 +102,7 @@ async def export_logs(
     "/v1/metrics",
     request_max_body_size=MAX_BYTES,
     status_code=200,
-    hook=True,
+    opt=HOOK,
     exception_handlers={Exception: refused},
 )
 async def export_metrics(request: HTTPRequest) -> Response[bytes]:
@@ -216,11 +216,11 @@ async def _publish_chunk(
     try:
         await publisher.publish_all(events, keys, durable=durable)
         return []
-    except PublishError:
+    except (PublishError, ForbiddenError):
         refusals = []
         for event, key in zip(events, keys, strict=True):
             try:
                 await publisher.publish_all([event], [key], durable=durable)
-            except PublishError as error:
+            except (PublishError, ForbiddenError) as error:
                 refusals.append(str(error))
         return refusals

@@ -30,7 +30,7 @@ class LoggedInBrowsers(msgspec.Struct):
     sessions: list[LoggedInBrowser]
 
 
-@get("/api/sessions")
+@get("/api/sessions", opt={"scope": "admin"})
 async def list_sessions(
     request: HTTPRequest,
     keyring: NamedDependency[Keyring],
@@ -54,20 +54,20 @@ async def list_sessions(
     )
 
 
-@delete("/api/sessions")
+@delete("/api/sessions", opt={"scope": "admin"})
 async def end_sessions(keyring: NamedDependency[Keyring]) -> None:
     """Log every browser out and close its connections."""
     keyring.end_sessions()
 
 
-@delete("/api/sessions/{id:str}")
+@delete("/api/sessions/{id:str}", opt={"scope": "admin"})
 async def end_session(id: FromPath[str], keyring: NamedDependency[Keyring]) -> None:
     """Log one browser out and close its connections."""
     if not keyring.end_session(id):
         raise NotFoundException
 
 
-@post("/api/logout")
+@post("/api/logout", opt={"scope": "any"})
 async def log_out(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Response[None]:
     """Log the calling browser out and close its connections."""
     credential: Credential = request.scope["state"]["credential"]

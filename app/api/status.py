@@ -7,7 +7,8 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
 
-from ..auth.credentials import AuthenticatedBy
+from ..auth.access import Scope
+from ..auth.credentials import AuthenticatedBy, Credential
 from ..catalog.registry import Catalog, CatalogEntry
 from ..channels.backend import BackendStatus, ChannelBackend
 from ..errors import BadRequestError
@@ -30,10 +31,23 @@ class HealthStatus(msgspec.Struct):
     version: str
 
 
+class Identity(msgspec.Struct):
+    """Who the caller is and what it may do. `read` and `publish` are patterns; empty is nothing."""
+
+    name: str
+    scopes: list[Scope]
+    read: tuple[str, ...]
+    publish: tuple[str, ...]
+
+
 class SessionStatus(msgspec.Struct):
-    """How the caller is authenticated, and the state and limits of the gateway."""
+    """How the caller is authenticated, and the state and limits of the gateway.
+
+    For others than admins, `journal` is null and `workspace_blind` is empty.
+    """
 
     authenticated_by: AuthenticatedBy
+    identity: Identity
     limits: Limits
     places_taken: int
     backend: BackendStatus
@@ -60,7 +74,7 @@ async def health() -> HealthStatus:
     return HealthStatus("healthy", version("sightline-gateway"))
 
 
-@get("/api/session")
+@get("/api/session", opt={"scope": "any"})
 async def session(
     request: HTTPRequest,
     registry: NamedDependency[ConnectionRegistry],
@@ -70,19 +84,21 @@ async def session(
     counters: NamedDependency[Counters],
 ) -> SessionStatus:
     """Check the caller's credential, and report the gateway's state and limits."""
-    authenticated_by = request.scope["state"]["credential"].kind
+    credential: Credential = request.scope["state"]["credential"]
+    access = credential.access
     return SessionStatus(
-        authenticated_by,
+        credential.kind,
+        Identity(access.name, sorted(access.scopes), access.read, access.publish),
         limits_of(settings),
         registry.taken,
         backend.status,
-        None if journal is None else journal.status,
+        journal.status if journal is not None and access.is_admin else None,
         history_start(journal),
-        counters.blind,
+        counters.blind if access.is_admin else {},
     )
 
 
-@get("/api/catalog")
+@get("/api/catalog", opt={"scope": "any"})
 async def catalog(
     catalog: NamedDependency[Catalog], settings: NamedDependency[Settings]
 ) -> CatalogPage:
@@ -99,26 +115,26 @@ async def catalog(
     )
 
 
-@get("/api/openapi.json")
+@get("/api/openapi.json", opt={"scope": "any"})
 async def openapi_document(openapi: NamedDependency[str]) -> Response[str]:
     """Return this OpenAPI document."""
     return Response(openapi, media_type="application/json")
 
 
-@get("/api/asyncapi.json")
+@get("/api/asyncapi.json", opt={"scope": "any"})
 async def asyncapi_document(asyncapi: NamedDependency[str]) -> Response[str]:
     """Return the AsyncAPI document, which describes `/ws` and its messages."""
     return Response(asyncapi, media_type="application/json")
 
 
-@get("/ws")
+@get("/ws", opt={"scope": "read"})
 async def upgrade_required(
     request: HTTPRequest, registry: NamedDependency[ConnectionRegistry]
 ) -> None:
     """Refuse a GET that is no valid WebSocket upgrade, with the error that an upgrade would get."""
-    client_id = asked(request.scope).client_id
+    asking = asked(request.scope)
     fault = fault_of(request.scope.get("extensions"))
     if fault.status == 400:
         raise BadRequestError(fault.message)
-    registry.check(client_id)
+    registry.check(asking.client_id, asking.credential)
     raise HTTPException(fault.message, status_code=fault.status)

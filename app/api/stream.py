@@ -8,7 +8,7 @@ from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.types import Message, Receive, Scope, Send
 
-from ..channels.bus import EventBus
+from ..auth.credentials import access_in
 from ..channels.filters import EventFilter
 from ..channels.subscription import Subscription
 from ..events import Position
@@ -33,11 +33,12 @@ HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 _log = structlog.get_logger("sightline.stream")
 
 
-@get("/api/events/stream")
+@get("/api/events/stream", opt={"scope": "read"})
 async def stream_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> "EventStream":
     """Stream what matches `types`, from behind `Last-Event-ID` or live from now; `history=1` replays from the journal."""
     query = Query(request.scope["query_string"], request.scope["headers"])
-    return EventStream(parts, query.event_filter(), query.last_event_id(), query.history())
+    event_filter = query.event_filter(access_in(request.scope))
+    return EventStream(parts, event_filter, query.last_event_id(), query.history())
 
 
 class EventStream:

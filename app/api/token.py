@@ -39,7 +39,7 @@ async def challenge(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> 
     return Proof(keyring.run, keyring.prove(nonce, address))
 
 
-@post("/api/token", opt={"token_only": True}, status_code=204)
+@post("/api/token", opt={"token_only": True, "scope": "admin"}, status_code=204)
 async def rotate_token(keyring: NamedDependency[Keyring]) -> None:
     """Replace the session token, also in its file, and close the old token's connections."""
     try:

@@ -13,6 +13,7 @@ import msgspec
 
 from ..events import Clock
 from ..state import read_kept, write_private
+from .access import FULL, Access
 from .credentials import Credential
 
 LIFETIME_S = 12 * 60 * 60
@@ -29,6 +30,7 @@ class BrowserSession(msgspec.Struct):
     logged_in_at: str
     issued_at: float  # monotonic seconds
     user_agent: str
+    token: str = ""  # the id of the named token that let it in; empty for the session token
 
 
 class LogIn(msgspec.Struct):
@@ -53,19 +55,24 @@ class BrowserSessions:
         digest: Callable[[str, bytes], str],
         clock: Clock,
         on_end: Callable[[Credential], None] = lambda credential: None,
+        access_of: Callable[[str], Access | None] = lambda token: FULL,
     ) -> None:
-        """`digest(purpose, secret)` makes fingerprints; `on_end` closes a session's connections."""
+        """`digest(purpose, secret)` makes fingerprints; `on_end` closes a session's connections.
+
+        `access_of` says what the token of an id may do; None if it has ended.
+        """
         self._digest = digest
         self._clock = clock
         self._on_end = on_end
+        self._access_of = access_of
         self._sessions: dict[str, BrowserSession] = {}  # by the cookie's fingerprint, oldest first
         self._credentials: dict[str, Credential] = {}  # by the session's id
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin(self, user_agent: str = "") -> LogIn:
-        """Log a browser in and return its secrets."""
+    def begin(self, user_agent: str = "", token: str = "") -> LogIn:
+        """Log a browser in and return its secrets. It may do what the token of this id may do."""
         if len(self._sessions) >= MOST:
             self._drop(next(iter(self._sessions.values())))
         secret = LogIn(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
@@ -77,6 +84,7 @@ class BrowserSessions:
                 logged_in_at=self._clock.timestamp(),
                 issued_at=self._clock.monotonic(),
                 user_agent=user_agent[:MOST_AGENT_CHARACTERS],
+                token=token,
             )
         )
         return secret
@@ -106,6 +114,13 @@ class BrowserSessions:
                 self._drop(session)
                 return True
         return False
+
+    def end_of(self, token: str) -> bool:
+        """Log out the browsers that a token let in; False if there are none."""
+        found = [session for session in self._sessions.values() if session.token == token]
+        for session in found:
+            self._drop(session)
+        return bool(found)
 
     def end_all(self) -> None:
         """Log every browser out."""
@@ -154,8 +169,10 @@ class BrowserSessions:
         return LIFETIME_S - age_s if age_s >= 0 else 0.0
 
     def _add(self, session: BrowserSession) -> None:
-        self._sessions[session.cookie] = session
-        self._credentials[session.id] = Credential("cookie", session.id)
+        access = self._access_of(session.token)
+        if access is not None:
+            self._sessions[session.cookie] = session
+            self._credentials[session.id] = Credential("cookie", session.id, access)
 
     def _drop(self, session: BrowserSession) -> None:
         del self._sessions[session.cookie]

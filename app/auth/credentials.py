@@ -1,11 +1,13 @@
 """Reads the credentials of a request: tokens, login cookies, browser keys. Decides nothing."""
 
 import re
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal, cast
 from urllib.parse import parse_qsl
 
 import msgspec
+
+from .access import FULL, NOTHING, Access
 
 Headers = Iterable[tuple[bytes, bytes]]
 AuthenticatedBy = Literal["token", "cookie"]
@@ -13,19 +15,28 @@ KEY_HEADER = "X-Browser-Key"
 KEY_PARAMETER = "browser_key"  # only on GET: `EventSource` cannot send headers
 KEY_SUBPROTOCOL = b"key."
 TOKEN_SUBPROTOCOL = b"token."
+SIGNS = "sightline_signs"  # in the scope's state: whether events say which token published them
 _PORT = re.compile(rb":([0-9]+)\Z")
 
 
 class Credential:
     """What authenticated a request. Its connections are closed when it ends; `ended` stays true."""
 
-    __slots__ = ("ended", "id", "kind")
+    __slots__ = ("access", "ended", "id", "kind")
 
-    def __init__(self, kind: AuthenticatedBy, id_: str = "") -> None:
-        """`id_` is the id of the browser session, empty for the session token."""
+    def __init__(self, kind: AuthenticatedBy, id_: str = "", access: Access = FULL) -> None:
+        """`id_` is the id of the browser session or named token, empty for the session token."""
         self.kind: AuthenticatedBy = kind
         self.id = id_
+        self.access = access
         self.ended = False
+
+
+def access_in(scope: Mapping[str, object]) -> Access:
+    """What the caller of a guarded route may do; nothing where no guard ran."""
+    state = cast(Mapping[str, object], scope.get("state") or {})
+    credential = state.get("credential")
+    return credential.access if isinstance(credential, Credential) else NOTHING
 
 
 class Shown(msgspec.Struct):

@@ -25,7 +25,10 @@ from ..errors import (
 )
 from ..metrics import Counters
 from ..settings import Settings
+from .access import NOTHING
+from .credentials import access_in
 from .guards import authenticate_scope, check_browser_rules, shared_origin
+from .tokens import Keyring
 
 RETRY_AFTER_S = 5
 OPEN_PATH = "/api/health"
@@ -96,8 +99,18 @@ def _logged(status: int, error: Exception, scope: Scope) -> None:
     elif status >= 500 and not isinstance(error, SightlineError):
         _log.error("request_failed", status=status, peer=peer, path=scope["path"], exc_info=error)
     else:
+        _audit(status, scope, peer)
         reason = type(error).__name__
         _log.warning("refused", status=status, reason=reason, peer=peer, path=scope["path"])
+
+
+def _audit(status: int, scope: Scope, peer: str) -> None:
+    app = scope.get("litestar_app")
+    keyring: Keyring | None = None if app is None else app.state.get("keyring")
+    if status in (401, 403) and keyring is not None:
+        access = access_in(scope)
+        identity = access.name if access is not NOTHING else ""
+        keyring.audit.record("refused", identity, path=scope["path"], peer=peer, status=status)
 
 
 def _with(message: Message, headers: list[tuple[bytes, bytes]]) -> Message:

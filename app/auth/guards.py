@@ -15,6 +15,7 @@ from .browsers import BrowserSession
 from .credentials import (
     KEY_HEADER,
     KEY_PARAMETER,
+    SIGNS,
     Credential,
     Headers,
     Shown,
@@ -56,15 +57,16 @@ def authenticate(
     seen = shown(headers, b"" if changes else query)
     if seen.tokens:
         doubled = len(values_of(headers, b"x-session-token")) > 1
-        if doubled or not all(
-            keyring.is_token(token, address) or (is_hook and keyring.is_hook_token(token))
-            for token in seen.tokens
-        ):
+        found = {keyring.credential_of(one, address, is_hook=is_hook) for one in seen.tokens}
+        if len(found) > 1:
+            found.discard(keyring.hook_credential)  # beside a token that may do more
+        credential = found.pop()
+        if doubled or credential is None or found:
             raise UnauthorizedError(
-                "the session token is wrong: read .sightline/session.token again,"
-                " a restart may have changed it, and send it once"
+                "the token is wrong: read .sightline/session.token again, a restart may have changed"
+                " it, and send it once; a named token may have been revoked or have expired"
             )
-        return keyring.token_credential
+        return credential
     session = _browser_session(headers, seen, keyring, changes=changes)
     if not seen.keys:
         raise UnauthorizedError(
@@ -227,7 +229,12 @@ def _method(scope: Scope) -> str | None:
 
 
 async def require_credential(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
-    """Litestar guard: authenticate requests to every route that is not open."""
+    """Litestar guard: authenticate requests to every route that is not open, and check the scope.
+
+    A route declares the scope that it needs as `scope` in its `opt`: `read`, `publish`, `admin` or
+    `any`. One that declares none is for admins, so a new route opens nothing to other tokens. A route
+    for `read` must hold what it answers to `access_in(scope)`.
+    """
     if handler.opt.get("open") or is_preflight(connection.scope):
         return
     credential = authenticate_scope(connection.scope, is_hook=bool(handler.opt.get("hook")))
@@ -237,3 +244,5 @@ async def require_credential(connection: ASGIConnection, handler: BaseRouteHandl
             " X-Session-Token header"
         )
     connection.scope["state"]["credential"] = credential
+    connection.scope["state"][SIGNS] = _keyring(connection.scope).named.configured
+    credential.access.require(handler.opt.get("scope", "admin"))

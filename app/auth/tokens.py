@@ -1,6 +1,5 @@
 """The session token, login tickets and browser sessions, without any HTTP."""
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -10,106 +9,26 @@ from pathlib import Path
 import structlog
 
 from ..events import Clock, Timer
-from ..settings import Settings, is_session_token
+from ..settings import Settings
 from ..state import (
     BROWSERS_FILE,
     TOKEN_FILE,
-    NotOursError,
-    make_folder,
-    read_kept,
     redirect_file,
-    unusable,
     write_private,
 )
+from .access import FULL, HOOKS, SESSION, Access
+from .audit import Audit
 from .browsers import BrowserSessions, LogIn
 from .credentials import Credential
+from .named import Change, NamedToken, NamedTokens
 from .proof import hook_token, proof, run_token
+from .session_token import SessionToken as SessionToken, session_token as session_token
+from .tickets import MAX_TICKETS, TICKET_LIFETIME_S as TICKET_LIFETIME_S, Tickets as Tickets
+from .token_file import TokenFile
 
-TICKET_LIFETIME_S = 300
-MAX_TICKETS = 100
+MOST_TIMER_S = 24 * 60 * 60.0  # event loops refuse timers of years
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("sightline.login")
-
-
-class SessionToken:
-    """A secret with constant-time comparison, whose `repr` is redacted."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The secret itself."""
-        return self._value
-
-    def matches(self, candidate: bytes) -> bool:
-        """Whether `candidate` (any bytes) is the token."""
-        return hmac.compare_digest(self._value.encode(), candidate)
-
-    def digest(self, value: bytes) -> str:
-        """A fingerprint of another secret; it no longer matches once the token has changed."""
-        return hmac.digest(self._value.encode(), value, hashlib.sha256).hex()
-
-    def __repr__(self) -> str:
-        return "SessionToken([redacted])"
-
-
-def session_token(settings: Settings) -> SessionToken:
-    """The token of the settings, the token file, or a new one; also written to the file."""
-    path = settings.state_dir / TOKEN_FILE
-    try:
-        make_folder(settings.state_dir)
-        value = settings.session_token or _kept(path) or secrets.token_urlsafe(32)
-        write_private(path, value)
-    except OSError as error:
-        raise unusable(path, error) from None
-    return SessionToken(value)
-
-
-def _kept(path: Path) -> str | None:
-    try:
-        text = read_kept(path)
-    except NotOursError as error:
-        _log.warning("token_not_believed", why=error.strerror)
-        return None
-    return text if text is not None and is_session_token(text) else None
-
-
-class Tickets:
-    """One-time values: at most `most` are valid, and a new one replaces the oldest.
-
-    Only fingerprints are stored, so a look-up takes the same time for every wrong value.
-    """
-
-    def __init__(
-        self, digest: Callable[[bytes], str], clock: Clock, lifetime_s: float, most: int
-    ) -> None:
-        self._digest = digest
-        self._clock = clock
-        self._lifetime_s = lifetime_s
-        self._most = most
-        self._issued_at: dict[str, float] = {}  # oldest first; monotonic seconds
-
-    def issue(self) -> str:
-        """Make a new ticket."""
-        if len(self._issued_at) >= self._most:
-            del self._issued_at[next(iter(self._issued_at))]
-        value = secrets.token_urlsafe(32)
-        self._issued_at[self._digest(value.encode())] = self._clock.monotonic()
-        return value
-
-    def spend(self, value: bytes) -> bool:
-        """Whether `value` (any bytes) is a valid ticket; it is invalid afterwards.
-
-        There is no `await`, so only one of two concurrent uses succeeds.
-        """
-        issued_at = self._issued_at.pop(self._digest(value), None)
-        return issued_at is not None and 0 <= self._clock.monotonic() - issued_at < self._lifetime_s
-
-    def clear(self) -> None:
-        """Make all tickets invalid."""
-        self._issued_at.clear()
 
 
 class Keyring:
@@ -120,23 +39,30 @@ class Keyring:
         settings: Settings,
         clock: Clock,
         on_end: Callable[[Credential], None] = lambda credential: None,
+        audit: Audit | None = None,
     ) -> None:
         """`on_end` closes the connections that an ended credential opened."""
+        self.audit = audit or Audit(clock)
+        self._used = set[str]()  # the ids of the named tokens that were used in this run
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
+        self.hook_credential = Credential("token", access=Access(HOOKS, ("publish",)))
+        self.named = NamedTokens(clock, self._end_named)
+        self.token_file = TokenFile(settings.state_dir, self.named, self._changed)
         self.tickets = Tickets(
             partial(self._digest, "ticket"), clock, TICKET_LIFETIME_S, MAX_TICKETS
         )
-        self.browser_sessions = BrowserSessions(self._digest, clock, on_end)
+        self.browser_sessions = BrowserSessions(self._digest, clock, on_end, self._access_of)
         self.run = secrets.token_urlsafe(16)  # names this run of the gateway to clients
         self._settings = settings
         self._clock = clock
         self._on_end = on_end
         self._kept_in = settings.state_dir / BROWSERS_FILE
         self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.is_file() else ""
-        self.browser_sessions.take_back(self._kept_in, self._boot_id)
         self._watching = False
         self._timer: Timer | None = None
+        self.token_file.read()
+        self.browser_sessions.take_back(self._kept_in, self._boot_id)
 
     def is_token(self, candidate: bytes, address: str | None) -> bool:
         """Whether `candidate` is the session token, or the run token for `address`: see `proof`."""
@@ -152,27 +78,52 @@ class Keyring:
         expected = hook_token(self.session_token.reveal())
         return hmac.compare_digest(expected.encode(), candidate)
 
+    def credential_of(
+        self, candidate: bytes, address: str | None, *, is_hook: bool = False
+    ) -> Credential | None:
+        """The credential of a token of any kind; the hook token counts only with `is_hook`."""
+        if self.is_token(candidate, address):
+            return self.token_credential
+        if is_hook and self.is_hook_token(candidate):
+            return self.hook_credential
+        found = self.named.find(candidate)
+        if found is not None and found.id not in self._used:
+            self._used.add(found.id)
+            self.audit.record("token_used", found.access.name)
+        return found
+
+    def make_ticket(self, credential: Credential) -> str:
+        """Make a ticket; the browser that it logs in may do what this credential may do."""
+        self.audit.record("ticket_made", credential.access.name)
+        return self.tickets.issue(credential.id)
+
     def prove(self, nonce: str, address: str) -> str:
         """Answer a client's challenge; see `app.auth.proof`."""
         return proof(self.session_token.reveal(), nonce, self.run, address)
 
     def log_in(self, ticket: bytes, user_agent: str = "") -> LogIn | None:
         """Exchange a ticket for a browser session; None if the ticket is not valid."""
-        if not self.tickets.spend(ticket):
+        maker = self.tickets.take(ticket)
+        access = None if maker is None else self._access_of(maker)
+        if maker is None or access is None:
             return None
         redirect_file(self._settings.state_dir, ticket.decode()).unlink(missing_ok=True)
-        secret = self.browser_sessions.begin(user_agent)
+        secret = self.browser_sessions.begin(user_agent, maker)
+        self.audit.record("logged_in", access.name)
         self._keep()
         return secret
 
     def end_session(self, id_: str) -> bool:
         """Log one browser out and close its connections; False if there is no such session."""
         ended = self.browser_sessions.end(id_)
+        if ended:
+            self.audit.record("logged_out", session=id_)
         self._keep()
         return ended
 
     def end_sessions(self) -> None:
         """Log every browser out and close their connections."""
+        self.audit.record("all_logged_out")
         self.browser_sessions.end_all()
         self._keep()
 
@@ -185,6 +136,7 @@ class Keyring:
         value = secrets.token_urlsafe(32)
         write_private(self._settings.state_dir / TOKEN_FILE, value)
         self.session_token = SessionToken(value)
+        self.audit.record("session_token_rotated", SESSION)
         ended, self.token_credential = self.token_credential, Credential("token")
         ended.ended = True
         self._on_end(ended)
@@ -197,8 +149,22 @@ class Keyring:
                 remedy="change it, or the next start brings the old token back",
             )
 
+    def _access_of(self, token_id: str) -> Access | None:
+        """What the token of an id may do, the session token for an empty id; None if it ended."""
+        if not token_id:
+            return FULL
+        credential = self.named.credential(token_id)
+        return None if credential is None else credential.access
+
+    def _end_named(self, token: NamedToken, credential: Credential) -> None:
+        """Close what a named token has opened, and log out the browsers that it let in."""
+        self._on_end(credential)
+        self._used.discard(token.id)
+        if self.browser_sessions.end_of(token.id):
+            self._keep()
+
     def watch(self) -> None:
-        """Start to end sessions as they expire, with one timer for the next expiry."""
+        """Start to end sessions and tokens as they expire, with one timer for the next expiry."""
         self._watching = True
         self._expire()
 
@@ -219,14 +185,22 @@ class Keyring:
             _log.warning("browser_session_not_kept", error=error.strerror)
         self._set_timer()
 
+    def _changed(self, changes: list[Change]) -> None:
+        """Record what happened to named tokens; what the start finds is no change."""
+        self.audit.publishes = self.named.configured or bool(changes)
+        for action, token in changes if self._watching else ():
+            self.audit.record(action, token.name, scopes=list(token.scopes))
+        self._set_timer()
+
     def _expire(self) -> None:
         self.browser_sessions.expire()
-        self._set_timer()
+        self._changed(self.named.expire())
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        left_s = self.browser_sessions.next_end_s()
-        if self._watching and left_s is not None:
-            self._timer = self._clock.call_later(left_s, self._expire)
+        ends = (self.browser_sessions.next_end_s(), self.named.next_end_s())
+        left = [left_s for left_s in ends if left_s is not None]
+        if self._watching and left:
+            self._timer = self._clock.call_later(min(min(left), MOST_TIMER_S), self._expire)

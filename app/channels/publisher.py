@@ -54,6 +54,7 @@ class EventPublisher:
     ) -> None:
         """`disk` stores events too, `redactor` replaces secrets: by default nothing, and all."""
         self.disk = disk
+        self.catalog = catalog
         self._backend = backend
         self.max_event_bytes = max_event_bytes
         self.redactor = redactor or Redactor()

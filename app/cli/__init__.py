@@ -10,7 +10,7 @@ import click
 _COMMANDS = {  # name: module, attribute, help in one line
     "run": ("run", "run", "Serve the gateway."),
     "login": ("login", "login", "Print a link that logs a browser in."),
-    "token": ("login", "token", "Print or rotate the session token."),
+    "token": ("tokens", "token", "Print the session token, or manage named ones."),
     "hooks": ("hooks", "hooks", "Connect a coding agent, or disconnect it."),
     "journal": ("journal", "journal", "Inspect, export and prune the journal."),
     "events": ("events", "events", "Listen, publish, record and replay."),

@@ -7,7 +7,8 @@ serves the gateway, which watches that folder. In the checkout, the folder `app`
 import os
 from pathlib import Path
 
-from .login import login as login, token as token
+from .login import login as login
+from .tokens import token as token
 
 PACKAGE = Path(__file__).parents[1]
 _CANONICAL = ("app", "app.py", "application", "application.py")  # where Litestar looks

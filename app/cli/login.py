@@ -1,4 +1,4 @@
-"""`login` and `token`: commands that ask the running gateway of this folder."""
+"""`login`, and how commands ask the running gateway of this folder."""
 
 import html
 import json
@@ -18,32 +18,14 @@ TICKET_S = 300
 
 
 @click.command
-@click.option(
-    "--rotate", is_flag=True, help="Replace it by a new one first; the old one becomes invalid."
-)
-def token(rotate: bool) -> None:
-    """Print the session token of the gateway in this folder, for scripts."""
-    if rotate:
-        _ask("/api/token")
-        click.echo(
-            "The old token has ended: its connections are closed, all browsers are logged out.",
-            err=True,
-        )
-        click.echo(
-            "If SIGHTLINE_SESSION_TOKEN is set where the gateway starts, change it.", err=True
-        )
-    click.echo(_left_here(TOKEN_FILE))
-
-
-@click.command
 @click.option("--open", "open_it", is_flag=True, help="Open the link in the browser too.")
 def login(open_it: bool) -> None:
     """Print a link that logs one browser in to the gateway in this folder."""
     try:
-        ticket = str(json.loads(_ask("/api/tickets"))["ticket"])
+        ticket = str(json.loads(ask_gateway("/api/tickets"))["ticket"])
     except (ValueError, KeyError, TypeError):
         raise click.ClickException("the gateway's answer holds no ticket") from None
-    link = f"{_left_here(URL_FILE)}/login#{ticket}"
+    link = f"{left_here(URL_FILE)}/login#{ticket}"
     click.echo(link)
     if open_it and not webbrowser.open(_redirect(link, ticket).absolute().as_uri()):
         raise click.ClickException("no browser to open it with: open the link by hand")
@@ -54,7 +36,7 @@ def _redirect(link: str, ticket: str) -> Path:
 
     The gateway removes the page with the ticket; expired pages are removed here.
     """
-    folder = _state_dir()
+    folder = state_dir()
     for old in folder.glob("login-*.html"):
         try:
             if time.time() - old.lstat().st_mtime > TICKET_S:
@@ -72,9 +54,9 @@ def _redirect(link: str, ticket: str) -> Path:
     return path
 
 
-def _ask(path: str) -> str:
+def ask_gateway(path: str) -> str:
     """Post to the gateway of this folder, which proves its identity first."""
-    url, token_here = _left_here(URL_FILE), _left_here(TOKEN_FILE)
+    url, token_here = left_here(URL_FILE), left_here(TOKEN_FILE)
     try:
         answer = ask(url, token_here, path)
     except StrangerError as error:
@@ -86,9 +68,9 @@ def _ask(path: str) -> str:
     return answer.body.decode("utf-8", "replace")
 
 
-def _left_here(name: str) -> str:
+def left_here(name: str) -> str:
     """The text of a file that the gateway of this folder wrote."""
-    path = _state_dir() / name
+    path = state_dir() / name
     try:
         text = read_kept(path)
     except OSError as error:
@@ -98,7 +80,7 @@ def _left_here(name: str) -> str:
     return text
 
 
-def _state_dir() -> Path:
+def state_dir() -> Path:
     try:
         return Settings.from_environ(os.environ).state_dir
     except SettingsError as error:

@@ -36,6 +36,7 @@ Every key is optional; these have an agreed meaning:
 | `agent` | the agent on whose behalf it was published |
 | `correlation_id` | shared by all the events of one request or task |
 | `causation_id` | the id of the event that directly caused this one |
+| `publisher` | the name of the token that published it; with [named tokens](tokens.md), the gateway sets it |
 """
 
 

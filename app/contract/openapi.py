@@ -22,14 +22,14 @@ from .schemas import ADDRESS, Event, Schema, Schemas, typed
 _DESCRIPTION = (
     "Publish events and read the retained ones. Every refusal has the same body,"
     " or, for OTLP, that of its specification. Refusals are decided"
-    " in this order: 403, 404, 401, 400, 503, 426. Authenticated callers get 405 with `Allow` for a"
+    " in this order: 403, 404, 401, 403 for a token's scope, 400, 503, 426. Authenticated callers get 405 with `Allow` for a"
     " method that a path does not have. docs/protocol.md says what schemas cannot express;"
     " `/api/asyncapi.json` describes the messages of `/ws`."
 )
 _REFUSALS: dict[int, tuple[str, dict[str, str]]] = {
     400: ("A parameter, a header or the body is malformed, or the event is refused.", {}),
     401: ("The credential is missing or wrong.", {"WWW-Authenticate": "`Bearer`."}),
-    403: ("`Host` or `Origin` is not allowed.", {}),
+    403: ("`Host` or `Origin` is not allowed, or the token may not do this.", {}),
     404: ("There is no such path.", {}),
     408: ("The request took too long to arrive.", {}),
     413: ("The body, the array or an event is too large.", {}),
@@ -141,6 +141,9 @@ def _operation(route: Route) -> Schema:
         "responses": {str(code): reply for code, reply in route.answers.items()}
         | {str(code): _refusal(code, route) for code in sorted(refusals)},
     }
+    scope = handler.opt.get("scope", "admin")
+    if not is_open and scope != "any":
+        operation["description"] = f"A named token needs the scope `{scope}`."
     if is_open:
         operation["security"] = []
     elif handler.opt.get("token_only"):

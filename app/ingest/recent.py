@@ -6,6 +6,7 @@ from collections.abc import Iterator, MutableMapping
 MAX_KEYS = 50_000  # of events
 MAX_TRACES = 5_000
 MAX_SESSIONS = 1_000
+MOST_PUBLISHERS = 16
 
 
 class Recent(MutableMapping[str, str]):
@@ -43,9 +44,25 @@ class RecentTelemetry:
     held while a request is read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reading: asyncio.Lock | None = None) -> None:
         self.keys = Recent(MAX_KEYS)
         self.traces = Recent(MAX_TRACES)
         self.early = Recent(MAX_TRACES)
         self.hooked = Recent(MAX_SESSIONS)
-        self.reading = asyncio.Lock()
+        self.reading = reading or asyncio.Lock()
+
+
+class Recents:
+    """One `RecentTelemetry` for each publisher, so that none can hold back or complete another's."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, RecentTelemetry] = {}  # the one used last is last
+        self._reading = asyncio.Lock()  # one request at a time, whoever sent it
+
+    def of(self, name: str) -> RecentTelemetry:
+        """What this publisher sent lately; at most `MOST_PUBLISHERS` are remembered."""
+        found = self._by_name.pop(name, None) or RecentTelemetry(self._reading)
+        if len(self._by_name) >= MOST_PUBLISHERS:
+            del self._by_name[next(iter(self._by_name))]
+        self._by_name[name] = found
+        return found

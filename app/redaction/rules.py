@@ -63,6 +63,7 @@ _TOKENS: tuple[tuple[str, bytes], ...] = (
     ("dckr_", rb"dckr_[a-z]{3}_[A-Za-z0-9_-]{20,}+"),
     ("NRAK-", rb"NRAK-[A-Z0-9]{27}"),
     ("PMAK-", rb"PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
+    ("slt_", rb"slt_[A-Za-z0-9_-]{43}"),  # of `app.auth.named`
     ("glsa_", rb"glsa_[A-Za-z0-9_]{32,}+"),
     ("ATATT3", rb"ATATT3[A-Za-z0-9_=-]{50,}+"),
     ("AGE-SECRET-KEY-1", rb"AGE-SECRET-KEY-1[A-Z0-9]{50,}+"),

@@ -15,10 +15,12 @@ from ..errors import SettingsError
 TOKEN_FILE = "session.token"
 URL_FILE = "gateway.url"
 BROWSERS_FILE = "browser.sessions"
+TOKENS_FILE = "tokens.json"
 # What `.gitignore` must hold. A file that is replaced has a second name for a moment.
 _OUR_FILES = tuple(
     b"/session.token* /.session.token* /gateway.url* /gateway.lock /login-*.html"
-    b" /browser.sessions* /.browser.sessions* /journal.db* /.journal.db*".split()
+    b" /browser.sessions* /.browser.sessions* /journal.db* /.journal.db*"
+    b" /tokens.json* /.tokens.json* /tokens.lock".split()
 )
 _MOST_BYTES = 64 * 1024
 _GIT_S = 10
@@ -79,7 +81,7 @@ def read_private(path: Path) -> str | None:
         return None
 
 
-def read_kept(path: Path) -> str | None:
+def read_kept(path: Path, most_bytes: int = _MOST_BYTES) -> str | None:
     """The text of a file that this user's gateway wrote; None if there is no file.
 
     A clone or an archive can contain files of these names, which could direct the user's secrets to
@@ -88,13 +90,13 @@ def read_kept(path: Path) -> str | None:
     Raises:
         NotOursError: another user wrote the file, or git tracks it.
     """
-    text = _read(path)
+    text = _read(path, most_bytes)
     if text is not None and (why := _why_tracked(path)):
         raise NotOursError(path, why)
     return text
 
 
-def _read(path: Path) -> str | None:
+def _read(path: Path, most_bytes: int = _MOST_BYTES) -> str | None:
     try:
         folder = os.lstat(path.parent)
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -103,7 +105,7 @@ def _read(path: Path) -> str | None:
     with os.fdopen(descriptor, "rb") as file:
         if why := _why_not_ours(folder, os.fstat(descriptor)):
             raise NotOursError(path, why)
-        return file.read(_MOST_BYTES).decode("ascii", "replace").strip()
+        return file.read(most_bytes).decode("ascii", "replace").strip()
 
 
 def _why_not_ours(folder: os.stat_result, file: os.stat_result) -> str:

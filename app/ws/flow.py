@@ -107,7 +107,7 @@ async def client_flow(
             "history=1 needs a journal, and this gateway keeps none: set SIGHTLINE_JOURNAL"
         )
     if request.position is not None:
-        registry.check(request.client_id)
+        registry.check(request.client_id, request.credential)
         await backend.catch_up(request.position)  # before a place is taken over
     place = registry.reserve(request.client_id, request.credential)
     subscription = connection = None

@@ -13,6 +13,7 @@ from litestar.exceptions import WebSocketDisconnect
 from litestar.handlers import WebsocketListenerRouteHandler
 from litestar.types import Scope
 
+from ..auth.credentials import access_in
 from ..auth.denial import Uncopied
 from ..auth.guards import SUBPROTOCOL
 from ..channels.subscription import Subscription
@@ -134,7 +135,11 @@ def asked(scope: Scope) -> ClientRequest:
     position = query.position("last_sequence_number", b"x-last-sequence", b"x-epoch")
     credential = scope.get("state", {}).get("credential")
     return ClientRequest(
-        query.event_filter(), query.client_id(), position, credential, query.history()
+        query.event_filter(access_in(scope)),
+        query.client_id(),
+        position,
+        credential,
+        query.history(),
     )
 
 
@@ -184,7 +189,7 @@ class _Listener(Uncopied, WebsocketListenerRouteHandler):
     """A listener that is not copied for each upgrade."""
 
 
-@_Listener("/ws", connection_lifespan=connection_lifespan)
+@_Listener("/ws", connection_lifespan=connection_lifespan, opt={"scope": "read"})
 async def events_socket(data: str, socket: Socket) -> None:
     """Hand one frame to the session. A binary frame arrives here as an empty string."""
     socket.scope["state"]["connection"].receive(data)

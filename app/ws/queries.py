@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
+from ..auth.access import Access
 from ..auth.credentials import values_of
 from ..channels.filters import EventFilter
 from ..errors import BadRequestError
@@ -36,12 +37,15 @@ class Query:
             raise BadRequestError(f"{name} was given twice with different values: send it once")
         return values.pop() if values else None
 
-    def event_filter(self) -> EventFilter:
-        """The filter in `types`: without `types` it matches all events, with an empty one none."""
+    def event_filter(self, access: Access) -> EventFilter:
+        """The filter in `types`, held to what the caller may read.
+
+        Without `types` it matches all of that, with an empty one nothing.
+        """
         types = self.get("types")
         if types is None:
-            return EventFilter()
-        return EventFilter(types.split(",") if types else ())
+            return access.held(EventFilter())
+        return access.held(EventFilter(types.split(",") if types else ()))
 
     def client_id(self) -> str:
         """The client's name for itself, or a new one."""

@@ -39,7 +39,7 @@ class ConnectionRegistry:
     def __init__(self, max_clients: int) -> None:
         self.max_clients = max_clients
         self._places: set[Place] = set()
-        self._by_client: dict[str, Place] = {}
+        self._by_client: dict[tuple[str, str], Place] = {}  # by the credential's name, and the id
         self._closed = False
         self._empty: asyncio.Event | None = None
 
@@ -51,6 +51,8 @@ class ConnectionRegistry:
     def reserve(self, client_id: str, credential: Credential | None = None) -> Place:
         """Take a place. A connection of the same client is closed, and its place is reused.
 
+        The ids of clients count for each token alone: nobody can close a connection of another.
+
         Raises:
             UnavailableError: no place is left, or the gateway is shutting down.
             UnauthorizedError: the credential has ended meanwhile.
@@ -59,21 +61,23 @@ class ConnectionRegistry:
             raise UnauthorizedError(
                 "your credential has ended: log in again, or read the new token"
             )
-        self.check(client_id)
-        previous = self._by_client.get(client_id)
+        self.check(client_id, credential)
+        client = _client(client_id, credential)
+        previous = self._by_client.get(client)
         if previous is not None:
             self.release(previous)
-        place = self._by_client[client_id] = Place(client_id, credential)
+        place = self._by_client[client] = Place(client_id, credential)
         self._places.add(place)
         if previous is not None:
             previous.close(CloseCode.REPLACED, "replaced by a newer connection")
         return place
 
-    def check(self, client_id: str) -> None:
+    def check(self, client_id: str, credential: Credential | None = None) -> None:
         """Raise what `reserve` would raise."""
         if self._closed:
             raise UnavailableError("the gateway is shutting down: reconnect when it is back")
-        if client_id not in self._by_client and len(self._places) >= self.max_clients:
+        is_new = _client(client_id, credential) not in self._by_client
+        if is_new and len(self._places) >= self.max_clients:
             raise UnavailableError(
                 f"all {self.max_clients} places are taken: close a client,"
                 " or raise SIGHTLINE_MAX_CLIENTS"
@@ -85,8 +89,9 @@ class ConnectionRegistry:
         self._places.discard(place)
         if not self._places and self._empty is not None:
             self._empty.set()
-        if self._by_client.get(place.client_id) is place:
-            del self._by_client[place.client_id]
+        client = _client(place.client_id, place.credential)
+        if self._by_client.get(client) is place:
+            del self._by_client[client]
 
     def send_all(self, message: bytes) -> None:
         """Send a control message to every client."""
@@ -121,3 +126,7 @@ class ConnectionRegistry:
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
                     await self._empty.wait()
+
+
+def _client(client_id: str, credential: Credential | None) -> tuple[str, str]:
+    return ("" if credential is None else credential.access.name, client_id)

@@ -459,4 +459,17 @@ export interface EventData {
     component?: string;
     [field: string]: unknown;
   };
+
+  /** Somebody used or changed a credential. The gateway publishes it; only admins read it. */
+  "system.audit": {
+    action: string;
+    identity?: string;
+    scopes?: Array<string>;
+    session?: string;
+    path?: string;
+    peer?: string;
+    status?: number;
+    left_out?: number;
+    [field: string]: unknown;
+  };
 }

@@ -264,6 +264,7 @@ export class Protocol {
     const said = typeof answer?.message === "string" && { message: answer.message };
     const verdict = REFUSED[status] ?? UNREACHABLE;
     if (status !== 200) return { ...verdict, ...said, ...(retryAfterS > 0 && { retryAfterS }) };
+    if (answer?.identity?.read?.length === 0) return REFUSED[403]; // a token that only publishes
     if (answer?.places_taken >= answer?.limits?.max_clients) return REFUSED[503];
     const message =
       "the gateway answers, but its WebSocket did not open; a proxy between must pass upgrades on";

@@ -49,6 +49,7 @@ EXPECTED_TYPES = [
     "kanban.card_updated",
     "session.mode_changed",
     "provider.changed",
+    "system.audit",
     "system.error",
 ]
 

@@ -4,26 +4,13 @@ import asyncio
 import json
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from app.server.request_bytes import UNWANTED_BYTES
 from tests.kit.gateway import Gateway, Start
 from tests.kit.http import GOOD, dial, hurl, request, rest
 from tests.kit.messages import close_code, receive, receive_type
+from tests.kit.metrics import scrape
 from tests.kit.waiting import until
-
-
-async def scrape(gateway: Gateway) -> dict[str, float]:
-    """Every sample under its name and labels, as Prometheus would store it."""
-    async with gateway.http() as http:
-        response = await http.get("/metrics")
-    assert response.headers["content-type"].startswith("text/plain")
-    return {
-        sample.name.removeprefix("sightline_")
-        + "".join(f"{{{value}}}" for value in sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(response.text)
-        for sample in family.samples
-    }
 
 
 async def test_what_is_published_delivered_replayed_and_refused_is_counted(start: Start) -> None:

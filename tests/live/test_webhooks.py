@@ -16,9 +16,9 @@ from app.settings import Settings
 from app.webhooks.attempts import MAX_ATTEMPTS
 from tests.kit.gateway import Gateway, Start
 from tests.kit.logs import Capture, read
+from tests.kit.metrics import scrape
 from tests.kit.receiver import OLD_SECRET, SECRET, Receiver, status
 from tests.kit.waiting import until
-from tests.live.test_metrics import scrape
 from tests.support import FakeClock
 
 HOUR_S = 3600.0

@@ -61,6 +61,7 @@ def forms(seed: int) -> list[Form]:
         "ya29." + text(40),
         "GOCSPX-" + text(28),
         "npm_" + text(36),
+        "slt_" + text(43),
         "pypi-AgEIcHlwaS5vcmc" + text(120),
         "SG." + text(22) + "." + text(43),
         "sq0csp-" + text(43),

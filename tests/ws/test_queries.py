@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from app.auth.access import FULL
 from app.errors import BadRequestError
 from app.events import Position
 from app.ws.queries import MAX_SEQUENCE_NUMBER, Query
@@ -20,21 +21,21 @@ def position(asked: Query) -> Position | None:
 
 
 def test_absent_types_mean_everything() -> None:
-    assert query("other=1").event_filter().patterns == ("*",)
+    assert query("other=1").event_filter(FULL).patterns == ("*",)
 
 
 def test_empty_types_mean_nothing() -> None:
-    assert query("types=").event_filter().patterns == ()
+    assert query("types=").event_filter(FULL).patterns == ()
 
 
 def test_types_are_separated_by_commas_also_when_encoded() -> None:
-    assert query("types=a.*%2C*.x,b.y").event_filter().patterns == ("a.*", "*.x", "b.y")
+    assert query("types=a.*%2C*.x,b.y").event_filter(FULL).patterns == ("a.*", "*.x", "b.y")
 
 
 @pytest.mark.parametrize("types", ["a.x,", ",a.x", "a.x,,b.y", ",", "%FF", "A.x", "a.x%0A"])
 def test_malformed_types_are_refused(types: str) -> None:
     with pytest.raises(BadRequestError, match="malformed"):
-        query(f"types={types}").event_filter()
+        query(f"types={types}").event_filter(FULL)
 
 
 def test_the_same_value_twice_is_fine_and_different_ones_are_refused() -> None:
@@ -44,7 +45,7 @@ def test_the_same_value_twice_is_fine_and_different_ones_are_refused() -> None:
     with pytest.raises(BadRequestError, match="client_id was given twice"):
         query("client_id=a", (b"X-Client-Id", b"b")).client_id()
     with pytest.raises(BadRequestError, match="types was given twice"):
-        query("types=a.x&types=").event_filter()
+        query("types=a.x&types=").event_filter(FULL)
 
 
 def test_header_names_have_no_case() -> None:

@@ -42,5 +42,6 @@ from .workspace import (
     GitCommitCreated as GitCommitCreated,
     ProviderChanged as ProviderChanged,
     SessionModeChanged as SessionModeChanged,
+    SystemAudited as SystemAudited,
     SystemErrorReported as SystemErrorReported,
 )

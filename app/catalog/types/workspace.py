@@ -79,3 +79,17 @@ class SystemErrorReported(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     code: str | UnsetType = UNSET
     component: str | UnsetType = UNSET
+
+
+@event_type("system.audit", example={"action": "token_revoked", "identity": "ci"})
+class SystemAudited(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody used or changed a credential. The gateway publishes it; only admins read it."""
+
+    action: str  # see docs/tokens.md
+    identity: str | UnsetType = UNSET  # the name of a token
+    scopes: list[str] | UnsetType = UNSET
+    session: str | UnsetType = UNSET  # the id of a browser's log-in
+    path: str | UnsetType = UNSET
+    peer: str | UnsetType = UNSET
+    status: int | UnsetType = UNSET
+    left_out: int | UnsetType = UNSET  # records of this action before this one

@@ -358,6 +358,7 @@ test("replaced and too big messages are the end until the user wishes otherwise"
 for (const [status, body, state] of [
   [401, { message: "no token" }, { name: "refused", reason: "not logged in", message: "no token" }],
   [403, {}, { name: "refused", reason: "forbidden" }],
+  [200, { identity: { read: [] } }, { name: "refused", reason: "forbidden" }],
   [400, {}, { name: "refused", reason: "bad request" }],
   [503, {}, { name: "reconnecting", retryInS: 0.25, reason: "full" }],
   [502, {}, { name: "reconnecting", retryInS: 0.25, reason: "down" }],

@@ -477,6 +477,20 @@ class SystemErrorReported(msgspec.Struct, frozen=True, kw_only=True, omit_defaul
     component: str | None = None
 
 
+class SystemAudited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`system.audit`: Somebody used or changed a credential. The gateway publishes it; only admins
+    read it."""
+
+    action: str
+    identity: str | None = None
+    scopes: list[str] | None = None
+    session: str | None = None
+    path: str | None = None
+    peer: str | None = None
+    status: int | None = None
+    left_out: int | None = None
+
+
 KnownData = (
     AgentSessionStarted
     | AgentTurnStarted
@@ -514,6 +528,7 @@ KnownData = (
     | SessionModeChanged
     | ProviderChanged
     | SystemErrorReported
+    | SystemAudited
 )
 DATA_CLASSES: dict[str, type[KnownData]] = {
     "agent.session_started": AgentSessionStarted,
@@ -552,4 +567,5 @@ DATA_CLASSES: dict[str, type[KnownData]] = {
     "session.mode_changed": SessionModeChanged,
     "provider.changed": ProviderChanged,
     "system.error": SystemErrorReported,
+    "system.audit": SystemAudited,
 }

@@ -70,7 +70,9 @@ def test_what_a_gateway_wrote_stays_byte_by_byte(fields: dict[str, object]) -> N
 @pytest.mark.parametrize("levels", [1, 255])
 def test_what_is_read_can_be_spelled_as_a_gateway_does(number: str, levels: int) -> None:
     nested = "[" * levels + number + "]" * levels
-    with suppress(ValueError):  # a message that is no event; any other error would stop the follower
+    with suppress(
+        ValueError
+    ):  # a message that is no event; any other error would stop the follower
         assert read(f'{{"a": {nested}}}'.encode())[0].count(b"[") == levels
 
 

@@ -1,0 +1,147 @@
+"""The file of the named tokens: written by the command line, read again by the gateway.
+
+The gateway looks at the file once a second, in a thread, so a token counts or ends within a second
+whoever wrote the file, and a slow disk holds up no request.
+"""
+
+import asyncio
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from ..state import TOKENS_FILE, NotOursError, make_folder, read_kept, write_private
+from .named import Change, NamedToken, NamedTokens, decode_file, encode_file
+
+LOOK_EVERY_S = 1.0
+LOCK_FILE = "tokens.lock"
+MOST_BYTES = 1024 * 1024
+Write = Callable[[Sequence[NamedToken]], None]
+Stamp = tuple[int, ...] | None  # changes with every write; None if there is no file
+_log = structlog.get_logger("sightline.tokens")
+
+
+class _Found(NamedTuple):
+    stamp: Stamp
+    tokens: list[NamedToken] | None  # None if there is no file
+    fault: str | None = None
+
+
+def load(path: Path) -> list[NamedToken] | None:
+    """The tokens in the file; None if there is no file.
+
+    Raises:
+        NotOursError: another user may have written the file.
+        OSError: the file cannot be read now.
+        ValueError: the file is malformed.
+    """
+    text = read_kept(path, MOST_BYTES)
+    if text is None:
+        return None
+    try:
+        return decode_file(text)
+    except ValueError as error:
+        raise ValueError(f"{path} is malformed: {error}: correct it, or delete it") from None
+
+
+@contextmanager
+def editing(folder: Path) -> Iterator[tuple[list[NamedToken], Write]]:
+    """Lock the token file; yield its tokens and what writes others.
+
+    Without the lock, a command that had read before would bring a revoked token back.
+
+    Raises:
+        OSError: the folder or file cannot be used, or another user may have written the file.
+        ValueError: the file is malformed.
+    """
+    make_folder(folder)
+    if os.stat(folder).st_uid != os.geteuid():  # the gateway would not believe the file
+        raise OSError(
+            errno.EPERM, f"{str(folder)!r} is another user's: run this as the gateway's user"
+        )
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(folder / LOCK_FILE, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        path = folder / TOKENS_FILE
+        yield load(path) or [], lambda tokens: write_private(path, encode_file(tokens))
+    finally:
+        os.close(descriptor)
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode, found.st_uid
+
+
+class TokenFile:
+    """Keeps `NamedTokens` as the file says. A file that may not be believed admits nobody."""
+
+    def __init__(
+        self,
+        folder: Path,
+        tokens: NamedTokens,
+        on_change: Callable[[list[Change]], None] = lambda changes: None,
+    ) -> None:
+        """`on_change` is called after tokens have been replaced or have expired."""
+        self._path = folder / TOKENS_FILE
+        self._tokens = tokens
+        self._on_change = on_change
+        self._stamp: Stamp = None
+
+    def read(self) -> None:
+        """Read the file now, in this thread: for the start."""
+        self._take(self._look())
+
+    async def refresh(self) -> None:
+        """Read the file in a thread if it has changed, and end what it no longer holds."""
+        self._take(await asyncio.to_thread(self._look))
+
+    async def watch(self) -> None:
+        """Refresh until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                await self.refresh()
+                if expired := self._tokens.expire():
+                    self._on_change(expired)
+            except Exception as error:  # the tokens must not end the gateway
+                _log.error("tokens_not_refreshed", error_type=type(error).__name__, exc_info=error)
+
+    def _look(self) -> _Found | None:
+        """What the file holds; None if it is as before, or cannot be read now.
+
+        The stamp is taken before the file is read: a write in between changes it again.
+        """
+        try:
+            stamp = _stamp(self._path)
+            if stamp == self._stamp:
+                return None
+            return _Found(stamp, load(self._path))
+        except (NotOursError, ValueError) as error:
+            return _Found(stamp, [], str(error))
+        except OSError as error:  # too many open files, a file server that is away
+            _log.warning("tokens_unreadable", error=error.strerror)
+            return None
+
+    def _take(self, found: _Found | None) -> None:
+        if found is None:
+            return
+        self._stamp = found.stamp
+        if found.fault is not None:
+            _log.error(
+                "tokens_not_believed",
+                path=str(self._path),
+                why=found.fault,
+                remedy="no named token counts until the file is right: see docs/tokens.md",
+            )
+        changes = self._tokens.replace(found.tokens or (), configured=found.tokens is not None)
+        self._on_change(changes)
