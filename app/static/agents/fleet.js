@@ -82,11 +82,11 @@ export class Fleet {
   }
 }
 
-/** The call that a card shows: the main agent's latest open one, which does not wait for a sub-agent if it can. */
+/** The call that a card shows of a session at work: the main agent's latest open one, which does not wait for a sub-agent if it can. */
 function doing(session, { state, current }) {
   const open = session.callsOf(null).filter((call) => call.open);
   const call = open.findLast(({ spawns }) => !spawns) ?? open.at(-1);
-  if (state !== "working") return null;
+  if (!CHANGE_WITH_TIME.includes(state)) return null;
   return call ? callOf(call) : current;
 }
 
