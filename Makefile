@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks screenshots film static quick check format bench bench-cluster bench-journal soak attack docs lock
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -114,6 +114,9 @@ test-frameworks: $(DEV) $(FRAMEWORKS)/.ready ## test the adapters for agent fram
 
 screenshots: $(BROWSER) ## take the screenshots in docs/images again
 	$(BIN)/python -m tests.browser.screenshots docs/images
+
+film: $(BROWSER) ## take the short film in docs/images again (a minute)
+	$(BIN)/python -m tests.browser.film docs/images/agents.gif
 
 test-attack: $(DEV) ## run the long attacks: a thousand resumes, ten thousand connections, every benchmark
 	$(PYTEST) -m attack -o faulthandler_timeout=1200

@@ -107,9 +107,14 @@ def open_page(
     if left:
         position = f"{gateway.epoch}:{left}"
         context.add_init_script(f"localStorage.setItem('sightline.left', '{position}')")
-    page = context.new_page()
+    return log_in(context.new_page(), gateway)
+
+
+def log_in(page: Page, gateway: StoryGateway) -> Page:
+    """The same page, live and with all that was before."""
     page.goto(f"{gateway.origin}/login#{gateway.ticket()}")
     expect(page.get_by_test_id("state")).to_have_attribute("data-state", "live")
+    expect(page.get_by_test_id("agents")).to_have_attribute("aria-busy", "false")
     return page
 
 
