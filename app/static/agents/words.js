@@ -40,8 +40,9 @@ export function stateOf(card, now) {
   return `${STATES[state] ?? state}, ${span(now - (ended ?? last))} ago`;
 }
 
-/** The same for a card, below a heading that names the state: `waiting 2 min`. */
+/** The same for a card, below a heading that names the state: `waiting 2 min`, `5 min ago`. */
 export function shortStateOf(card, now) {
+  if (card.ended !== null && card.state !== "failed") return `${span(now - card.ended)} ago`;
   return card.attention ? `waiting ${span(now - card.attention.since)}` : stateOf(card, now);
 }
 
