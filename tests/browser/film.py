@@ -16,14 +16,13 @@ from playwright.sync_api import Page, expect, sync_playwright
 from app.events import Clock
 from tests.browser.agents_story import film, film_past
 from tests.browser.conftest import CHROMIUM, OFFLINE
-from tests.browser.screenshots import StoryGateway, log_in
+from tests.browser.screenshots import StoryGateway, log_in, palette_of
 from tests.browser.story import Scene
 
 SIZE = {"width": 1080, "height": 660}
 FRAME_S = 0.5
 HOLD_S = 3.0  # the last picture
 MOST_BYTES = 2_000_000
-COLOURS = 255
 
 
 class FilmClock(Clock):
@@ -82,7 +81,7 @@ def write(frames: list[Image.Image], path: Path) -> None:
     sheet = Image.new("RGB", (width, height * len(picked)))
     for place, frame in enumerate(picked):
         sheet.paste(frame, (0, place * height))
-    palette = sheet.quantize(COLOURS, Image.Quantize.MEDIANCUT)
+    palette = palette_of(sheet)
     drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     times = [round(FRAME_S * 1000)] * (len(drawn) - 1) + [round(HOLD_S * 1000)]
     drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=times, loop=0, optimize=True)

@@ -79,6 +79,7 @@ def simulate(gateway: Gateway) -> None:
 
 def expect_read(page: Page) -> None:
     """Who works, who waits, who failed and what it cost is read from the page, without a scroll or a click."""
+    page.bring_to_front()  # what is in sight is not told of a page behind another one
     for title, project, words in (
         ("Waiting for you", "asker", "git push --force"),
         ("Failed", "loser", "rate_limit: The model is busy"),
@@ -88,7 +89,7 @@ def expect_read(page: Page) -> None:
         expect(group.get_by_role("listitem")).to_have_count(1)
         expect(group.get_by_role("link", name=f"Claude Code, {project}")).to_be_in_viewport(ratio=1)
         expect(group.get_by_text(words)).to_be_in_viewport(ratio=1)
-    expect(page.get_by_text("$0.42 reported")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("$0.42 reported cost")).to_be_in_viewport(ratio=1)
 
 
 THREE = [("asker", "waiting"), ("loser", "failed"), ("worker", "working")]

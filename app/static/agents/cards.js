@@ -163,7 +163,7 @@ function childrenOf(card, now) {
   const busy = rows.filter(({ state }) => state !== "finished");
   const shown = busy.length ? busy.slice(0, MOST_CHILDREN) : [];
   const left = rows.length - shown.length;
-  return left ? [...shown, { depth: 1, state: "finished", name: shown.length ? `${left} more` : count(left, "sub-agent"), call: null, note: left === rows.length ? "finished" : "" }] : shown;
+  return left ? [...shown, { depth: 1, state: "finished", name: shown.length ? `${left} more` : count(left, "sub-agent"), call: null, note: left === rows.length - busy.length ? "finished" : "" }] : shown;
 }
 
 function fill(item, link, parts) {

@@ -62,10 +62,10 @@ export function dollars(amount) {
   return `$${amount.toFixed(amount < 0.01 ? 4 : 2)}`;
 }
 
-/** What the sessions cost together, as far as it was reported: `$1.04 reported`, or "". */
+/** What the sessions cost together, as far as it was reported: `$1.04 reported cost`, or "". */
 export function costOf(cards) {
   const sum = cards.reduce((all, { usage }) => all + (usage?.cost_usd ?? 0), 0);
-  return sum ? `${dollars(sum)} reported` : "";
+  return sum ? `${dollars(sum)} reported cost` : "";
 }
 
 /** The figures of a card: `[words, kind]`, kind "bad" for what failed, "cost" for the cost. Only what was reported. */
