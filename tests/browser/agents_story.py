@@ -255,7 +255,9 @@ def film() -> list[Scene]:
     push = one.call(15, "Bash", "git push origin main")
     asked = {key: push[key] for key in ("tool_name", "summary", "tool_input")}
     one.at(15.1, "attention_needed", reason="permission", **asked)
-    one.end(28, push, 1.1, _printed("To github.com:ada/shop.git\n   4be81f2..9d02c1e  main -> main"))
+    one.end(
+        28, push, 1.1, _printed("To github.com:ada/shop.git\n   4be81f2..9d02c1e  main -> main")
+    )
     one.at(28.5, "message", content="The discount is mended and pushed.")
     one.at(29, "turn_finished", summary="The discount is mended and pushed.")
     two = Session("019a-manual", "/home/ada/manual", "Codex")

@@ -84,7 +84,9 @@ def write(frames: list[Image.Image], path: Path) -> None:
     palette = palette_of(sheet)
     drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     times = [round(FRAME_S * 1000)] * (len(drawn) - 1) + [round(HOLD_S * 1000)]
-    drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=times, loop=0, optimize=True)
+    drawn[0].save(
+        path, save_all=True, append_images=drawn[1:], duration=times, loop=0, optimize=True
+    )
     assert path.stat().st_size < MOST_BYTES, f"{path}: {path.stat().st_size} bytes"
 
 
