@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks kill-journal screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock test-agents
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks kill-journal screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock test-agents film
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -122,6 +122,9 @@ test-agents: $(DEV) ## test the hooks with the real Claude Code and a scripted m
 
 screenshots: $(BROWSER) ## take the screenshots in docs/images again
 	$(BIN)/python -m tests.browser.screenshots docs/images
+
+film: $(BROWSER) ## take the short film in docs/images again (a minute)
+	$(BIN)/python -m tests.browser.film docs/images/agents.gif
 
 test-attack: $(DEV) ## run the long attacks: a thousand resumes, ten thousand connections, every benchmark
 	$(PYTEST) -m attack -o faulthandler_timeout=1200

@@ -49,7 +49,8 @@ function first(title, more = "") {
   });
   return [
     element("h2", {}, title),
-    element("p", {}, `${more} Change a file in the watched folder, commit, or run this in the gateway’s folder:`.trim()),
+    element("p", {}, "Connect a coding agent: ", element("code", {}, "sightline hooks install claude-code --project"), " in its folder."),
+    element("p", {}, `${more} Change a file in the watched folder, commit, or publish an event from the gateway’s folder:`.trim()),
     element("pre", { "data-testid": "first-event" }, element("code", {}, command)),
     copy,
   ];

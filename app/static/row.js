@@ -1,6 +1,6 @@
 /** The elements of one row of the feed: its line and, when open, all its events. */
 
-import { callSentence, callsOf, callsSentence, failedIn } from "./agents/calls.js";
+import { callParts, callsOf, callsParts, callsSentence, failedIn } from "./agents/calls.js";
 import { callsDetail, eventDetail, json as toggled } from "./agents/detail.js";
 import { clock, element, marked, setText } from "./dom.js";
 import { cut, text as textOf } from "./fields.js";
@@ -87,8 +87,8 @@ export function refreshRow(article, row, { open, selected, search, tag = "", rel
   }
   const [, , whoCell, whatCell, badge, seq] = line.children;
   refreshTime(article, row, relative);
-  whoCell.replaceChildren(...marked(subAgentOf(entry) || who, search), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
-  whatCell.replaceChildren(...marked(what, search));
+  whoCell.replaceChildren(element("span", { class: "name" }, ...marked(subAgentOf(entry) || who, search)), ...(tag ? [" ", element("span", { class: "tag" }, tag)] : []));
+  whatCell.replaceChildren(...whatParts(row, what, search));
   const events = row.entries.length > 1 && row.kind !== "calls" ? `${row.entries.length.toLocaleString("en")} events` : "";
   const hint = hintOf(row, `${who}\n${what}\n${numbers(row.entries)}`, search);
   badge.replaceChildren(...(hint ? [element("mark", { "data-testid": "hint" }, hint), " "] : []), events);
@@ -96,6 +96,14 @@ export function refreshRow(article, row, { open, selected, search, tag = "", rel
   if (!open) line.nextElementSibling?.remove();
   else if (!line.nextElementSibling) article.append(detail(row, search));
 }
+
+/** A sentence with its search hits; of calls, the tool and its argument stand out, unless a hit may lie across them. */
+function whatParts(row, what, search) {
+  if (row.kind !== "calls" || search) return marked(what, search);
+  return drawn(callsParts(row));
+}
+
+const drawn = (parts) => parts.map(([words, kind]) => (kind ? element("span", { class: kind }, words) : words));
 
 /** Update a row's time: an age, or by the clock. A message has the time of its newest part. */
 export function refreshTime(article, row, relative) {
@@ -142,14 +150,15 @@ function detail(row, search) {
     parts.push(element("p", { class: "prose", "data-testid": "message" }, ...marked(visible(entry.message.text), search)));
   }
   if (kind === "calls") {
-    return element("div", { class: "detail", "data-testid": "detail" }, ...callsDetail(callsOf(row), callSentence, (event) => whole(event, search)));
+    return element("div", { class: "detail", "data-testid": "detail" }, ...callsDetail(callsOf(row), (call) => drawn(callParts(call)), (event) => whole(event, search)));
   }
   if (kind === "event" || kind === "commit" || entries.length === 1) {
     const views = eventDetail(entry.event);
-    parts.push(...views, views.length ? toggled([entry.event], (event) => whole(event, search), search !== "") : whole(entry.event, search));
+    const own = views.length ? toggled([entry.event], (event) => whole(event, search), search !== "") : whole(entry.event, search);
+    const files = entries.filter((other) => other !== entry);
+    parts.push(...views, ...(kind === "commit" && files.length ? [memberList(files, search)] : []), own);
   }
-  const members = kind === "commit" ? entries.filter((other) => other !== entry) : entries;
-  if (entries.length > 1) parts.push(memberList(members, search));
+  if (entries.length > 1 && kind !== "commit") parts.push(memberList(entries, search));
   return element("div", { class: "detail", "data-testid": "detail" }, ...parts);
 }
 

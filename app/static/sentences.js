@@ -14,6 +14,7 @@ const first = (...values) => values.map((value) => text(value)).find(Boolean) ??
 const when = (value, sentence) => (text(value) ? sentence : "");
 const quoted = (value) => `“${text(value)}”`;
 
+const thousand = (value) => (Number.isFinite(value) ? thousands.format(value) : text(value));
 const thousands = new Intl.NumberFormat("en");
 
 /** `1 file`, `3,000 files`. */
@@ -125,12 +126,12 @@ const SENTENCES = {
   "agent.batch_finished": () => "finished a batch of calls",
   "agent.attention_needed": (d) => `needs you${when(first(d.message, d.summary, d.reason), `: ${first(d.message, d.summary, d.reason)}`)}`,
   "agent.usage_reported": (d) =>
-    `used ${text(d.input_tokens) || "no"} tokens in, ${text(d.output_tokens) || "none"} out${when(d.cost_usd, ` for $${text(d.cost_usd)}`)}`,
+    `used ${thousand(d.input_tokens) || "no"} tokens in, ${thousand(d.output_tokens) || "none"} out${when(d.cost_usd, ` for $${text(d.cost_usd)}`)}`,
   "agent.error": (d) => `met an error${when(first(d.message, d.error), `: ${first(d.message, d.error)}`)}`,
   "agent.reported": (d) => `reported ${text(d.kind) || "something"}`,
   "agent.session_finished": (d) =>
     `finished its session${when(d.duration_ms, ` after ${duration(d.duration_ms)}`)}` +
-    when(first(d.summary, d.status, d.reason), `: ${first(d.summary, d.status, d.reason)}`),
+    when(first(d.summary, d.status, d.reason), `: ${first(d.summary, d.status, words(d.reason))}`),
 };
 
 /** The sentence of a type outside the catalog: its name in words, and its most important fields. */

@@ -211,3 +211,59 @@ def agents_at_work(number: int) -> list[Scene]:
     """The scenes of so many sessions, in the order of time."""
     scenes = [scene for session in sessions(number) for scene in session.scenes]
     return sorted(scenes, key=lambda scene: scene[0])
+
+
+def film_past() -> list[Scene]:
+    """What was before the film: its times are seconds before the beginning."""
+    icons = Session("55e0-icons", "/home/ada/website")
+    icons.at(-900, "session_started", reason="startup", model="claude-sonnet-5-5")
+    icons.at(-899, "turn_started", prompt="Make the icons fit the dark theme")
+    for index in range(6):
+        icons.run(-890 + index * 12, "Edit", f"/home/ada/website/icons/icon-{index}.svg", 0.1)
+    icons.at(-700, "message", content="All six icons use currentColor now.")
+    icons.at(-699, "turn_finished", summary="All six icons use currentColor now.")
+    icons.usage(-698, 22_100, 1_700, 0.09)
+    flags = finished("e771-flags", -1800, TASKS[4])
+    return sorted([*flags.scenes, *icons.scenes], key=lambda scene: scene[0])
+
+
+def film() -> list[Scene]:
+    """Half a minute of two agents: one mends a bug and asks for leave to push, one meets a busy model."""
+    path = "/home/ada/shop/src/prices.py"
+    one = Session("c2d9-prices", "/home/ada/shop")
+    one.at(1, "session_started", reason="startup", model="claude-sonnet-5-5")
+    one.at(1, "turn_started", prompt="The discount of 10 % on 200 gives 190. Fix it and push.")
+    one.at(2, "message", content="I will look at the price module and its tests.")
+    for index, name in enumerate(("prices", "cart", "totals", "orders")):
+        one.run(2.5 + index / 2, "Read", f"/home/ada/shop/src/{name}.py", 0.02)
+    fails = one.call(5, "Bash", "pytest tests/test_prices.py -q")
+    one.fail(7.5, fails, 2.5, FAILURE)
+    lead = one.call(8.5, "Agent", "Review every caller of discount", spawns_agent=True)
+    child: dict[str, Any] = {"agent_id": "ag-1", "agent_type": "reviewer"}
+    one.at(8.6, "turn_started", **child)
+    one.run(9, "Grep", "from prices import", 0.4, None, **child)
+    one.run(10, "Read", "/home/ada/shop/src/cart.py", 0.4, None, **child)
+    one.at(11, "turn_finished", **child, summary="Three callers, all pass whole percents.")
+    one.end(11.1, {**lead, "child_id": "ag-1"}, 2.6)
+    edit = {"old_string": PRICES[1], "new_string": "    return price * (1 - percent / 100)"}
+    edited = _edit(path, PRICES[1], edit["new_string"])
+    one.run(12, "Edit", path, 0.2, edited, tool_input={"file_path": path, **edit})
+    one.run(12.5, "Bash", "pytest tests/test_prices.py -q", 1.5, _printed("4 passed in 1.31s"))
+    commit = _printed("[main 9d02c1e] Take the percent of the price\n 2 files changed")
+    one.run(14.3, "Bash", "git commit -am 'Take the percent of the price'", 0.2, commit)
+    one.usage(14.8, 84_300, 6_100, 0.38)
+    push = one.call(15, "Bash", "git push origin main")
+    asked = {key: push[key] for key in ("tool_name", "summary", "tool_input")}
+    one.at(15.1, "attention_needed", reason="permission", **asked)
+    one.end(
+        28, push, 1.1, _printed("To github.com:ada/shop.git\n   4be81f2..9d02c1e  main -> main")
+    )
+    one.at(28.5, "message", content="The discount is mended and pushed.")
+    one.at(29, "turn_finished", summary="The discount is mended and pushed.")
+    two = Session("019a-manual", "/home/ada/manual", "Codex")
+    two.at(4, "session_started", reason="startup", model="gpt-5.5")
+    two.at(4, "turn_started", prompt="Rewrite the chapter on installing")
+    for index, name in enumerate(("install", "usage", "upgrade")):
+        two.run(5.5 + index, "Bash", f"sed -n 1,80p docs/{name}.md", 0.3, "# A chapter\n")
+    two.at(13, "error", error="rate_limit", message="The model is busy: try again in 20 minutes")
+    return sorted([*one.scenes, *two.scenes], key=lambda scene: scene[0])

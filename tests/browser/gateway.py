@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 MOST_IN_ONE_BODY = 1000
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 15) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
     """Return as soon as the condition holds; fail when it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -53,8 +53,10 @@ def _night(rng: random.Random) -> Iterator[Scene]:
     tasks = ["Port the parser", "Fix the flaky test", "Write the release notes"]
     for number, (agent, task) in enumerate(zip(["Amelia", "Murat", "Paige"], tasks, strict=True)):
         began = -9 * 3600.0 + number * 4000
-        session = {"session_id": f"night-{number}"}
-        yield began, "agent.session_started", session | {"prompt": task}, {"agent": agent}
+        session = {"session_id": f"night-{number}", "folder": "/home/ada/sightline"}
+        yield began, "agent.session_started", session | {"prompt": task, "task": task}, {
+            "agent": agent
+        }
         for edit in range(70):
             data = {"path": f"src/part_{number}_{edit % 9}.py", "size": rng.randrange(900, 9000)}
             yield began + 40 * edit, "file.modified", data, {"agent": agent}

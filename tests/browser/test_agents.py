@@ -50,23 +50,46 @@ def replay(gateway: Gateway, name: str, first: int | None = None) -> None:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).read()
 
 
-def simulate(gateway: Gateway) -> None:
+def three() -> list[tuple[str, dict[str, object]]]:
     """Three agents: one works, one waits for a person, one failed."""
 
-    def of(name: str, type_: str, **data: object) -> None:
+    def of(name: str, type_: str, **data: object) -> tuple[str, dict[str, object]]:
         fields = {"session_id": f"{name}-1", "folder": f"/home/ada/{name}", **data}
-        gateway.publish((f"agent.{type_}", fields), agent="Claude Code")
+        return f"agent.{type_}", fields
 
     make = {"tool_name": "Bash", "tool_use_id": "t1", "summary": "make test"}
     push = {"tool_name": "Bash", "tool_use_id": "t2", "summary": "git push --force"}
-    of("worker", "turn_started", prompt="Run the tests")
-    of("worker", "tool_called", **make)
-    of("asker", "turn_started", prompt="Release it")
-    of("asker", "tool_called", **push)
     asked = {"tool_name": "Bash", "summary": "git push --force"}
-    of("asker", "attention_needed", reason="permission", **asked)
-    of("loser", "turn_started", prompt="Write the manual")
-    of("loser", "error", error="rate_limit", message="The model is busy")
+    return [
+        of("worker", "turn_started", prompt="Run the tests"),
+        of("worker", "tool_called", **make),
+        of("worker", "usage_reported", input_tokens=40_000, output_tokens=2000, cost_usd=0.42),
+        of("asker", "turn_started", prompt="Release it"),
+        of("asker", "tool_called", **push),
+        of("asker", "attention_needed", reason="permission", **asked),
+        of("loser", "turn_started", prompt="Write the manual"),
+        of("loser", "error", error="rate_limit", message="The model is busy"),
+    ]
+
+
+def simulate(gateway: Gateway) -> None:
+    for event in three():
+        gateway.publish(event, agent="Claude Code")
+
+
+def expect_read(page: Page) -> None:
+    """Who works, who waits, who failed and what it cost is read from the page, without a scroll or a click."""
+    page.bring_to_front()  # what is in sight is not told of a page behind another one
+    for title, project, words in (
+        ("Waiting for you", "asker", "git push --force"),
+        ("Failed", "loser", "rate_limit: The model is busy"),
+        ("Working", "worker", "make test"),
+    ):
+        group = page.get_by_role("region", name=title, exact=True)
+        expect(group.get_by_role("listitem")).to_have_count(1)
+        expect(group.get_by_role("link", name=f"Claude Code, {project}")).to_be_in_viewport(ratio=1)
+        expect(group.get_by_text(words)).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("$0.42 reported cost")).to_be_in_viewport(ratio=1)
 
 
 THREE = [("asker", "waiting"), ("loser", "failed"), ("worker", "working")]
@@ -78,6 +101,7 @@ def test_the_page_says_who_works_who_waits_and_who_failed(page: Page, gateway: G
     replay(gateway, "tool_fails")
     expect(agents(page)).to_have_count(4)
     expect_states(page, [*THREE, ("project", "finished")])
+    expect_read(page)
     expect(page.get_by_test_id("agents-tally")).to_have_text(
         "1 waiting for you1 failed1 working1 finished"
     )
@@ -103,8 +127,9 @@ def test_after_a_restart_the_page_and_a_new_one_say_the_same(
     second = open_page()
     log_in(second, gateway)
     expect(agents(second)).to_have_count(3)
-    expect_states(second, THREE)
-    expect_states(page, THREE)
+    for one in (page, second):
+        expect_states(one, THREE)
+        expect_read(one)
     gateway.publish(
         ("agent.turn_finished", {"session_id": "worker-1", "summary": "All pass."}),
         agent="Claude Code",
@@ -165,18 +190,12 @@ def late_page(context: BrowserContext, late: StoryGateway) -> Callable[[], Page]
 def test_who_opens_the_page_fifty_seconds_late_reads_the_same(
     late: StoryGateway, late_page: Callable[[], Page]
 ) -> None:
-    of = {"session_id": "s", "folder": "/home/ada/shop"}
-    call = {"tool_name": "Bash", "tool_use_id": "t", "summary": "make test"}
-    for type_, data in (
-        ("agent.turn_started", {**of, "prompt": "Run the tests"}),
-        ("agent.tool_called", {**of, **call}),
-        ("agent.turn_started", {**of, "session_id": "q"}),
-        ("agent.attention_needed", {**of, "session_id": "q", "reason": "question"}),
-    ):
+    for type_, data in three():
         late.publisher.publish_from_thread(type_, data, {"agent": "Claude Code"}).result()
     late.clock.behind_s = 0.0  # more than the 30 s for which events are retained
     page = late_page()
-    assert [state for _, state in states(page)] == ["waiting", "working"]
+    assert states(page) == THREE
+    expect_read(page)
     clock = page.get_by_test_id("agent-call").locator(".ticking").inner_text()
     assert "0:50" <= clock < "5:00", clock  # a busy machine may open it later still
 
@@ -301,6 +320,32 @@ def test_everything_by_keyboard(page: Page, gateway: Gateway) -> None:
     expect(page.get_by_role("feed", name="Events")).to_be_visible()
     page.go_back()
     expect(page.get_by_test_id("session")).to_be_visible()
+
+
+def test_cards_at_work_keep_their_places_while_events_come(page: Page, gateway: Gateway) -> None:
+    names = [f"p{number}" for number in range(6)]
+    for name in names:
+        start = {"session_id": name, "folder": f"/home/ada/{name}", "prompt": "Go"}
+        gateway.publish(("agent.turn_started", start))
+    expected = [(name, "working") for name in reversed(names)]
+    expect_states(page, expected)
+    for number, name in enumerate(names):
+        call = {"session_id": name, "tool_name": "Read", "summary": f"file {number}"}
+        gateway.publish(("agent.tool_called", call))
+        expect(page.get_by_test_id("agent-call").filter(has_text=f"file {number}")).to_be_visible()
+        assert states(page) == expected
+
+
+def test_a_session_that_is_not_kept_shows_nothing_of_the_last_one(
+    page: Page, gateway: Gateway
+) -> None:
+    simulate(gateway)
+    page.get_by_role("link", name="Claude Code, worker").click()
+    expect(page.get_by_test_id("session-task")).to_have_text("Run the tests")
+    page.evaluate("location.hash = '#session=nobody'")
+    expect(page.get_by_test_id("session-empty")).to_be_visible()
+    expect(page.get_by_test_id("session-task")).to_be_hidden()
+    expect(page.get_by_test_id("session-facts")).to_be_empty()
 
 
 def test_a_card_that_moves_keeps_the_focus(page: Page, gateway: Gateway) -> None:
@@ -452,3 +497,7 @@ def test_forty_sessions_are_drawn_and_the_ended_ones_fold(
     page.get_by_test_id("more-ended").click()
     expect(agents(page)).to_have_count(40)
     assert agents(page).first.get_attribute("data-state") == "waiting"
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    working = page.get_by_role("region", name="Working", exact=True).get_by_role("link")
+    boxes = [working.nth(number).bounding_box() for number in range(2)]
+    assert boxes[0]["y"] == boxes[1]["y"]  # two columns where there is room

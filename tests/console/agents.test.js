@@ -17,7 +17,7 @@ const { Fleet, treeOf } = await import("../../app/static/agents/fleet.js");
 const { Names, relative, shortened } = await import("../../app/static/agents/names.js");
 const { aheadOf } = await import("../../app/static/agents/past.js");
 const { spanOf, Timeline } = await import("../../app/static/agents/timeline.js");
-const { asks, figures, span, stateOf, tally, ticking, tokens } = await import("../../app/static/agents/words.js");
+const { asks, costOf, figures, shortStateOf, span, stateOf, tally, ticking, tokens } = await import("../../app/static/agents/words.js");
 const { Feed } = await import("../../app/static/feed.js");
 const { View } = await import("../../app/static/view.js");
 
@@ -83,6 +83,11 @@ test("sessions that need a person come first, and the tally counts them", () => 
   assert.deepEqual(cards.map(({ session_id: id }) => id), ["q", "f", "w", "e"]);
   assert.deepEqual(tally(cards), ["1 waiting for you", "1 failed", "1 working", "1 finished"]);
   assert.deepEqual(cards.map((card) => stateOf(card, START + 60)), ["waiting for you", "failed, 59 s ago", "working", "finished, 56 s ago"]);
+  assert.deepEqual(cards.slice(1).map((card) => shortStateOf(card, START + 60)), ["failed, 59 s ago", "working", "56 s ago"]);
+  assert.match(shortStateOf(cards[0], START + 60), /^waiting \d+ s$/);
+  assert.equal(costOf(cards), "");
+  const usage = (cost) => ({ usage: { cost_usd: cost } });
+  assert.equal(costOf([usage(0.21), { usage: null }, usage(0.743)]), "$0.95 reported cost");
   assert.equal(asks(cards[0].attention, cards[0].agents), "asks for permission");
 });
 

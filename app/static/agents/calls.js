@@ -116,15 +116,25 @@ const isBad = ({ state }) => !["", "ok"].includes(state);
 export const failedIn = (row) => callsOf(row).some(isBad);
 
 /** A call in words: `Bash: make test, 3.4 s`. */
-export function callSentence({ called, finished, state, why }) {
+export const callSentence = (call) => joined(callParts(call));
+
+/** A row of calls in words: `Grep ×14, 3.2 s, 1 failed: src, docs, tests, …`. */
+export const callsSentence = (row) => joined(callsParts(row));
+
+const joined = (parts) => parts.map(([words]) => words).join("");
+
+/** A call as `[words, kind]`: kind "tool", "argument", "took", "bad" or "". */
+export function callParts({ called, finished, state, why }) {
   const data = { ...called?.data, ...finished?.data };
   const argument = argumentWords({ called, finished });
-  const what = `${line(data.tool_name ?? "a tool", 60)}${argument && `: ${argument}`}`;
   const took = duration(data.duration_ms);
-  if (!state) return `called ${what}`;
-  if (state === "ok") return `${what}${took && `, ${took}`}`;
+  const parts = [[line(data.tool_name ?? "a tool", 60), "tool"]];
+  if (!state) parts.unshift(["called ", ""]);
+  if (argument) parts.push([": ", ""], [argument, "argument"]);
+  if (state === "ok" && took) parts.push([`, ${took}`, "took"]);
+  if (!state || state === "ok") return parts;
   const error = (text(data, "error") ?? why).replace(/^Exit code (\d+)\s*/, "exit $1: ");
-  return `${what} ${line(state)}${took && ` after ${took}`}${error && `: ${line(error)}`}`;
+  return [...parts, [` ${line(state)}${took && ` after ${took}`}`, "bad"], ...(error ? [[`: ${line(error)}`, "bad"]] : [])];
 }
 
 function argumentWords({ called, finished }) {
@@ -133,18 +143,18 @@ function argumentWords({ called, finished }) {
   return shortened(line(data.summary) || line(first), text(data, "folder"));
 }
 
-/** A row of calls in words: `Grep ×14, 3.2 s, 1 failed: src, docs, tests, …`. */
-export function callsSentence(row) {
+/** A row of calls as `[words, kind]`, see `callParts`. */
+export function callsParts(row) {
   const calls = callsOf(row);
-  if (calls.length < 2) return calls.length ? callSentence(calls[0]) : "finished a batch of calls";
+  if (calls.length < 2) return calls.length ? callParts(calls[0]) : [["finished a batch of calls", ""]];
   const ms = calls.map(({ finished }) => finished?.data.duration_ms).filter(Number.isFinite);
   const bad = calls.filter(isBad).length;
   const open = calls.filter(({ state }) => !state).length;
-  const parts = [`${line(toolOf(calls[0].called ?? calls[0].finished), 60)} ×${calls.length}`];
-  if (ms.length) parts.push(duration(ms.reduce((sum, one) => sum + one, 0)));
-  if (bad) parts.push(`${bad} failed`);
-  if (open) parts.push(`${open} without a result yet`);
+  const parts = [[`${line(toolOf(calls[0].called ?? calls[0].finished), 60)} ×${calls.length}`, "tool"]];
+  if (ms.length) parts.push([`, ${duration(ms.reduce((sum, one) => sum + one, 0))}`, "took"]);
+  if (bad) parts.push([`, ${bad} failed`, "bad"]);
+  if (open) parts.push([`, ${open} without a result yet`, "took"]);
   const arguments_ = [...new Set(calls.map(argumentWords))].filter(Boolean);
   const named = arguments_.slice(0, MOST_ARGUMENTS).join(", ") + (arguments_.length > MOST_ARGUMENTS ? ", …" : "");
-  return parts.join(", ") + (named && `: ${named}`);
+  return named ? [...parts, [": ", ""], [named, "argument"]] : parts;
 }

@@ -5,7 +5,7 @@ import { text } from "../fields.js";
 import { count } from "../sentences.js";
 import { visible } from "../visible.js";
 import { treeOf } from "./fleet.js";
-import { asks, callWords, figures, span, stateOf, tally, ticking } from "./words.js";
+import { asks, callWords, costOf, figures, shortStateOf, span, stateOf, tally, ticking } from "./words.js";
 
 const GROUPS = [
   ["waiting", "Waiting for you"],
@@ -18,6 +18,7 @@ const GROUPS = [
 const MOST_ENDED = 6; // are shown before a person asks for more
 const MOST_CHILDREN = 4;
 const MORE = 50;
+const MANY = 8; // sessions at work: more of them are shown with less of each
 const LONGEST_MESSAGE = 240;
 
 const groupOf = ({ ended, state }) => (ended === null ? state : "ended");
@@ -26,9 +27,8 @@ const groupOf = ({ ended, state }) => (ended === null ? state : "ended");
 export const linkTo = (id) => `#session=${encodeURIComponent(id)}`;
 
 export class Cards {
-  constructor({ list, tally: tallyPlace }) {
-    this.list = list;
-    this._tally = tallyPlace;
+  constructor({ list, tally: tallyPlace, cost }) {
+    Object.assign(this, { list, _tally: tallyPlace, _cost: cost });
     this._items = new Map(); // by session: {item, drawn}
     this._mostEnded = MOST_ENDED;
     this._groups = new Map(GROUPS.map(([name, title]) => [name, this._group(name, title)]));
@@ -44,8 +44,10 @@ export class Cards {
     Object.assign(this, { _cards: cards, _now: now, _selected: selected });
     const focused = document.activeElement; // a card that moves in the page loses the focus
     this._tally.replaceChildren(...tally(cards).map((words) => element("span", { "data-state": words.split(" ")[1] }, words)));
+    setText(this._cost, costOf(cards));
     const wanted = new Set();
     const ended = cards.filter(({ ended: one }) => one !== null);
+    this.list.classList.toggle("dense", cards.length - ended.length > MANY);
     const hidden = new Set(ended.slice(this._mostEnded).filter(({ session_id: id }) => id !== selected));
     for (const [name] of GROUPS) {
       const { place, items, number } = this._groups.get(name);
@@ -130,8 +132,9 @@ function partsOf(card, now) {
     tag: text(label, 60),
     title: text(folder),
     state: stateOf(card, now),
+    short: shortStateOf(card, now),
     task: text(card.task, 300),
-    asks: asked && { words: asks(asked, card.agents), since: span(now - asked.since), what: callWords(asked, folder), message: text(asked.message) },
+    asks: asked && { words: asks(asked, card.agents), what: callWords(asked, folder), message: text(asked.message) },
     why: state === "failed" || state === "silent" ? text(card.why) : "",
     error: state === "failed" ? text(card.agents[0].summary) : "",
     now: !isOver && !asked && doing ? [...callWords(doing, folder), ticking(now - (doing.started ?? now))] : null,
@@ -161,7 +164,7 @@ function childrenOf(card, now) {
   const busy = rows.filter(({ state }) => state !== "finished");
   const shown = busy.length ? busy.slice(0, MOST_CHILDREN) : [];
   const left = rows.length - shown.length;
-  return left ? [...shown, { depth: 1, state: "finished", name: shown.length ? `${left} more` : count(left, "sub-agent"), call: null, note: left === rows.length ? "finished" : "" }] : shown;
+  return left ? [...shown, { depth: 1, state: "finished", name: shown.length ? `${left} more` : count(left, "sub-agent"), call: null, note: left === rows.length - busy.length ? "finished" : "" }] : shown;
 }
 
 function fill(item, link, parts) {
@@ -177,7 +180,7 @@ function fill(item, link, parts) {
       link,
       element("span", { class: "project", title: parts.title }, project),
       element("span", { class: "tag" }, tag),
-      element("span", { class: "agent-state", "data-testid": "agent-state" }, state),
+      element("span", { class: "agent-state", "data-testid": "agent-state" }, parts.short),
     ),
   ];
   if (parts.task) rows.push(element("p", { class: "task" }, parts.task));
@@ -186,7 +189,7 @@ function fill(item, link, parts) {
       element(
         "div",
         { class: "ask", "data-testid": "agent-asks" },
-        element("p", {}, asked.words, element("span", { class: "ticking", title: "for so long" }, asked.since)),
+        element("p", { class: "asked" }, asked.words),
         asked.what.some(Boolean) ? element("p", { class: "call" }, ...code(...asked.what)) : element("p", {}, asked.message),
       ),
     );
@@ -198,10 +201,17 @@ function fill(item, link, parts) {
   }
   if (parts.message && !asked) rows.push(element("p", { class: "said" }, visible(parts.message)));
   if (parts.children.length) rows.push(element("ul", { class: "children" }, ...parts.children.map(child)));
-  const facts = parts.figures.map(([words, kind]) => element("span", { class: kind }, words));
-  facts.push(element("span", {}, parts.isOver ? `took ${parts.duration}` : `since ${parts.since}`));
-  rows.push(element("p", { class: "figures", "data-testid": "agent-figures" }, ...facts));
+  rows.push(figuresLine(parts));
   item.replaceChildren(...rows);
+}
+
+/** One line: what does not fit is left out from the end, and the cost is always at its right. */
+function figuresLine({ figures: all, isOver, duration, since }) {
+  const span_ = ([words, kind]) => element("span", { class: kind }, words);
+  const facts = all.filter(([, kind]) => kind !== "cost");
+  facts.push([isOver ? `took ${duration}` : `since ${since}`, ""]);
+  const cost = all.filter(([, kind]) => kind === "cost");
+  return element("p", { class: "figures", "data-testid": "agent-figures" }, element("span", { class: "some" }, ...facts.map(span_)), ...cost.map(span_));
 }
 
 function child({ depth, state, name, call, note }) {

@@ -139,12 +139,12 @@ function bounded(content) {
   return shown.length > LONGEST_OUTPUT ? `${cut(shown, LONGEST_OUTPUT)}\n… ${shown.length - LONGEST_OUTPUT} more characters: see the JSON` : shown;
 }
 
-/** The calls of a row of the feed: one opened, several as a list; `raw(event)` draws its JSON. */
+/** The calls of a row of the feed: one opened, several as a list; `words(call)` are nodes, `raw(event)` draws its JSON. */
 export function callsDetail(calls, words, raw) {
   const open = (call) => [...callDetail(call), json([call.called, call.finished].filter(Boolean), raw)];
   if (calls.length === 1) return open(calls[0]);
   const items = calls.map((call) => {
-    const item = element("details", { "data-state": call.state }, element("summary", {}, element("span", { class: "what" }, words(call))));
+    const item = element("details", { "data-state": call.state }, element("summary", {}, element("span", { class: "what" }, ...words(call))));
     item.addEventListener("toggle", () => item.append(...open(call)), { once: true });
     return item;
   });

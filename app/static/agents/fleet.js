@@ -8,7 +8,7 @@
 import { Facts } from "./facts.js";
 import { Names, projectOf } from "./names.js";
 import { Sessions } from "./reducer.js";
-import { byNeed, callOf, standingOf } from "./standing.js";
+import { byNeed, callOf, ORDER, standingOf } from "./standing.js";
 
 const FAILED = ["failed", "denied", "interrupted", "unknown"];
 const CHANGE_WITH_TIME = ["working", "silent"];
@@ -57,7 +57,7 @@ export class Fleet {
 
   /** The cards at `now` (seconds since 1970), those that need a person first. */
   cards(now) {
-    return [...this._sessions.byId.values()].map((session) => this._card(session, now)).sort(byNeed);
+    return [...this._sessions.byId.values()].map((session) => this._card(session, now)).sort(byPlace);
   }
 
   _card(session, now) {
@@ -82,11 +82,22 @@ export class Fleet {
   }
 }
 
-/** The call that a card shows: the main agent's latest open one, which does not wait for a sub-agent if it can. */
+/**
+ * The order of cards: as `byNeed`, but a card keeps its place while nothing but its events changes. A card that
+ * moved with each event could be neither read nor clicked.
+ */
+function byPlace(a, b) {
+  const order = (a.ended !== null) - (b.ended !== null) || ORDER.indexOf(a.state) - ORDER.indexOf(b.state);
+  return order || since(b) - since(a) || byNeed(a, b);
+}
+
+const since = (card) => card.attention?.since ?? card.ended ?? (CHANGE_WITH_TIME.includes(card.state) ? card.started : card.last);
+
+/** The call that a card shows of a session at work: the main agent's latest open one, which does not wait for a sub-agent if it can. */
 function doing(session, { state, current }) {
   const open = session.callsOf(null).filter((call) => call.open);
   const call = open.findLast(({ spawns }) => !spawns) ?? open.at(-1);
-  if (state !== "working") return null;
+  if (!CHANGE_WITH_TIME.includes(state)) return null;
   return call ? callOf(call) : current;
 }
 

@@ -242,7 +242,11 @@ export class SessionPage {
     if (!card) {
       setText(this.name, "Session");
       setText(this.state, text(this.id, 40));
+      delete this.head.dataset.state;
+      this.task.hidden = true;
       this.facts.replaceChildren();
+      this.done.replaceChildren();
+      this._drawn = "";
       return;
     }
     this.head.dataset.state = card.state;

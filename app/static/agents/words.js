@@ -40,6 +40,12 @@ export function stateOf(card, now) {
   return `${STATES[state] ?? state}, ${span(now - (ended ?? last))} ago`;
 }
 
+/** The same for a card, below a heading that names the state: `waiting 2 min`, `5 min ago`. */
+export function shortStateOf(card, now) {
+  if (card.ended !== null && card.state !== "failed") return `${span(now - card.ended)} ago`;
+  return card.attention ? `waiting ${span(now - card.attention.since)}` : stateOf(card, now);
+}
+
 /** What a person is asked, without the tool: `asks for permission`. */
 export function asks({ reason, agent_id: agentId }, agents) {
   const who = agentId ? `${text(agents.find(({ agent_id: id }) => id === agentId)?.agent_type, 60) || "a sub-agent"} ` : "";
@@ -51,21 +57,32 @@ export function callWords({ tool_name: toolName, summary }, folder) {
   return [text(toolName, 60), shortened(text(summary), folder)];
 }
 
-/** The figures of a card: `[words, kind]`, kind "bad" for what failed. Only what was reported. */
+/** An amount of money: `$0.21`, `$0.0012`. */
+export function dollars(amount) {
+  return `$${amount.toFixed(amount < 0.01 ? 4 : 2)}`;
+}
+
+/** What the sessions cost together, as far as it was reported: `$1.04 reported cost`, or "". */
+export function costOf(cards) {
+  const sum = cards.reduce((all, { usage }) => all + (usage?.cost_usd ?? 0), 0);
+  return sum ? `${dollars(sum)} reported cost` : "";
+}
+
+/** The figures of a card: `[words, kind]`, kind "bad" for what failed, "cost" for the cost. Only what was reported. */
 export function figures(card) {
   const { calls, notable, facts, usage, background, gaps } = card;
   const found = [];
   if (calls) found.push([count(calls, "call"), ""]);
   for (const [state, number] of notable) found.push([`${number} ${state}`, state === "failed" ? "bad" : "warn"]);
+  if (gaps) found.push(["events lost", "warn"]);
   if (facts?.files.size) found.push([count(facts.files.size, "file"), ""]);
   if (facts?.commits.size) found.push([count(facts.commits.size, "commit"), ""]);
   if (usage) {
     const all = usage.input_tokens + usage.cache_read_tokens + usage.cache_creation_tokens + usage.output_tokens;
     if (all) found.push([`${tokens(all)} tokens`, ""]);
-    if (usage.cost_usd) found.push([`$${usage.cost_usd.toFixed(usage.cost_usd < 0.01 ? 4 : 2)}`, ""]);
+    if (usage.cost_usd) found.push([dollars(usage.cost_usd), "cost"]);
   }
   if (background.length) found.push([`${background.length} in the background`, ""]);
-  if (gaps) found.push(["events lost", "warn"]);
   return found;
 }
 
