@@ -10,6 +10,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
+from app.auth.access import FULL
 from app.channels.encoding import encode
 from app.channels.filters import EventFilter
 from app.errors import BadRequestError, InvalidDataError, InvalidPatternError
@@ -123,7 +124,7 @@ def test_any_query_is_understood_or_a_bad_request(
 ) -> None:
     query = Query(query_string, headers)
     for read in (
-        query.event_filter,
+        lambda: query.event_filter(FULL),
         query.client_id,
         lambda: query.position("last_sequence_number", b"x-last-sequence", b"x-epoch"),
         lambda: query.number("limit"),
