@@ -7,6 +7,9 @@ WORKSPACE ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Without its caches, each of the hundreds of processes that the tests start would compile the gateway again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks kill-journal screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock test-agents film

@@ -1,5 +1,6 @@
 """Every test's loop is one that `until` can wait in; `sightline` is the package under test."""
 
+import gc
 import sys
 from collections.abc import Callable
 
@@ -17,6 +18,12 @@ settings.register_profile(
 )
 settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
 settings.load_profile("steady")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what the whole run keeps: a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], WatchfulLoop]]:
