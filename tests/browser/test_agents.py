@@ -89,7 +89,7 @@ def expect_read(page: Page) -> None:
         expect(group.get_by_role("listitem")).to_have_count(1)
         expect(group.get_by_role("link", name=f"Claude Code, {project}")).to_be_in_viewport(ratio=1)
         expect(group.get_by_text(words)).to_be_in_viewport(ratio=1)
-    expect(page.get_by_text("$0.42 reported cost")).to_be_in_viewport(ratio=1)
+    expect(page.get_by_text("$0.42 reported by")).to_be_in_viewport(ratio=1)
 
 
 THREE = [("asker", "waiting"), ("loser", "failed"), ("worker", "working")]
@@ -109,7 +109,7 @@ def test_the_page_says_who_works_who_waits_and_who_failed(page: Page, gateway: G
     expect(page.get_by_test_id("agent-asks")).to_contain_text("git push --force")
     expect(agents(page).nth(1)).to_contain_text("rate_limit: The model is busy")
     expect(page.get_by_test_id("agent-call")).to_contain_text("make test")
-    expect(agents(page).nth(3)).to_contain_text("3 failed")
+    expect(agents(page).nth(3)).to_contain_text("3 failed calls")
 
 
 @pytest.mark.parametrize("cleanly", [True, False], ids=["restarted", "killed"])

@@ -56,7 +56,7 @@ test("a card says the call that runs, what it did, and what it cost as far as th
   ]);
   assert.deepEqual([card.state, card.name, card.project, card.task], ["working", "Claude Code", "shop", "Fix it"]);
   assert.deepEqual([card.doing.tool_name, card.doing.summary, card.facts.message], ["Bash", "make test", "I look first."]);
-  assert.deepEqual(figures(card).map(([words]) => words), ["4 calls", "1 failed", "1 file", "1 commit", "45.1k tokens", "$0.21"]);
+  assert.deepEqual(figures(card).map(([words]) => words), ["4 calls", "1 failed call", "1 file", "1 commit", "45.1k tokens", "$0.21"]);
   assert.equal(ticking(START + 60 - card.doing.started), "0:42");
 });
 
@@ -87,7 +87,7 @@ test("sessions that need a person come first, and the tally counts them", () => 
   assert.match(shortStateOf(cards[0], START + 60), /^waiting \d+ s$/);
   assert.equal(costOf(cards), "");
   const usage = (cost) => ({ usage: { cost_usd: cost } });
-  assert.equal(costOf([usage(0.21), { usage: null }, usage(0.743)]), "$0.95 reported cost");
+  assert.equal(costOf([usage(0.21), { usage: null }, usage(0.743)]), "$0.95 reported by 2 of 3");
   assert.equal(asks(cards[0].attention, cards[0].agents), "asks for permission");
 });
 
@@ -95,7 +95,15 @@ test("a session without news says for how long, and is silent after ten minutes 
   const fleet = new Fleet();
   fleet.take([of("turn_started"), called("a")]);
   const state = (after) => stateOf(fleet.cards(START + after)[0], START + after);
-  assert.deepEqual([30, 240, 720].map(state), ["working", "working, no news for 4 min", "silent for 12 min"]);
+  assert.deepEqual([30, 240, 720].map(state), ["working", "working, quiet for 4 min", "silent for 12 min"]);
+});
+
+test("what the gateway says of a silent session leaves its card silent, not waiting", () => {
+  const fleet = new Fleet();
+  fleet.take([of("turn_started"), called("a"), of("attention_needed", { reason: "silent" }, 700)]);
+  const [card] = fleet.cards(START + 720);
+  assert.equal(card.attention.reason, "silent");
+  assert.match(shortStateOf(card, START + 720), /^silent for \d+ min$/);
 });
 
 test("sub-agents stand below their parents, each once", () => {

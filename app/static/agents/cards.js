@@ -183,13 +183,13 @@ function fill(item, link, parts) {
       element("span", { class: "agent-state", "data-testid": "agent-state" }, parts.short),
     ),
   ];
-  if (parts.task) rows.push(element("p", { class: "task" }, parts.task));
+  if (parts.task) rows.push(element("p", { class: "task" }, element("span", { class: "aside" }, "Prompt "), parts.task));
   if (asked) {
     rows.push(
       element(
         "div",
         { class: "ask", "data-testid": "agent-asks" },
-        element("p", { class: "asked" }, asked.words),
+        element("p", { class: "asked" }, asked.words, element("span", { class: "aside" }, "answer where it runs")),
         asked.what.some(Boolean) ? element("p", { class: "call" }, ...code(...asked.what)) : element("p", {}, asked.message),
       ),
     );

@@ -36,14 +36,14 @@ export function stateOf(card, now) {
   const { state, ended, last } = card;
   if (state === "waiting") return STATES.waiting;
   if (state === "silent") return `silent for ${span(now - last)}`;
-  if (state === "working") return now - last > QUIET_S ? `working, no news for ${span(now - last)}` : STATES.working;
+  if (state === "working") return now - last > QUIET_S ? `working, quiet for ${span(now - last)}` : STATES.working;
   return `${STATES[state] ?? state}, ${span(now - (ended ?? last))} ago`;
 }
 
 /** The same for a card, below a heading that names the state: `waiting 2 min`, `5 min ago`. */
 export function shortStateOf(card, now) {
   if (card.ended !== null && card.state !== "failed") return `${span(now - card.ended)} ago`;
-  return card.attention ? `waiting ${span(now - card.attention.since)}` : stateOf(card, now);
+  return card.state === "waiting" ? `waiting ${span(now - card.attention.since)}` : stateOf(card, now);
 }
 
 /** What a person is asked, without the tool: `asks for permission`. */
@@ -62,10 +62,11 @@ export function dollars(amount) {
   return `$${amount.toFixed(amount < 0.01 ? 4 : 2)}`;
 }
 
-/** What the sessions cost together, as far as it was reported: `$1.04 reported cost`, or "". */
+/** What the sessions cost together, as far as it was reported: `$1.04 reported by 3 of 5`, or "". */
 export function costOf(cards) {
-  const sum = cards.reduce((all, { usage }) => all + (usage?.cost_usd ?? 0), 0);
-  return sum ? `${dollars(sum)} reported cost` : "";
+  const costs = cards.map(({ usage }) => usage?.cost_usd ?? 0).filter(Boolean);
+  const sum = costs.reduce((all, cost) => all + cost, 0);
+  return sum ? `${dollars(sum)} reported by ${costs.length} of ${cards.length}` : "";
 }
 
 /** The figures of a card: `[words, kind]`, kind "bad" for what failed, "cost" for the cost. Only what was reported. */
@@ -73,7 +74,7 @@ export function figures(card) {
   const { calls, notable, facts, usage, background, gaps } = card;
   const found = [];
   if (calls) found.push([count(calls, "call"), ""]);
-  for (const [state, number] of notable) found.push([`${number} ${state}`, state === "failed" ? "bad" : "warn"]);
+  for (const [state, number] of notable) found.push([count(number, `${state} call`), state === "failed" ? "bad" : "warn"]);
   if (gaps) found.push(["events lost", "warn"]);
   if (facts?.files.size) found.push([count(facts.files.size, "file"), ""]);
   if (facts?.commits.size) found.push([count(facts.commits.size, "commit"), ""]);
