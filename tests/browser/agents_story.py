@@ -143,7 +143,7 @@ def working() -> Session:
     one.run(740, "Read", "/home/ada/shop/docs/prices.md", 0.03, None, **other)
     one.call(LENGTH_S - 11, "Bash", "grep -rn percent docs/", **other)
     assert docs["spawns_agent"]
-    one.at(790, "message", content="While the reviewer reads the docs, I run the whole suite.")
+    one.at(790, "message", content="While another agent reads the docs, I run the whole suite.")
     one.call(LENGTH_S - 42, "Bash", "make test")
     one.usage(795, 152_400, 11_800, 0.74)
     return one
