@@ -51,6 +51,7 @@ def run(server: Gateway, code: str, folder: Path, home: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_session_in_another_folder_is_seen_and_uninstall_leaves_nothing(
     server: Gateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_session_in_another_folder_is_seen_and_uninstall_leaves_nothing(
     assert list(project.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_codex_is_connected_in_its_own_settings(
     server: Gateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -88,6 +90,7 @@ def test_codex_is_connected_in_its_own_settings(
     assert "2 calls, 1 interrupted" in line
 
 
+@pytest.mark.slow
 def test_a_program_with_opentelemetry_needs_two_variables(
     server: Gateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

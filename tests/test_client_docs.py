@@ -52,6 +52,7 @@ def bash(server: Gateway, line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_client_installs_from_its_folder_typed(tmp_path: Path) -> None:
     assert README[INSTALL] == "pip install ./clients/python\n"
     build = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
@@ -63,6 +64,7 @@ def test_the_client_installs_from_its_folder_typed(tmp_path: Path) -> None:
     assert {"sightline_client/py.typed", "sightline_client/events.py"} <= names
 
 
+@pytest.mark.slow
 def test_listening_and_publishing_from_python(server: Gateway) -> None:
     with running([sys.executable, "-c", README[LISTEN]], server.folder) as listener:
         line_with(server.process, "client_connected")
@@ -74,6 +76,7 @@ def test_listening_and_publishing_from_python(server: Gateway) -> None:
         assert line_with(listener, "workflow.finished").startswith("3 ")
 
 
+@pytest.mark.slow
 def test_reading_the_past_and_going_on(server: Gateway) -> None:
     python(server, SYNC)
     with running([sys.executable, "-c", README[PAST]], server.folder) as reader:
@@ -84,6 +87,7 @@ def test_reading_the_past_and_going_on(server: Gateway) -> None:
         assert line_with(reader, "Event(").startswith("Event(data=ChatMessageSent(")
 
 
+@pytest.mark.slow
 def test_the_synchronous_flavour(server: Gateway) -> None:
     assert python(server, SYNC).startswith("chat.message_sent {'role': 'user'")
 

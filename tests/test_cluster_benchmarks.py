@@ -20,6 +20,7 @@ def fan_out(clients: int, events_per_s: float) -> Result:
     return Result(scenario="fan-out", label=str(clients), runs=runs)
 
 
+@pytest.mark.slow
 def test_the_page_of_scaling_has_a_place_for_every_table() -> None:
     marks = re.findall(r"^<!-- ([a-z-]+) -->$", PAGE.read_text(), re.M)
     names = [*TABLES, *tables(None, None)]
@@ -57,6 +58,7 @@ def test_a_plan_names_what_asks_for_the_most() -> None:
     assert busy.gateways > quiet.gateways
 
 
+@pytest.mark.slow
 def test_after_a_storm_everybody_is_back_and_an_overload_takes_longer_than_its_work() -> None:
     easy, hard = storm(500, 1000.0), storm(30_000, 1000.0)
     assert easy.all_s < 1.5

@@ -171,6 +171,7 @@ def test_the_reference_names_what_is_there() -> None:
             assert hasattr(pkgutil.resolve_name(name), member), (name, member)
 
 
+@pytest.mark.slow
 def test_a_refused_client_asks_for_the_reason(server: Gateway) -> None:
     answer = run(server, ASK)
     assert answer.startswith("HTTP/1.1 200")
@@ -181,6 +182,7 @@ def local(server: Gateway, code: str) -> str:
     return code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}")
 
 
+@pytest.mark.slow
 def test_a_small_client_in_python(server: Gateway) -> None:
     command = [sys.executable, "-c", local(server, LISTEN)]
     with running(command, server.folder) as listener:
@@ -189,6 +191,7 @@ def test_a_small_client_in_python(server: Gateway) -> None:
         assert line_with(listener, "workflow.started").startswith("1 ")
 
 
+@pytest.mark.slow
 def test_a_small_client_in_a_browser(server: Gateway) -> None:
     node = shutil.which("node")
     probe = ["--experimental-websocket", "-e", "process.exit(+(typeof WebSocket === 'undefined'))"]
@@ -201,6 +204,7 @@ def test_a_small_client_in_a_browser(server: Gateway) -> None:
         line_with(browser, "workflow.started")
 
 
+@pytest.mark.slow
 def test_the_journal_is_searched_looked_into_and_pruned(server: Gateway) -> None:
     server.curl()
     found = json.loads(run(server, SEARCH))
@@ -219,10 +223,12 @@ def test_no_page_installs_the_distribution_of_a_stranger(page: str) -> None:
     assert not re.search(r"(?m)^\s*(from|import) app\b", text), "the package is `sightline`"
 
 
+@pytest.mark.slow
 def test_a_login_link_is_printed(server: Gateway) -> None:
     assert run(server, LOGIN).startswith(f"http://127.0.0.1:{server.port}/login#")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
 def test_over_https_it_starts_without_a_warning(tmp_path: Path) -> None:
     make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out cert.pem"

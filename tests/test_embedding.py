@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.kit.processes import ROOT, line_with, running
 from tests.kit.readme import gateway
 from tests.snippets import snippets
@@ -10,6 +12,7 @@ from tests.snippets import snippets
 PLUGIN, TICKET, CHANNELS = snippets("docs/embedding.md", "python python python")
 
 
+@pytest.mark.slow
 def test_the_line_that_adds_the_gateway(tmp_path: Path) -> None:
     (tmp_path / "board.py").write_text(PLUGIN)
     with (
@@ -22,6 +25,7 @@ def test_the_line_that_adds_the_gateway(tmp_path: Path) -> None:
     assert event["data"] == {"story_id": "s1", "from_state": "todo", "to_state": "done"}
 
 
+@pytest.mark.slow
 def test_litestars_channels_on_top(tmp_path: Path) -> None:
     (tmp_path / "board.py").write_text(CHANNELS)
     with (

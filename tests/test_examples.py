@@ -5,6 +5,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.kit.processes import PATIENCE_S, line_with, running
 from tests.kit.readme import Gateway, gateway
 
@@ -18,6 +20,7 @@ def call(server: Gateway, path: str, body: bytes | None = None) -> Any:
         return json.load(answer)
 
 
+@pytest.mark.slow
 def test_the_story_board_publishes_events_of_its_own_types(tmp_path: Path) -> None:
     with (
         gateway(tmp_path, "examples.stories:create_app") as server,
@@ -35,6 +38,7 @@ def test_the_story_board_publishes_events_of_its_own_types(tmp_path: Path) -> No
     assert reported[1]["data"] == {"story_id": 1, "from_column": "todo", "to_column": "done"}
 
 
+@pytest.mark.slow
 def test_the_catalog_holds_the_event_types_of_the_application(tmp_path: Path) -> None:
     with gateway(tmp_path, "examples.stories:create_app") as server:
         request = urllib.request.Request(

@@ -66,6 +66,7 @@ def on_this_port(server: Gateway, code: str) -> str:
     return code.replace("127.0.0.1:3000", f"127.0.0.1:{server.port}")
 
 
+@pytest.mark.slow
 def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> None:
     assert run(server, "sh", "-c", TOLD) == ""
     (event,) = events(server)
@@ -86,6 +87,7 @@ def test_tell_publishes_what_it_is_given_and_never_fails(server: Gateway) -> Non
     assert len(events(server)) == 1
 
 
+@pytest.mark.slow
 def test_pythons_logging_publishes_errors_and_goes_on_without_a_gateway(server: Gateway) -> None:
     script = LOGGING + "logging.getLogger().warning('not told')\n"
     run(server, sys.executable, "-c", script)
@@ -101,6 +103,7 @@ def test_pythons_logging_publishes_errors_and_goes_on_without_a_gateway(server: 
     assert len(events(server)) == 1
 
 
+@pytest.mark.slow
 def test_a_git_hook_publishes_a_commit_of_another_repository(
     server: Gateway, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -133,6 +136,7 @@ def test_a_git_hook_publishes_a_commit_of_another_repository(
     assert re.fullmatch(r"[0-9a-f]{40}", data["commit_hash"])
 
 
+@pytest.mark.slow
 def test_a_webhook_turns_a_signed_push_into_commits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +170,7 @@ def test_a_webhook_turns_a_signed_push_into_commits(
     assert told[0]["metadata"] == {"source": "ada/engine"}
 
 
+@pytest.mark.slow
 def test_a_cloudevent_is_received_where_no_websocket_passes(server: Gateway) -> None:
     listen = ["bash", "-c", "exec " + on_this_port(server, STREAM)]
     with running(listen, server.folder) as listener:
@@ -183,6 +188,7 @@ def test_a_cloudevent_is_received_where_no_websocket_passes(server: Gateway) -> 
     assert event["metadata"]["source"] == "/ci/nightly"
 
 
+@pytest.mark.slow
 def test_a_cloudevent_of_the_python_sdk_is_taken_as_it_is(server: Gateway) -> None:
     assert run(server, sys.executable, "-c", CLOUDEVENT_SDK) == ""
     (event,) = events(server)

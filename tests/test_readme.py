@@ -5,10 +5,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.kit.processes import line_with, running
 from tests.kit.readme import ANSWER, FENCES, TRANSCRIPT, gateway
 
 
+@pytest.mark.slow
 def test_one_event_in_one_event_out_and_a_resume(tmp_path: Path) -> None:
     def run(*command: str) -> None:
         subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)

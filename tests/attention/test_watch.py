@@ -225,6 +225,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(STEPS)
 def test_whatever_arrives_at_most_one_alarm_is_due_and_only_for_its_state(

@@ -19,6 +19,7 @@ TYPES = [f"{one}.{two}" for one in ("a", "b", "system") for two in ("x", "a", "a
 STEPS = st.lists(st.tuples(st.booleans(), PATTERNS), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(PATTERNS, PATTERNS, STEPS)
 def test_no_subscribe_or_unsubscribe_leads_a_filter_out_of_what_may_be_read(

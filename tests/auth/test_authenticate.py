@@ -45,6 +45,7 @@ def keyring(tmp_path: Path) -> Keyring:
     return Keyring(Settings(state_dir=tmp_path), FakeClock())
 
 
+@pytest.mark.slow
 def test_a_request_is_let_in_only_as_the_model_says(tmp_path: Path) -> None:
     clock = FakeClock()
     keyring = Keyring(Settings(state_dir=tmp_path), clock)

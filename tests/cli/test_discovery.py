@@ -23,10 +23,12 @@ def litestar(folder: Path, *words: str, **settings: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_an_empty_folder_runs_the_gateway_on_its_own_port(tmp_path: Path) -> None:
     assert "3000" in litestar(tmp_path, "run", "--help").stdout
 
 
+@pytest.mark.slow
 def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:
     done = litestar(tmp_path, "run", SIGHTLINE_QUEUE_SIZE="many")
     assert done.returncode != 0
@@ -36,12 +38,14 @@ def test_a_bad_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:
     assert "'many'" in lines[0]
 
 
+@pytest.mark.slow
 def test_the_token_command_prints_the_token_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / ".sightline").mkdir()
     write_private(tmp_path / ".sightline" / "session.token", "a-token-of-this-folder")
     assert litestar(tmp_path, "token").stdout == "a-token-of-this-folder\n"
 
 
+@pytest.mark.slow
 def test_the_token_command_says_when_no_gateway_ran_here(tmp_path: Path) -> None:
     done = litestar(tmp_path, "token")
     assert done.returncode == 1

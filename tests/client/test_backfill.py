@@ -129,6 +129,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(STEPS)
 @example([("publish", 2), ("crash", 0), ("crash", 0), ("publish", 2)])  # a page leads further

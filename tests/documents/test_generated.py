@@ -56,6 +56,7 @@ def generated(generator: str) -> str:
     return python("-m", "app.contract", generator, "tests.shop_events")
 
 
+@pytest.mark.slow
 def test_the_typescript_declarations_follow() -> None:
     item = "{ name: string; price?: number | null; [field: string]: unknown }"
     declared = f"""\
@@ -73,6 +74,7 @@ def test_the_typescript_declarations_follow() -> None:
     assert declared in generated("typescript")
 
 
+@pytest.mark.slow
 def test_the_python_classes_follow() -> None:
     module: dict[str, Any] = {"__name__": "generated"}
     exec(generated("python"), module)
@@ -83,6 +85,7 @@ def test_the_python_classes_follow() -> None:
     assert module["OrderPlaced"].__doc__ == "`shop.order_placed`: A customer placed an order."
 
 
+@pytest.mark.slow
 def test_the_page_of_event_types_follows() -> None:
     page = generated("events")
     assert "- [`shop.order_placed`](#shoporder_placed)" in page
@@ -124,6 +127,7 @@ def test_what_the_gateway_accepts_and_serves_follows(tmp_path: Path) -> None:
     check_asyncapi(asyncapi)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", ["typescript", "events"])
 def test_a_module_that_is_not_there_is_named(generator: str) -> None:
     command = [sys.executable, "-m", "app.contract", generator, "tests.nowhere"]

@@ -34,6 +34,7 @@ def test_the_openapi_document_is_up_to_date() -> None:
     assert page.read_text() == to_text(to_openapi(Catalog())), remedy
 
 
+@pytest.mark.slow
 def test_it_is_valid_also_with_extra_namespaces() -> None:
     OpenAPIV31SpecValidator(DOCUMENT).validate()
     OpenAPIV31SpecValidator(json.loads(to_text(to_openapi(Catalog(["plugin"]))))).validate()

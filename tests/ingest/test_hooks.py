@@ -27,6 +27,7 @@ def only(events: list[AgentEvent]) -> Any:
     return event
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 @settings(max_examples=100)
 @given(st.sampled_from(NAMES), st.booleans(), ANYTHING)

@@ -57,6 +57,7 @@ async def test_every_recorded_session_is_taken_by_the_client_and_resumes_where_i
             verified(events_of(found[: index + 1] + rest))
 
 
+@pytest.mark.slow
 async def test_history_and_live_are_one_stream_while_events_go_on_for_a_client_that_is_cut_often(
     start: Start,
 ) -> None:

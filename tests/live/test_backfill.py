@@ -62,6 +62,7 @@ async def test_a_position_is_backfilled_beyond_what_is_retained(folder: Path, st
     assert await asyncio.to_thread(listen) == [*range(6, 121)]
 
 
+@pytest.mark.slow
 async def test_over_a_clean_restart_and_a_crash_each_event_comes_once_and_a_new_epoch_is_a_gap(
     folder: Path, start: Start
 ) -> None:

@@ -229,6 +229,7 @@ async def test_every_credential_from_every_page_on_every_route(client: Client) -
     await until(lambda: client.gateway.registry.taken == 0)
 
 
+@pytest.mark.slow
 async def test_open_routes_ask_for_an_allowed_host_and_origin_alone(client: Client) -> None:
     assert routes_of(client.gateway) >= OPEN.keys()
     for (route, status), origin, credential in itertools.product(

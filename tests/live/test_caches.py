@@ -21,6 +21,7 @@ def is_private(headers: dict[str, str]) -> bool:
     return "no-store" in directives and headers.get("x-content-type-options") == "nosniff"
 
 
+@pytest.mark.slow
 async def test_every_answer_behind_a_credential_is_private_also_its_refusals(
     gateway: Gateway,
 ) -> None:

@@ -71,6 +71,7 @@ async def test_events_published_after_entering_are_received(folder: Path, gatewa
     assert await publish_many([NewEvent("chat.message_sent", CHAT)] * 3) != []
 
 
+@pytest.mark.slow
 async def test_a_lost_connection_resumes_without_loss_while_publishing_goes_on(
     folder: Path, start: Start
 ) -> None:
@@ -127,6 +128,7 @@ async def test_a_position_resumes_in_another_process(folder: Path, gateway: Gate
         assert [number async for number in numbers(stream, 1)] == [4]
 
 
+@pytest.mark.slow
 async def test_a_slow_consumer_gets_a_gap_for_its_loss(folder: Path, start: Start) -> None:
     gateway: Gateway = await start(queue_size=10, replay_limit=5)
     name(folder, gateway)
@@ -218,6 +220,7 @@ asyncio.run(listen()) if sys.argv[1] == "asyncio" else listen_synchronously()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flavour", ["asyncio", "sync"])
 async def test_events_in_the_socket_of_a_suspended_process_are_received(
     folder: Path, start: Start, flavour: str

@@ -341,6 +341,7 @@ async def test_shutting_down_ends_every_stream_at_once(gateway: Gateway) -> None
     assert gateway.registry.taken == gateway.bus.subscriptions == 0
 
 
+@pytest.mark.slow
 async def test_the_gateway_ends_in_time_also_with_a_stalled_reader(
     gateway: Gateway, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -385,6 +386,7 @@ async def test_a_lasting_condition_is_a_notice_to_every_new_connection(start: St
         assert "locked" in messages[2]["message"]
 
 
+@pytest.mark.slow
 async def test_curl_reads_it_and_ends_with_the_gateway(tmp_path: Any) -> None:
     if shutil.which("curl") is None:
         pytest.skip("needs curl")

@@ -122,6 +122,7 @@ async def test_the_end_of_the_gateway_closes_1012_and_takes_under_5_s(gateway: G
     assert gateway.registry.taken == gateway.bus.subscriptions == 0
 
 
+@pytest.mark.slow
 async def test_the_gateway_ends_within_5_s_also_with_a_stalled_client(gateway: Gateway) -> None:
     await stalled(gateway)
     async with gateway.connect() as client:

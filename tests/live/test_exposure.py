@@ -17,6 +17,7 @@ from tests.kit.processes import litestar_run, quiet_run
 HEADERS = {"X-Session-Token": TOKEN}
 
 
+@pytest.mark.slow
 async def test_a_unix_socket_is_the_users_alone_and_goes_with_the_gateway(tmp_path: Path) -> None:
     path = tmp_path / "gateway.sock"
     async with litestar_run(tmp_path, words=("--uds", str(path))) as run:
@@ -73,6 +74,7 @@ def test_an_address_that_others_reach_in_clear_text_is_warned_of(
     assert ("--ssl-certfile" in said) == warned
 
 
+@pytest.mark.slow
 async def test_few_file_descriptors_are_logged_at_the_start_and_ten_clients_still_fit(
     tmp_path: Path,
 ) -> None:

@@ -62,6 +62,7 @@ async def test_sigterm_ends_it_whatever_hangs_on_it(tmp_path: Path) -> None:
             raw.close()
 
 
+@pytest.mark.slow
 async def test_after_a_sigkill_a_resume_meets_a_new_epoch_and_an_honest_gap(tmp_path: Path) -> None:
     async with quiet_run(tmp_path) as run, run.http() as http:
         client = await run.connected()
@@ -79,6 +80,7 @@ async def test_after_a_sigkill_a_resume_meets_a_new_epoch_and_an_honest_gap(tmp_
         await client.close()
 
 
+@pytest.mark.slow
 async def test_without_a_free_descriptor_clients_are_served_and_later_others_let_in(
     tmp_path: Path,
 ) -> None:
@@ -102,6 +104,7 @@ async def test_without_a_free_descriptor_clients_are_served_and_later_others_let
             raw.close()
 
 
+@pytest.mark.slow
 async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path: Path) -> None:
     def few_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))
@@ -121,6 +124,7 @@ async def test_more_silent_connections_than_descriptors_keep_nobody_out(tmp_path
             raw.close()
 
 
+@pytest.mark.slow
 async def test_a_full_log_disk_stops_nothing(tmp_path: Path) -> None:
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230
         async with quiet_run(tmp_path, stderr=full, stdout=full) as run, run.http() as http:
@@ -146,6 +150,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 async def test_a_client_that_is_stopped_is_evicted_and_the_others_do_not_notice(
     start: Start,
 ) -> None:

@@ -172,6 +172,7 @@ async def test_a_response_nobody_reads_is_not_kept(
     assert gateway.bus.counters.evictions["response_unread"] == 1
 
 
+@pytest.mark.slow
 async def test_a_response_that_is_read_slowly_comes_whole(
     impatient: None, gateway: Gateway
 ) -> None:

@@ -129,6 +129,7 @@ async def test_a_pattern_subscribed_during_the_replay_counts_for_later_events(
     assert found == [*errors, 401]
 
 
+@pytest.mark.slow
 async def test_a_reader_that_stalls_in_the_history_has_one_chunk_waiting(start: Start) -> None:
     gateway = await start(**SMALL)
     for _ in range(4):

@@ -113,6 +113,7 @@ async def test_tickets_and_sessions_end_by_the_monotonic_clock(start: Start) -> 
     assert "sightline login" in answer.json()["message"]
 
 
+@pytest.mark.slow
 async def test_a_restart_logs_nobody_out_but_another_session_token_does(start: Start) -> None:
     first = await start()
     async with logged_in(first) as browser:

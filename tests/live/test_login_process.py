@@ -62,6 +62,7 @@ async def test_litestar_login_prints_a_link_that_logs_in_and_opens_a_page_that_l
     assert "start the gateway in this folder first" in " ".join(err.split())
 
 
+@pytest.mark.slow
 async def test_litestar_login_says_when_the_gateway_does_not_run(tmp_path: Path) -> None:
     state = tmp_path / ".sightline"
     state.mkdir()
@@ -75,6 +76,7 @@ async def test_litestar_login_says_when_the_gateway_does_not_run(tmp_path: Path)
     assert TOKEN not in err
 
 
+@pytest.mark.slow
 async def test_with_a_state_folder_elsewhere_the_start_names_it(tmp_path: Path) -> None:
     elsewhere = {"SIGHTLINE_STATE_DIR": "state"}
     process = await litestar(tmp_path, "run", "--port", str(free_port()), **elsewhere)
@@ -86,6 +88,7 @@ async def test_with_a_state_folder_elsewhere_the_start_names_it(tmp_path: Path) 
         await said_by(process)
 
 
+@pytest.mark.slow
 async def test_on_a_terminal_the_start_prints_a_link_that_logs_in(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     reader = asyncio.StreamReader()

@@ -86,6 +86,7 @@ def check_tree(view: Any) -> None:
     assert (view.usage.requests, view.usage.input_tokens, view.usage.output_tokens) == (1, 12, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 async def test_the_python_sdk_needs_an_endpoint_and_headers_alone(
     gateway: Gateway, compression: str
@@ -364,6 +365,7 @@ BODY = st.one_of(
 )
 
 
+@pytest.mark.slow
 async def test_whatever_is_posted_is_taken_or_refused_as_the_specification_says(
     gateway: Gateway,
 ) -> None:

@@ -355,6 +355,7 @@ async def test_one_plugin_in_two_running_applications_is_refused(tmp_path: Path)
             assert (await receive(client))["sequence_number"] == 1
 
 
+@pytest.mark.slow
 def test_building_an_application_twice_touches_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 async def test_litestar_run_shows_a_file_and_a_commit_and_ends_at_sigterm(
     repository: Path,
 ) -> None:
@@ -55,6 +56,7 @@ async def test_litestar_run_shows_a_file_and_a_commit_and_ends_at_sigterm(
     assert git(repository, "status", "--porcelain") == ""  # the token's folder ignores itself
 
 
+@pytest.mark.slow
 async def test_ctrl_c_closes_clients_with_1012_and_ends_without_a_traceback(tmp_path: Path) -> None:
     async with litestar_run(tmp_path) as run:
         await run.says("running on")
@@ -66,6 +68,7 @@ async def test_ctrl_c_closes_clients_with_1012_and_ends_without_a_traceback(tmp_
     assert "Traceback" not in run.said
 
 
+@pytest.mark.slow
 async def test_ctrl_c_pressed_often_ends_it_as_one_does(tmp_path: Path) -> None:
     async with litestar_run(tmp_path) as run:
         await run.says("running on")
@@ -106,6 +109,7 @@ async def test_a_second_gateway_in_the_folder_is_refused_and_takes_nothing_from_
     assert sorted(os.listdir(state)) == kept
 
 
+@pytest.mark.slow
 async def test_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -116,6 +120,7 @@ async def test_a_taken_port_says_so_in_one_line(tmp_path: Path) -> None:
     assert f"make run PORT={port + 1}" in line
 
 
+@pytest.mark.slow
 async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends_as_well(
     tmp_path: Path,
 ) -> None:
@@ -131,6 +136,7 @@ async def test_an_application_with_the_plugin_is_run_with_direct_writes_and_ends
     assert TOKEN not in run.said
 
 
+@pytest.mark.slow
 async def test_a_server_without_direct_writes_is_logged_once(tmp_path: Path) -> None:
     port = free_port()
     command = ("-m", "uvicorn", "--factory", "examples.stories:create_app", "--port", str(port))
@@ -170,6 +176,7 @@ def test_the_run_command_keeps_an_applications_own_port(tmp_path: Path) -> None:
             assert refused not in shown
 
 
+@pytest.mark.slow
 async def test_what_was_sent_before_a_shutdown_is_answered(tmp_path: Path) -> None:
     """Also on connections that the gateway has not accepted yet, or that wait for a next request."""
     body = b'{"type":"chat.message_sent","data":{"role":"user","content":"x"}}'

@@ -124,6 +124,7 @@ async def test_planted_secrets_are_in_no_frame_page_file_log_metric_or_error(
     assert b"emit_failed" in seen
 
 
+@pytest.mark.slow
 async def test_no_beginning_of_a_secret_stays_where_a_text_of_a_hook_is_cut(start: Start) -> None:
     gateway = await start()
     for form in forms(8)[:5]:

@@ -146,6 +146,7 @@ def check(number: int, data: bytes, published: list[tuple[int, str]]) -> None:
     assert got[-1] >= published[-31][0]
 
 
+@pytest.mark.slow
 async def test_a_storm_of_resumes_gets_everybody_exactly_its_own_events(start: Start) -> None:
     await storm_of_resumes(start, 100)
 

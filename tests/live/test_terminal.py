@@ -91,6 +91,7 @@ async def test_tail_in_a_pipe_ends_when_its_reader_does(folder: Path, gateway: G
         assert (await tail.stderr.read()).count(b"\n") == 1  # that it is connected
 
 
+@pytest.mark.slow
 async def test_tail_follows_through_a_restart(folder: Path, start: Start) -> None:
     first: Gateway = await start(journal="")
     name(folder, first)
@@ -128,6 +129,7 @@ async def test_a_terminal_gets_colours_and_lines_that_fit(folder: Path, gateway:
     assert shown.endswith("…\r\n")
 
 
+@pytest.mark.slow
 async def test_publish_takes_fields_json_and_objects(folder: Path, gateway: Gateway) -> None:
     name(folder, gateway)
     step = ("workflow.step_completed", "workflow_id=7", "step_name=a b", "step_index:=1")
@@ -280,6 +282,7 @@ async def test_ctrl_c_pressed_often_ends_a_command_as_one_does(
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 async def test_tail_says_at_once_what_it_is_connected_to_and_from_where(
     folder: Path, gateway: Gateway
 ) -> None:
@@ -294,6 +297,7 @@ async def test_tail_says_at_once_what_it_is_connected_to_and_from_where(
             )
 
 
+@pytest.mark.slow
 async def test_a_replay_checks_the_whole_file_before_it_begins(
     folder: Path, gateway: Gateway
 ) -> None:
@@ -350,6 +354,7 @@ async def test_types_lists_them_without_a_gateway(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_without_a_gateway_every_command_says_what_to_do(tmp_path: Path) -> None:
     for words in (["tail"], ["publish", "chat.message_sent", "a=b"], ["record", "x"]):
         status, out, err = await run(tmp_path, *words)
@@ -387,6 +392,7 @@ async def fill_history(gateway: Gateway) -> None:
         await gateway.publish(1, f"needle {number}" if number % 50 == 0 else "hay")
 
 
+@pytest.mark.slow
 async def test_tail_since_a_time_shows_the_history_first_then_live_without_a_seam(
     folder: Path, start: Start
 ) -> None:
@@ -407,6 +413,7 @@ async def test_tail_since_a_time_shows_the_history_first_then_live_without_a_sea
     assert "an age such as 2h or 7d" in said
 
 
+@pytest.mark.slow
 async def test_an_open_tail_goes_on_over_a_clean_restart_without_a_gap(
     folder: Path, start: Start
 ) -> None:
@@ -423,6 +430,7 @@ async def test_an_open_tail_goes_on_over_a_clean_restart_without_a_gap(
     assert found == [*range(1, 23)]
 
 
+@pytest.mark.slow
 async def test_history_finds_words_and_says_how_many_and_where_it_begins(
     folder: Path, gateway: Gateway
 ) -> None:
@@ -442,6 +450,7 @@ async def test_history_finds_words_and_says_how_many_and_where_it_begins(
     assert (status, out, "0 events of 0 that match nowhere" in err) == (0, "", True)
 
 
+@pytest.mark.slow
 async def test_a_recording_of_the_journal_is_replayed(folder: Path, gateway: Gateway) -> None:
     name(folder, gateway)
     await fill_history(gateway)
@@ -465,6 +474,7 @@ async def test_without_a_journal_sessions_are_read_from_what_is_retained(
     assert {session["session_id"] for session in json.loads(out)} == {"s0", "s1", "s2"}
 
 
+@pytest.mark.slow
 async def test_what_needs_a_journal_says_so(folder: Path, start: Start) -> None:
     name(folder, await start(journal=""))
     for words in (("history",), ("tail", "--since", "2h"), ("record", "x", "--until", "1s")):

@@ -65,6 +65,7 @@ def repository(tmp_path: Path, home: Path) -> Path:
     return top
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,

@@ -186,6 +186,7 @@ def test_looking_again_at_blind_folders_leaves_the_machine_free(top: Path) -> No
         assert [change.path for change in watched.settle()] == ["a/y"]
 
 
+@pytest.mark.slow
 def test_changes_lost_in_a_queue_overflow_are_reported_too(top: Path) -> None:
     most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     fill(top, "storm/x", "quiet/deep/x")

@@ -64,6 +64,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_random_patterns_match_what_git_matches(repository: Path) -> None:
     for seed in range(150):
         compare(repository, seed)
@@ -96,6 +97,7 @@ def test_no_pattern_takes_more_than_its_length_times_that_of_the_path(
     assert Patterns(pattern.encode()).verdict(path.encode(), name.encode(), False) is None
 
 
+@pytest.mark.slow
 def test_patterns_that_are_too_costly_are_left_out_and_counted() -> None:
     long = Patterns(b"*" + b"a" * MOST_PATTERN_BYTES + b"\n*.o\n" + b"b" * 5000)
     assert long.left_out == 1

@@ -264,6 +264,7 @@ async def test_a_hostile_ignore_file_holds_nobody_up(tmp_path: Path) -> None:
         await seen.until("file.created", "a" * 201)
 
 
+@pytest.mark.slow
 async def test_a_large_checkout_leaves_the_loop_free(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "-b", "main")
     git(tmp_path, "commit", "-q", "--allow-empty", "-m", "empty")
