@@ -10,12 +10,14 @@ from app.channels.filters import EventFilter
 from app.errors import BadRequestError
 from app.events import Position
 from app.journal.history import Page, Question
+from app.ws.agui import run
 from app.ws.agui.ids import EventId, last_event_id
 from app.ws.agui.reading import ThreadReader
 from app.ws.agui.stream import ThreadStream
 from app.ws.agui.thread import Message
 from tests.kit.agent_streams import STREAM, numbered
 from tests.kit.agui import Numbered, verified
+from tests.kit.sessions import step
 from tests.recordings import HOOK_FILES, OTLP_FILES
 from tests.session_vectors import Step, steps_of, steps_of_telemetry
 from tests.support import EPOCH, FakeClock, make_bus, publish
@@ -50,6 +52,24 @@ def translated(
 
 def events_of(written: list[Numbered]) -> list[dict[str, Any]]:
     return [event for _, event in written]
+
+
+def test_a_turn_without_end_is_several_runs_so_that_a_reader_holds_few_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run, "MAX_NAMES", 20)
+    steps = [("turn_started", {"prompt": "go"})]
+    for number in range(100):
+        steps += [("turn_started", {"agent_id": "a"}), ("turn_finished", {"agent_id": "a"})]
+        steps += [("message", {"content": "x", "message_id": f"m{number % 7}", "agent_id": "b"})]
+    messages = [
+        msgspec.convert(step(number, type_, **data), Message)
+        for number, (type_, data) in enumerate(steps, 1)
+    ]
+    found = events_of(translated(messages))
+    verified(found)
+    begun = [event["subagentRunId"] for event in found if event["type"] == "SUBAGENT_STARTED"]
+    assert begun.count("a#5") == sum(event["type"] == "RUN_STARTED" for event in found) - 1 > 5
 
 
 @pytest.mark.parametrize(("name", "read"), RECORDED)

@@ -5,10 +5,10 @@ after its messages and sub-agents; a message and a call belong to one sub-agent 
 """
 
 from collections.abc import Mapping
-from itertools import count
 
 Data = Mapping[str, object]
 AguiEvent = dict[str, object]
+MAX_NAMES = 10_000  # of sub-agent runs and messages in one run, which a reader holds in memory
 ROLES = ("user", "assistant", "system", "developer")
 
 
@@ -20,8 +20,10 @@ class _Run:
         self.started: dict[str, str] = {}  # by agent, its sub-agent run that is open
         self.latest: dict[str, str] = {}  # by agent, its last sub-agent run, open or not
         self.names: set[str] = set()  # of all sub-agent runs: they may not begin twice
+        self.begun: dict[str, int] = {}  # by agent, the number of its last sub-agent run
         self.messages: dict[str | None, str] = {}  # by agent, its open message
         self.owners: dict[str, str | None] = {}  # by message, its sub-agent run
+        self.others: dict[tuple[str, str | None], str] = {}  # the id where that was another's
         self.spoke: set[str | None] = set()  # agents with a message
 
 
@@ -48,6 +50,12 @@ class RunWriter:
     def open(self) -> bool:
         """Whether a run is open."""
         return self._run is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether the open run holds so many names that another one should begin."""
+        run = self._run
+        return run is not None and len(run.names) + len(run.owners) >= MAX_NAMES
 
     def spoke(self, agent: str | None) -> bool:
         """Whether the agent wrote a message in this run."""
@@ -85,8 +93,10 @@ class RunWriter:
         if agent in run.started:
             return
         self.end_message(agent)  # it belongs to no sub-agent run, or to the one before
-        names = (agent if number == 1 else f"{agent}#{number}" for number in count(1))
-        own = next(one for one in names if one not in run.names)
+        number = run.begun.get(agent, 0) + 1
+        while (own := f"{agent}#{number}" if number > 1 else agent) in run.names:
+            number += 1
+        run.begun[agent] = number
         run.names.add(own)
         run.started[agent] = run.latest[agent] = own
         above = run.latest.get(parent) if parent is not None else None
@@ -172,12 +182,14 @@ class RunWriter:
 
     def _own(self, message_id: str, agent: str | None) -> str:
         """The id, or another one if the message belongs to another sub-agent run."""
-        tag, owners = self._tag(agent), self._opened().owners
-        if owners.setdefault(message_id, tag) == tag:
+        tag, run = self._tag(agent), self._opened()
+        if run.owners.setdefault(message_id, tag) == tag:
             return message_id
-        own = f"{message_id}@{tag or 'main'}"
-        while owners.setdefault(own, tag) != tag:
-            own += "'"
+        if (own := run.others.get((message_id, tag))) is None:
+            own = f"{message_id}@{tag or 'main'}"
+            while run.owners.setdefault(own, tag) != tag:
+                own += f"@{self._position}"  # which no earlier event could name
+            run.others[message_id, tag] = own
         return own
 
     def _tag(self, agent: str | None) -> str | None:

@@ -9,7 +9,7 @@ from .fields import Data, arguments_of, text
 from .run import RunWriter
 
 MAX_AGENTS = 200
-MAX_CALLS = 10_000  # that are remembered; what goes first is the oldest
+MAX_CALLS = 1_000  # that are remembered; what goes first is the oldest
 INTERRUPTED: Data = {"outcome": "interrupted"}
 
 
@@ -59,6 +59,8 @@ class Thread:
 
     def open_run(self) -> None:
         """Begin a run if none is open, with the sub-agents that are at work."""
+        if self.writer.full:
+            self.writer.finish(None)
         if not self.writer.open:
             self.writer.start()
             self.adoptable = True
