@@ -15,9 +15,9 @@ from app.ws.agui.ids import EventId, last_event_id
 from app.ws.agui.reading import ThreadReader
 from app.ws.agui.stream import ThreadStream
 from app.ws.agui.thread import Message
+from tests.kit import sessions
 from tests.kit.agent_streams import STREAM, numbered
 from tests.kit.agui import Numbered, verified
-from tests.kit.sessions import step
 from tests.recordings import HOOK_FILES, OTLP_FILES
 from tests.session_vectors import Step, steps_of, steps_of_telemetry
 from tests.support import EPOCH, FakeClock, make_bus, publish
@@ -63,7 +63,7 @@ def test_a_turn_without_end_is_several_runs_so_that_a_reader_holds_few_names(
         steps += [("turn_started", {"agent_id": "a"}), ("turn_finished", {"agent_id": "a"})]
         steps += [("message", {"content": "x", "message_id": f"m{number % 7}", "agent_id": "b"})]
     messages = [
-        msgspec.convert(step(number, type_, **data), Message)
+        msgspec.convert(sessions.step(number, type_, **data), Message)
         for number, (type_, data) in enumerate(steps, 1)
     ]
     found = events_of(translated(messages))
