@@ -114,6 +114,8 @@ const SENTENCES = {
     when(d.model, ` (${text(d.model)})`),
   "system.error": (d) => `reported an error: ${text(d.message)}${when(d.code, ` (${text(d.code)})`)}`,
 
+  "system.audit": (d) => `recorded: ${words(d.action)}${when(d.identity, ` (${text(d.identity)})`)}`,
+
   "agent.session_started": (d) => `started a session${when(detail(d), `: ${detail(d)}`)}`,
   "agent.tool_called": (d) => `called ${tool(d)}${when(detail(d), `: ${detail(d)}`)}`,
   "agent.tool_finished": (d) => {

@@ -52,6 +52,7 @@ const SENTENCES = [
   ["agent.attention_needed", { reason: "permission", message: "May I?" }, { agent: "Ada" }, "Ada needs you: May I?"],
   ["agent.usage_reported", { input_tokens: 15, output_tokens: 66 }, { agent: "Ada" }, "Ada used 15 tokens in, 66 out"],
   ["agent.error", { error: "rate_limit" }, { agent: "Ada" }, "Ada met an error: rate_limit"],
+  ["system.audit", { action: "token_revoked", identity: "ci" }, { source: "gateway" }, "gateway recorded: token revoked (ci)"],
   ["agent.reported", { kind: "PreCompact" }, { agent: "Ada" }, "Ada reported PreCompact"],
   ["agent.session_finished", { duration_ms: 60_000 }, { agent: "Ada" }, "Ada finished its session after 1 min 0 s"],
   ["deploy.release_shipped", { version: 3, region: "eu" }, {}, "Someone release shipped: version 3, region eu"],
