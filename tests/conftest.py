@@ -12,11 +12,18 @@ from tests.kit.waiting import WatchfulLoop
 # What documents and examples import by the installed name must not be a second copy of the package.
 sys.modules.setdefault("sightline", app)
 
-# `make test` tries the same examples each time and takes no example's time; `make test-slow` tries new ones.
+# `make test` tries the same few examples each time and takes no example's time; `make test-slow` tries
+# many new ones.
 settings.register_profile(
-    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "steady",
+    deadline=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-settings.register_profile("explore", settings.get_profile("steady"), derandomize=False)
+settings.register_profile(
+    "explore", settings.get_profile("steady"), derandomize=False, max_examples=100
+)
 settings.load_profile("steady")
 
 

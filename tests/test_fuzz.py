@@ -52,7 +52,6 @@ def mutated(text: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return change()
 
 
-@pytest.mark.slow
 @given(st.text() | CONTROL.map(json.dumps) | mutated(CONTROL.map(json.dumps)))
 @example("[" * 100_000)
 @example('{"type":"ping","id":1e999}')
@@ -119,7 +118,6 @@ HEADERS = st.lists(
 )
 
 
-@pytest.mark.slow
 @given(QUERY, HEADERS)
 def test_any_query_is_understood_or_a_bad_request(
     query_string: bytes, headers: list[tuple[bytes, bytes]]
@@ -173,7 +171,6 @@ def refuse_constant(name: str) -> None:
     raise AssertionError(f"{name} is not JSON")
 
 
-@pytest.mark.slow
 @given(st.dictionaries(st.text(st.characters()) | st.integers(), ANYTHING, max_size=4) | ANYTHING)
 @example({"a": 2**64})
 @example({"a": -(2**63) - 1})
@@ -216,7 +213,6 @@ BODY = (
 )
 
 
-@pytest.mark.slow
 @settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.lists(BODY, min_size=1, max_size=8))
 @example([b'{"type":"fuzz.a","data":{"x":1e999}}', b'{"type":"fuzz.a","data":{"x":1e-999}}'])

@@ -10,6 +10,7 @@ from sightline_client.sessions.state import SILENT_AFTER_S as SILENT_OF_CLIENTS
 from app.attention.standing import SILENT_AFTER_S
 from app.attention.watch import MAX_SESSIONS, Watch
 from tests.kit.alarms import Step, encoded, watched
+from tests.kit.examples import up_to
 from tests.recordings import HOOK_FILES, OTLP_FILES, hooks_of, telemetry_of
 from tests.session_vectors import START, steps_from, steps_of, timestamp
 
@@ -225,8 +226,7 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=up_to(150))
 @given(STEPS)
 def test_whatever_arrives_at_most_one_alarm_is_due_and_only_for_its_state(
     parts: list[tuple[str, dict[str, Any]]],

@@ -11,6 +11,7 @@ from app.errors import ForbiddenError
 from app.main import create_app
 from app.plugin import plugin_of
 from app.settings import Settings
+from tests.kit.examples import up_to
 
 TOKENS = st.sampled_from(["a", "b", "system", "audit", "x"])
 PATTERN = st.just("*") | st.tuples(TOKENS | st.just("*"), TOKENS | st.just("*")).map(".".join)
@@ -19,8 +20,7 @@ TYPES = [f"{one}.{two}" for one in ("a", "b", "system") for two in ("x", "a", "a
 STEPS = st.lists(st.tuples(st.booleans(), PATTERNS), max_size=5)
 
 
-@pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=up_to(300))
 @given(PATTERNS, PATTERNS, STEPS)
 def test_no_subscribe_or_unsubscribe_leads_a_filter_out_of_what_may_be_read(
     readable: list[str], asked: list[str], steps: list[tuple[bool, list[str]]]

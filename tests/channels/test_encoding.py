@@ -17,6 +17,7 @@ from hypothesis import given, settings, strategies as st
 from app.channels.encoding import encode, ensure_can_fit
 from app.channels.strict_json import MAX_DEPTH
 from app.errors import EventTooLargeError, InvalidDataError
+from tests.kit.examples import up_to
 
 
 class Colour(enum.Enum):
@@ -100,7 +101,7 @@ def same(one: object, other: object) -> bool:
     return repr(one) == repr(other)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=up_to(200), deadline=None)
 @given(st.dictionaries(st.text(max_size=4), VALUES, max_size=4))
 def test_a_value_is_refused_or_read_as_strict_json_has_it(value: dict[str, object]) -> None:
     try:

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from app.channels.filters import EventFilter
 from app.channels.replay import Replay, ReplayStore
 from app.events import Event, Gap, Position
+from tests.kit.examples import up_to
 from tests.support import EPOCH, brief, make_event
 
 ALL = EventFilter()
@@ -228,7 +229,7 @@ def scanned(
     return Replay(tuple(gaps), tuple(kept), resumed=not gaps)
 
 
-@settings(max_examples=150)
+@settings(max_examples=up_to(150))
 @given(
     types=st.lists(st.sampled_from(["a.x", "a.y", "b.x", "c.z"]), min_size=4, max_size=16),
     bounds=st.tuples(st.just(16), st.integers(6, 16), st.integers(6 * SIZE, 16 * SIZE)),

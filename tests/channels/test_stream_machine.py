@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from app.channels.filters import EventFilter
 from app.channels.subscription import Subscription
 from app.events import Event, Gap, Position
+from tests.kit.examples import up_to
 from tests.kit.filters import FILTERS, TYPES, allows
 from tests.support import EPOCH, FakeClock, make_bus, publish
 
@@ -233,7 +234,7 @@ class Stream(RuleBasedStateMachine):
 
 TestStream = Stream.TestCase
 TestStream.settings = settings(
-    max_examples=120,
+    max_examples=up_to(120),
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

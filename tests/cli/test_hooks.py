@@ -244,7 +244,6 @@ _GROUPS = st.lists(
 _HOOKS = st.dictionaries(st.sampled_from(["Stop", "SessionStart", "Other"]), _GROUPS, min_size=1)
 
 
-@pytest.mark.slow
 @given(st.dictionaries(st.text(max_size=5), _JSON, max_size=4), st.none() | _HOOKS)
 def test_what_is_put_in_can_be_taken_out_of_any_settings(
     settings: dict[str, Any], own: dict[str, Any] | None

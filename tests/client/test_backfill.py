@@ -13,6 +13,8 @@ from sightline_client.errors import RefusedError, UnreachableError
 from sightline_client.inbox import Inbox
 from sightline_client.pages import Page, Paging, position_in, query_of
 
+from tests.kit.examples import up_to
+
 from .test_core import connected, event, gap
 
 
@@ -129,8 +131,7 @@ STEPS = st.lists(
 )
 
 
-@pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=up_to(300))
 @given(STEPS)
 @example([("publish", 2), ("crash", 0), ("crash", 0), ("publish", 2)])  # a page leads further
 # The position is in an epoch that has no event.

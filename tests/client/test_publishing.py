@@ -53,7 +53,6 @@ def test_events_that_do_not_fit_one_body_are_cut_into_several() -> None:
     assert [len(batch) for batch in cut] == [2, 2, 1]
 
 
-@pytest.mark.slow
 @given(st.lists(st.integers(1, 900_000), max_size=30), st.integers(0, 2500))
 def test_batches_keep_order_and_each_fits_one_request(sizes: list[int], small: int) -> None:
     events = [NewEvent("a.b", {"text": "x" * size}) for size in sizes]

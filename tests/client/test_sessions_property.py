@@ -3,7 +3,6 @@
 import copy
 from typing import Any
 
-import pytest
 from hypothesis import given, strategies as st
 
 from tests.kit.agent_streams import EVENT, ODD, STREAM, numbered
@@ -22,7 +21,6 @@ def calls_of(sessions: Any) -> dict[tuple[str, str], str]:
     }
 
 
-@pytest.mark.slow
 @given(STREAM)
 def test_any_stream_can_be_read_and_every_state_is_one_of_the_known(stream: list[Any]) -> None:
     for session in reduced(numbered(stream), START + 5000):
@@ -37,7 +35,6 @@ def test_any_stream_can_be_read_and_every_state_is_one_of_the_known(stream: list
             assert session["state"] in ("finished", "failed")
 
 
-@pytest.mark.slow
 @given(STREAM, st.data())
 def test_events_that_come_again_change_nothing(stream: list[Any], data: st.DataObject) -> None:
     steps = [step for step in numbered(stream) if not step.get("epoch_changed")]
@@ -59,7 +56,6 @@ def test_fields_that_nobody_knows_change_nothing(name: str, more: dict[str, obje
     assert reduced(grown, START + 60) == reduced(steps, START + 60)
 
 
-@pytest.mark.slow
 @given(NAMES, st.data())
 def test_the_two_reports_of_a_call_may_come_in_either_order(name: str, data: st.DataObject) -> None:
     """Agents send them over connections of their own, so either may overtake the other."""
@@ -93,7 +89,6 @@ def test_a_loss_makes_no_call_end_otherwise_than_it_did_or_unknown(
         assert state in (full[call], "unknown", "running"), call
 
 
-@pytest.mark.slow
 @given(NAMES, st.data())
 def test_reading_in_between_changes_nothing_and_a_reported_outcome_stands(
     name: str, data: st.DataObject

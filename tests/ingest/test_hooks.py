@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from app.ingest import claude_code, codex
 from app.ingest.hooks import MAX_DATA_BYTES, AgentEvent, cut
+from tests.kit.examples import up_to
 from tests.recordings import HOOK_FILES, hooks_of
 
 READERS = {"claude-code": claude_code.read, "codex": codex.read}
@@ -27,9 +28,8 @@ def only(events: list[AgentEvent]) -> Any:
     return event
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
-@settings(max_examples=100)
+@settings(max_examples=up_to(100))
 @given(st.sampled_from(NAMES), st.booleans(), ANYTHING)
 def test_a_hook_of_any_shape_becomes_one_event_that_json_can_hold(
     reader: str, name: str, in_session: bool, body: dict[str, object]

@@ -15,6 +15,7 @@ from app.ingest.otlp import Keyed, Record, Span
 from app.ingest.otlp_http import JSON, PROTOBUF, success
 from app.ingest.recent import Recent
 from app.ingest.telemetry import read_record, read_spans
+from tests.kit.examples import up_to
 from tests.recordings import HOOK_FILES, OTLP_FILES, events_of, requests_of, telemetry_of
 from tests.session_vectors import reduced, steps_from
 
@@ -209,7 +210,7 @@ SCOPES = ["com.anthropic.claude_code.events", "com.anthropic.claude_code.tracing
 SESSION = {"session.id": "s", "conversation.id": "s", "event.kind": "response.completed"}
 
 
-@settings(max_examples=60)
+@settings(max_examples=up_to(60))
 @given(ATTRIBUTES, KINDS, st.booleans(), st.sampled_from(SCOPES), st.booleans())
 def test_the_catalog_takes_every_event_of_any_telemetry(
     attributes: dict[str, Any], kind: dict[str, Any], in_session: bool, scope: str, failed: bool

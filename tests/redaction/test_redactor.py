@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from app.redaction import KINDS, Redactor, choice_of
+from tests.kit.examples import up_to
 from tests.recordings import FOLDER
 from tests.redaction.secrets import COUNT, Form, forms
 
@@ -85,7 +86,7 @@ def planted(draw: st.DrawFn) -> Planted:
     return Planted(value, redacted, [form.secret])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=up_to(60), deadline=None)
 @given(st.lists(planted(), max_size=4), ANYTHING)
 def test_no_secret_stays_and_everything_else_decodes_equal(
     found: list[Planted], other: object

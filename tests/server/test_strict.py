@@ -6,6 +6,7 @@ from hypothesis import given, settings, strategies as st
 
 from app.server import strict
 from app.server.strict import handshake_fault, is_usual_handshake
+from tests.kit.examples import up_to
 
 USUAL = {
     b"host": b"127.0.0.1:3000",
@@ -40,7 +41,7 @@ def test_a_handshake_of_a_browser_is_usual() -> None:
         assert fault_of_the_library(b"GET", b"/ws?types=a.*", b"1.1", headers) is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=up_to(300))
 @given(changes, st.booleans(), targets, st.sampled_from((b"GET", b"POST")))
 def test_what_is_usual_is_valid(
     changed: list[tuple[bytes, bytes]], add: bool, target: bytes, method: bytes

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from app.sources.ignore import IgnoreRules, ignore_rules
+from tests.kit.examples import up_to
 
 FOLDERS = ["", "a", "a/a", "a/b", "b", "b/a", "a/b/c"]
 PATHS = [f"{folder}/{name}".lstrip("/") for folder in FOLDERS for name in ("c", "x.o", "x.txt")]
@@ -65,9 +66,8 @@ def repository(tmp_path: Path, home: Path) -> Path:
     return top
 
 
-@pytest.mark.slow
 @settings(
-    max_examples=100,
+    max_examples=up_to(100),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -239,7 +239,6 @@ CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large]
 REPLAYED = (Phase.explicit, Phase.generate)
 
 
-@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True, database=None, phases=REPLAYED)
 @given(before=HISTORIES, after=HISTORIES)
 def test_reported_changes_lead_from_the_first_scan_to_the_second(

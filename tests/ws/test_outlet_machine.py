@@ -15,6 +15,7 @@ from app.events import Position
 from app.ws.messages import encode
 from app.ws.outlet import DirectOutlet
 from app.ws.session import Session
+from tests.kit.examples import up_to
 from tests.kit.filters import FILTERS, TYPES, allows
 from tests.support import EPOCH, FakeClock, FakeTransport, make_bus, publish
 
@@ -164,7 +165,7 @@ class DirectStream(RuleBasedStateMachine):
 
 TestDirectStream = DirectStream.TestCase
 TestDirectStream.settings = settings(
-    max_examples=120,
+    max_examples=up_to(120),
     stateful_step_count=40,
     deadline=None,
     derandomize=True,

@@ -10,6 +10,7 @@ from app.channels.encoding import encode
 from app.channels.nats.intake import Intake
 from app.channels.nats.message import encode_body
 from app.redaction import Redactor
+from tests.kit.examples import up_to
 from tests.redaction.secrets import forms
 
 INTAKE = Intake(Redactor(), 64 * 1024)
@@ -49,7 +50,7 @@ def test_a_secret_is_found_by_its_key_in_every_spelling(colon: str, key: str) ->
     assert json.loads(data) == {"a": {"password": "[redacted:key]"}}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=up_to(60), deadline=None)
 @given(
     st.dictionaries(
         SAFE,
