@@ -13,7 +13,7 @@ import msgspec
 
 from ..events import Clock
 from ..state import read_kept, write_private
-from .access import FULL, Access
+from .access import FULL, SESSION, Access
 from .credentials import Credential
 
 LIFETIME_S = 12 * 60 * 60
@@ -30,7 +30,7 @@ class BrowserSession(msgspec.Struct):
     logged_in_at: str
     issued_at: float  # monotonic seconds
     user_agent: str
-    token: str = ""  # the id of the named token that let it in; empty for the session token
+    token: str = SESSION  # what let it in: the id of a named token, or the session token
 
 
 class LogIn(msgspec.Struct):
@@ -71,7 +71,7 @@ class BrowserSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin(self, user_agent: str = "", token: str = "") -> LogIn:
+    def begin(self, user_agent: str = "", token: str = SESSION) -> LogIn:
         """Log a browser in and return its secrets. It may do what the token of this id may do."""
         if len(self._sessions) >= MOST:
             self._drop(next(iter(self._sessions.values())))

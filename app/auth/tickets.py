@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 
 from ..events import Clock
+from .access import SESSION
 
 TICKET_LIFETIME_S = 300
 MAX_TICKETS = 100
@@ -24,8 +25,8 @@ class Tickets:
         self._most = most
         self._issued: dict[str, tuple[float, str]] = {}  # oldest first; monotonic seconds, maker
 
-    def issue(self, maker: str = "") -> str:
-        """Make a new ticket; `maker` is the id of the named token that asked, or empty."""
+    def issue(self, maker: str = SESSION) -> str:
+        """Make a new ticket; `maker` is the id of the named token that asked, or `SESSION`."""
         if len(self._issued) >= self._most:
             del self._issued[next(iter(self._issued))]
         value = secrets.token_urlsafe(32)

@@ -95,7 +95,7 @@ class Keyring:
     def make_ticket(self, credential: Credential) -> str:
         """Make a ticket; the browser that it logs in may do what this credential may do."""
         self.audit.record("ticket_made", credential.access.name)
-        return self.tickets.issue(credential.id)
+        return self.tickets.issue(SESSION if credential.access is FULL else credential.id)
 
     def prove(self, nonce: str, address: str) -> str:
         """Answer a client's challenge; see `app.auth.proof`."""
@@ -150,8 +150,8 @@ class Keyring:
             )
 
     def _access_of(self, token_id: str) -> Access | None:
-        """What the token of an id may do, the session token for an empty id; None if it ended."""
-        if not token_id:
+        """What the token of an id may do, or the session token; None if it ended."""
+        if token_id == SESSION:
             return FULL
         credential = self.named.credential(token_id)
         return None if credential is None else credential.access

@@ -65,9 +65,19 @@ def test_what_is_malformed_is_refused_by_the_command_and_in_the_file(
     bad = new_token(name, *scopes, **fields)
     with pytest.raises((BadRequestError, InvalidPatternError)):
         create([], bad)
-    kept = NamedToken(id="1", name=name, hash="0" * 64, scopes=scopes, created_at=0, **fields)
+    kept = NamedToken(id="1" * 16, name=name, hash="0" * 64, scopes=scopes, created_at=0, **fields)
     with pytest.raises(ValueError, match=r"."):
         decode_file(encode_file([kept]))
+
+
+@pytest.mark.parametrize("id_", ["", "session", "0" * 15, "0" * 16 + "\n", "G" * 16])
+def test_a_token_whose_id_may_mean_another_is_refused(tmp_path: Path, id_: str) -> None:
+    secret = add_token(tmp_path, "dash", "read").encode()
+    path = tmp_path / "tokens.json"
+    (token,) = decode_file(path.read_text())
+    path.write_text(encode_file([msgspec.structs.replace(token, id=id_)]))
+    keyring = Keyring(Settings(state_dir=tmp_path), FakeClock())
+    assert keyring.credential_of(secret, None) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"tokens":[{}]}', '{"tokens":[],"version":2}'])
@@ -102,7 +112,7 @@ def test_a_rotated_token_has_another_secret_and_lasts_as_long_again() -> None:
 
 def rotate_name(tokens: list[NamedToken], name: str) -> list[NamedToken]:
 
-    return [msgspec.structs.replace(token, name=name, id="2") for token in tokens]
+    return [msgspec.structs.replace(token, name=name, id="2" * 16) for token in tokens]
 
 
 async def test_any_change_of_a_record_ends_the_token_and_an_expired_one_is_not_found() -> None:
