@@ -31,6 +31,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("sightline.login")
 
 
+def _hook_credential() -> Credential:
+    return Credential("token", access=Access(HOOKS, ("publish",)))
+
+
 class Keyring:
     """All credentials of a gateway: issues, checks and ends them."""
 
@@ -46,7 +50,7 @@ class Keyring:
         self._used = set[str]()  # the ids of the named tokens that were used in this run
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
-        self.hook_credential = Credential("token", access=Access(HOOKS, ("publish",)))
+        self.hook_credential = _hook_credential()
         self.named = NamedTokens(clock, self._end_named)
         self.token_file = TokenFile(settings.state_dir, self.named, self._changed)
         self.tickets = Tickets(
@@ -138,7 +142,8 @@ class Keyring:
         self.session_token = SessionToken(value)
         self.audit.record("session_token_rotated", SESSION)
         ended, self.token_credential = self.token_credential, Credential("token")
-        ended.ended = True
+        ended.ended = self.hook_credential.ended = True  # the hook token follows from the token
+        self.hook_credential = _hook_credential()
         self._on_end(ended)
         self.tickets.clear()  # they may have been made with the old token
         self.end_sessions()
