@@ -20,6 +20,8 @@ from .named import Change, NamedToken, NamedTokens, decode_file, encode_file
 
 LOOK_EVERY_S = 1.0
 LOCK_FILE = "tokens.lock"
+# What a link, a socket, another user's file or a file as the folder gives. All else may pass.
+_NOT_OURS = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENOTDIR)
 MOST_BYTES = 1024 * 1024
 Write = Callable[[Sequence[NamedToken]], None]
 Stamp = tuple[int, ...] | None  # changes with every write; None if there is no file
@@ -36,11 +38,16 @@ def load(path: Path) -> list[NamedToken] | None:
     """The tokens in the file; None if there is no file.
 
     Raises:
-        NotOursError: another user may have written the file.
+        NotOursError: another user may have written the file, or it is no regular file.
         OSError: the file cannot be read now.
         ValueError: the file is malformed.
     """
-    text = read_kept(path, MOST_BYTES)
+    try:
+        text = read_kept(path, MOST_BYTES)
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        raise NotOursError(path, f"it is no regular file of this user ({error.strerror})") from None
     if text is None:
         return None
     try:
@@ -79,6 +86,10 @@ def _stamp(path: Path) -> Stamp:
         found = os.lstat(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        return (error.errno,)
     return found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode, found.st_uid
 
 
@@ -129,7 +140,12 @@ class TokenFile:
         except (NotOursError, ValueError) as error:
             return _Found(stamp, [], str(error))
         except OSError as error:  # too many open files, a file server that is away
-            _log.warning("tokens_unreadable", error=error.strerror)
+            _log.warning(
+                "tokens_unreadable",
+                path=str(self._path),
+                error=error.strerror,
+                remedy="the tokens stay as they are until it can be read: see docs/tokens.md",
+            )
             return None
 
     def _take(self, found: _Found | None) -> None:

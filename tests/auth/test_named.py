@@ -1,7 +1,11 @@
 """Named tokens: their file, their secrets, and how they end."""
 
 import asyncio
+import errno
 import os
+import shutil
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +26,11 @@ from app.auth.named import (
     revoke,
     rotate,
 )
-from app.auth.token_file import TokenFile
+from app.auth.token_file import TokenFile, load
 from app.auth.tokens import Keyring
 from app.errors import BadRequestError, InvalidPatternError
 from app.settings import Settings
+from app.state import NotOursError
 from tests.kit.tokens import add_token, new_token
 from tests.support import FakeClock, mode
 
@@ -179,6 +184,53 @@ async def test_a_file_that_changes_is_read_again_and_one_that_is_not_believed_ad
     await file.refresh()
     assert not tokens.configured
     assert ended == ["a", "a"]
+
+
+def a_link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def a_socket(path: Path) -> None:
+    path.unlink()
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
+def in_a_file(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.touch()
+
+
+@pytest.mark.parametrize("make", [a_link, a_socket, in_a_file])
+async def test_what_is_no_regular_file_of_this_user_ends_all_tokens(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "state"
+    secret = add_token(folder, "a", "read").encode()
+    tokens = NamedTokens(FakeClock(), lambda token, credential: None)
+    file = TokenFile(folder, tokens)
+    file.read()
+    assert tokens.find(secret) is not None
+    make(folder / "tokens.json")
+    with capture_logs() as logs:
+        await file.refresh()
+        await file.refresh()
+    assert tokens.find(secret) is None
+    (log,) = logs
+    assert log["event"] == "tokens_not_believed"
+    assert log["path"] == str(folder / "tokens.json")
+    assert log["remedy"]
+
+
+def test_a_file_that_may_not_be_opened_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another_users(path: Path, most_bytes: int) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("app.auth.token_file.read_kept", another_users)
+    with pytest.raises(NotOursError, match="Permission denied"):
+        load(tmp_path / "tokens.json")
 
 
 async def test_a_file_that_cannot_be_read_now_ends_nothing(
