@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import structlog
 
-from ..state import TOKENS_FILE, NotOursError, make_folder, read_kept, write_private
+from ..state import TOKENS_FILE, NotOursError, UnsureError, make_folder, read_kept, write_private
 from .named import Change, NamedToken, NamedTokens, decode_file, encode_file
 
 LOOK_EVERY_S = 1.0
@@ -39,6 +39,7 @@ def load(path: Path) -> list[NamedToken] | None:
 
     Raises:
         NotOursError: another user may have written the file, or it is no regular file.
+        UnsureError: git cannot say now whether it tracks the file.
         OSError: the file cannot be read now.
         ValueError: the file is malformed.
     """
@@ -137,16 +138,22 @@ class TokenFile:
             if stamp == self._stamp:
                 return None
             return _Found(stamp, load(self._path))
+        except UnsureError as error:  # git may answer the next time
+            self._unreadable(error)
         except (NotOursError, ValueError) as error:
             return _Found(stamp, [], str(error))
         except OSError as error:  # too many open files, a file server that is away
-            _log.warning(
-                "tokens_unreadable",
-                path=str(self._path),
-                error=error.strerror,
-                remedy="the tokens stay as they are until it can be read: see docs/tokens.md",
-            )
-            return None
+            self._unreadable(error)
+        return None
+
+    def _unreadable(self, error: OSError) -> None:
+        """Report a fault that may pass. The stamp stays, so the file is looked at again."""
+        _log.warning(
+            "tokens_unreadable",
+            path=str(self._path),
+            error=error.strerror,
+            remedy="the tokens stay as they are until it can be read: see docs/tokens.md",
+        )
 
     def _take(self, found: _Found | None) -> None:
         if found is None:

@@ -30,6 +30,7 @@ _GIT = (
     *("git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"),
     *("-c", "protocol.allow=never", "ls-files", "-z", "--", ":(icase)"),
 )
+_UNSURE = "it lies in a git repository and git cannot say whether it tracks it"
 
 
 class NotOursError(OSError):
@@ -37,6 +38,10 @@ class NotOursError(OSError):
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(errno.EPERM, f"{str(path)!r} does not count: {why}")
+
+
+class UnsureError(NotOursError):
+    """Git cannot say whether it tracks the file: it does not count, and may do so later."""
 
 
 def make_folder(folder: Path) -> None:
@@ -89,10 +94,11 @@ def read_kept(path: Path, most_bytes: int = _MOST_BYTES) -> str | None:
 
     Raises:
         NotOursError: another user wrote the file, or git tracks it.
+        UnsureError: git cannot say whether it tracks it.
     """
     text = _read(path, most_bytes)
     if text is not None and (why := _why_tracked(path)):
-        raise NotOursError(path, why)
+        raise (UnsureError if why.startswith(_UNSURE) else NotOursError)(path, why)
     return text
 
 
@@ -134,12 +140,12 @@ def _why_tracked(path: Path) -> str:
             command, cwd=folder, env=environment, capture_output=True, timeout=_GIT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"it lies in a git repository and git cannot say whether it tracks it ({error})"
+        return f"{_UNSURE} ({error})"
     if done.stdout:
         return "git tracks it, so a clone may have brought it: `git rm` it"
     if done.returncode and b"not a git repository (or any" not in done.stderr:
         reason = done.stderr.decode("utf-8", "replace").strip()[:200]
-        return f"it lies in a git repository and git cannot say whether it tracks it ({reason})"
+        return f"{_UNSURE} ({reason})"
     return ""
 
 

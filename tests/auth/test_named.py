@@ -233,6 +233,27 @@ def test_a_file_that_may_not_be_opened_is_not_believed(
         load(tmp_path / "tokens.json")
 
 
+async def test_while_git_cannot_answer_nothing_changes_and_then_the_file_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()  # enough for git to be asked
+    folder = tmp_path / "state"
+    tokens = NamedTokens(FakeClock(), lambda token, credential: None)
+    file = TokenFile(folder, tokens)
+    first = add_token(folder, "a", "read").encode()
+    file.read()
+    second = add_token(folder, "b", "read").encode()
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setenv("PATH", str(tmp_path))
+        await file.refresh()
+        assert tokens.find(first) is not None
+        assert tokens.find(second) is None
+    assert [log["event"] for log in logs] == ["tokens_unreadable"]
+    await file.refresh()
+    assert tokens.find(first) is not None
+    assert tokens.find(second) is not None
+
+
 async def test_a_file_that_cannot_be_read_now_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
