@@ -81,10 +81,10 @@ def decode_file(text: str) -> list[NamedToken]:
 
 def check(token: NamedToken) -> None:
     """Raise `BadRequestError` unless the token is well formed."""
-    if not _NAME.fullmatch(token.name) or token.name in RESERVED:
+    if not _NAME.fullmatch(token.name) or token.name.lower() in RESERVED:
         raise BadRequestError(
             f"token name {token.name[:80]!r}: use 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or"
-            f" digit, and none of {', '.join(RESERVED)}"
+            f" digit, and none of {', '.join(RESERVED)} in any case"
         )
     if not token.scopes:
         raise BadRequestError(f"token {token.name!r} has no scope: give read, publish or admin")

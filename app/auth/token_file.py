@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,9 +78,13 @@ def editing(folder: Path) -> Iterator[tuple[list[NamedToken], Write]]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         path = folder / TOKENS_FILE
-        yield load(path) or [], lambda tokens: write_private(path, encode_file(tokens))
+        yield load(path) or [], partial(_write, path)
     finally:
         os.close(descriptor)
+
+
+def _write(path: Path, tokens: Sequence[NamedToken]) -> None:
+    write_private(path, encode_file(tokens), durable=True)  # a revoked token must not come back
 
 
 def _stamp(path: Path) -> Stamp:

@@ -149,17 +149,26 @@ def _why_tracked(path: Path) -> str:
     return ""
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace the file atomically; other users can never read it."""
+def write_private(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace the file atomically; other users can never read it. `durable` outlives a power cut."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text + "\n")
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def redirect_file(folder: Path, ticket: str) -> Path:

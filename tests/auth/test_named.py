@@ -48,6 +48,21 @@ def test_the_file_holds_no_secret_and_what_is_written_is_read_back(tmp_path: Pat
     assert (token.access.publish, token.access.read) == (("workflow.*",), ())
 
 
+def test_the_file_is_on_disk_before_it_replaces_the_old_one_and_its_folder_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "tokens.json", list[tuple[bool, bool, int]]()
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        seen.append((stat.S_ISDIR(status.st_mode), path.exists(), status.st_size))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    add_token(tmp_path, "ci", "read")
+    assert [entry[:2] for entry in seen] == [(False, False), (True, True)]
+    assert seen[0][2] == path.stat().st_size
+
+
 @pytest.mark.parametrize(
     ("name", "scopes", "fields"),
     [
@@ -56,6 +71,8 @@ def test_the_file_holds_no_secret_and_what_is_written_is_read_back(tmp_path: Pat
         ("x" * 65, ("read",), {}),
         ("session", ("read",), {}),
         ("hooks", ("read",), {}),
+        ("Session", ("read",), {}),
+        ("HOOKS", ("read",), {}),
         ("none", (), {}),
         ("none", ("read",), {"read": ()}),
         ("many", ("read",), {"read": tuple(f"a.x{i}" for i in range(MOST_PATTERNS + 1))}),
