@@ -13,11 +13,13 @@ import msgspec
 
 from ..events import Clock
 from ..state import read_kept, write_private
-from .access import FULL, Access
+from .access import FULL, SESSION, Access
 from .credentials import Credential
+from .shares import makes_room
 
 LIFETIME_S = 12 * 60 * 60
-MOST = 100
+MOST = 100  # that the session token let in, and as many that named tokens did
+_MOST_BYTES = 512 * 1024  # of the file
 MOST_AGENT_CHARACTERS = 200
 
 
@@ -30,7 +32,7 @@ class BrowserSession(msgspec.Struct):
     logged_in_at: str
     issued_at: float  # monotonic seconds
     user_agent: str
-    token: str = ""  # the id of the named token that let it in; empty for the session token
+    token: str = SESSION  # what let it in: the id of a named token, or the session token
 
 
 class LogIn(msgspec.Struct):
@@ -48,7 +50,7 @@ class _Kept(msgspec.Struct):
 
 
 class BrowserSessions:
-    """At most `MOST` sessions, each for `LIFETIME_S`; a new one may end the oldest."""
+    """The sessions, each for `LIFETIME_S`; a new one may end an old one, as `makes_room` says."""
 
     def __init__(
         self,
@@ -71,10 +73,12 @@ class BrowserSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def begin(self, user_agent: str = "", token: str = "") -> LogIn:
+    def begin(self, user_agent: str = "", token: str = SESSION) -> LogIn:
         """Log a browser in and return its secrets. It may do what the token of this id may do."""
-        if len(self._sessions) >= MOST:
-            self._drop(next(iter(self._sessions.values())))
+        sessions = self._sessions.values()
+        loser = makes_room((session.token for session in sessions), token, MOST)
+        if loser is not None:
+            self._drop(next(session for session in sessions if session.token == loser))
         secret = LogIn(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
         self._add(
             BrowserSession(
@@ -155,11 +159,11 @@ class BrowserSessions:
     def take_back(self, path: Path, boot_id: str) -> None:
         """Restore the sessions that `keep` wrote in this boot; ignore an invalid file."""
         try:
-            kept = msgspec.json.decode(read_kept(path) or "", type=_Kept)
+            kept = msgspec.json.decode(read_kept(path, _MOST_BYTES) or "", type=_Kept)
         except (OSError, msgspec.MsgspecError):
             return
         if boot_id and kept.boot_id == boot_id:
-            for session in kept.sessions[-MOST:]:
+            for session in kept.sessions[-2 * MOST :]:
                 if self._left_s(session) > 0:
                     self._add(session)
 

@@ -32,11 +32,16 @@ class Credential:
         self.ended = False
 
 
-def access_in(scope: Mapping[str, object]) -> Access:
-    """What the caller of a guarded route may do; nothing where no guard ran."""
+def credential_in(scope: Mapping[str, object]) -> Credential:
+    """The credential of a guarded request; one that may do nothing where no guard ran."""
     state = cast(Mapping[str, object], scope.get("state") or {})
     credential = state.get("credential")
-    return credential.access if isinstance(credential, Credential) else NOTHING
+    return credential if isinstance(credential, Credential) else Credential("token", "", NOTHING)
+
+
+def access_in(scope: Mapping[str, object]) -> Access:
+    """What the caller of a guarded route may do; nothing where no guard ran."""
+    return credential_in(scope).access
 
 
 class Shown(msgspec.Struct):

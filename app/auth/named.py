@@ -23,6 +23,7 @@ MOST_PATTERNS = 32  # of one scope
 PREFIX = "slt_"  # so that people and scanners see what a leaked secret is
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_ID = re.compile(r"[0-9a-f]{16}")  # so no id is taken for the session token
 
 
 class NamedToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,13 +81,15 @@ def decode_file(text: str) -> list[NamedToken]:
 
 def check(token: NamedToken) -> None:
     """Raise `BadRequestError` unless the token is well formed."""
-    if not _NAME.fullmatch(token.name) or token.name in RESERVED:
+    if not _NAME.fullmatch(token.name) or token.name.lower() in RESERVED:
         raise BadRequestError(
             f"token name {token.name[:80]!r}: use 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or"
-            f" digit, and none of {', '.join(RESERVED)}"
+            f" digit, and none of {', '.join(RESERVED)} in any case"
         )
     if not token.scopes:
         raise BadRequestError(f"token {token.name!r} has no scope: give read, publish or admin")
+    if not _ID.fullmatch(token.id):
+        raise BadRequestError(f"token {token.name!r} has no 16 hexadecimal digits as its id")
     if not _HASH.fullmatch(token.hash):
         raise BadRequestError(f"token {token.name!r} has no SHA-256 as its hash")
     for scope, patterns in (("read", token.read), ("publish", token.publish)):

@@ -9,9 +9,9 @@ import msgspec
 
 from ..channels.encoding import Fields
 from ..channels.publisher import EventPublisher
+from ..errors import UnauthorizedError
 from ..events import Event
-from .access import Access
-from .credentials import SIGNS, access_in
+from .credentials import SIGNS, Credential, credential_in
 
 PUBLISHER = "publisher"  # in `metadata`: the name of the token that published
 _Event = str | msgspec.Struct
@@ -22,19 +22,21 @@ def held_publisher(publisher: EventPublisher, scope: Mapping[str, object]) -> "H
 
     Every route that publishes what a request brings uses this one: injected as `publisher`.
     """
-    access = access_in(scope)
+    credential = credential_in(scope)
     # Without named tokens, nothing is signed: everything is as it was before they existed.
-    signs = access.is_named or bool(cast(Mapping[str, object], scope["state"]).get(SIGNS))
-    return HeldPublisher(publisher, access, signs=signs)
+    signs = bool(cast(Mapping[str, object], scope["state"]).get(SIGNS))
+    return HeldPublisher(publisher, credential, signs=signs or credential.access.is_named)
 
 
 class HeldPublisher(EventPublisher):
-    """Refuses types that `access` may not publish, and sets `metadata.publisher` to its name.
+    """Refuses types that the credential may not publish, and sets `metadata.publisher` to its name.
+
+    Refuses everything once the credential has ended, also for a request that began before.
 
     Idempotency keys count for each token alone: nobody can use up the keys of another.
     """
 
-    def __init__(self, publisher: EventPublisher, access: Access, *, signs: bool) -> None:
+    def __init__(self, publisher: EventPublisher, credential: Credential, *, signs: bool) -> None:
         """`publisher` does the work. Without `signs`, metadata and keys stay as they are."""
         self._signs = signs
         self.disk = publisher.disk
@@ -42,7 +44,8 @@ class HeldPublisher(EventPublisher):
         self.redactor = publisher.redactor
         self.emit_failures = publisher.emit_failures
         self._publisher = publisher
-        self._access = access
+        self._credential = credential
+        self._access = credential.access
 
     async def publish(
         self,
@@ -53,7 +56,7 @@ class HeldPublisher(EventPublisher):
         key: str | None = None,
         durable: bool = False,
     ) -> Event:
-        """As `EventPublisher.publish`; raises `ForbiddenError` too."""
+        """As `EventPublisher.publish`; raises `ForbiddenError` and `UnauthorizedError` too."""
         metadata = self._signed(event, metadata)
         key = None if key is None else self._own(key)
         return await self._publisher.publish(event, data, metadata, key=key, durable=durable)
@@ -65,7 +68,7 @@ class HeldPublisher(EventPublisher):
         *,
         durable: bool = False,
     ) -> list[Event]:
-        """As `EventPublisher.publish_all`; raises `ForbiddenError` too, and publishes none then."""
+        """As `EventPublisher.publish_all`; refuses as `publish`, and publishes none then."""
         signed = (
             (event, data, self._signed(event, metadata) or {}) for event, data, metadata in events
         )
@@ -75,17 +78,21 @@ class HeldPublisher(EventPublisher):
     def emit(
         self, event: _Event, data: Fields | None = None, metadata: Fields | None = None
     ) -> None:
-        """As `EventPublisher.emit`; raises `ForbiddenError`."""
+        """As `EventPublisher.emit`; refuses as `publish`."""
         self._publisher.emit(event, data, self._signed(event, metadata))
 
     def publish_from_thread(
         self, event: _Event, data: Fields | None = None, metadata: Fields | None = None
     ) -> concurrent.futures.Future[Event]:
-        """As `EventPublisher.publish_from_thread`; raises `ForbiddenError` too."""
+        """As `EventPublisher.publish_from_thread`; refuses as `publish`."""
         return self._publisher.publish_from_thread(event, data, self._signed(event, metadata))
 
     def _signed(self, event: _Event, metadata: Fields | None) -> Fields | None:
         type_ = event if isinstance(event, str) else self._publisher.catalog.type_of(type(event))
+        if self._credential.ended:
+            raise UnauthorizedError(
+                "the token or log-in has ended since this request began: send it with one that counts"
+            )
         self._access.require_publish(type_)
         if not self._signs:
             return metadata

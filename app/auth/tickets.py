@@ -4,13 +4,17 @@ import secrets
 from collections.abc import Callable
 
 from ..events import Clock
+from .access import SESSION
+from .shares import makes_room
 
 TICKET_LIFETIME_S = 300
 MAX_TICKETS = 100
 
 
 class Tickets:
-    """One-time values: at most `most` are valid, and a new one replaces the oldest.
+    """One-time values: at most `most` of the session token are valid, and as many of all others.
+
+    A new one replaces an old one as `makes_room` says.
 
     Only fingerprints are stored, so a look-up takes the same time for every wrong value.
     """
@@ -24,10 +28,12 @@ class Tickets:
         self._most = most
         self._issued: dict[str, tuple[float, str]] = {}  # oldest first; monotonic seconds, maker
 
-    def issue(self, maker: str = "") -> str:
-        """Make a new ticket; `maker` is the id of the named token that asked, or empty."""
-        if len(self._issued) >= self._most:
-            del self._issued[next(iter(self._issued))]
+    def issue(self, maker: str = SESSION) -> str:
+        """Make a new ticket; `maker` is the id of the named token that asked, or `SESSION`."""
+        makers = [one for _, one in self._issued.values()]
+        loser = makes_room(makers, maker, self._most)
+        if loser is not None:
+            del self._issued[next(key for key, one in self._issued.items() if one[1] == loser)]
         value = secrets.token_urlsafe(32)
         self._issued[self._digest(value.encode())] = self._clock.monotonic(), maker
         return value

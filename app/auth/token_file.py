@@ -10,16 +10,19 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
-from ..state import TOKENS_FILE, NotOursError, make_folder, read_kept, write_private
+from ..state import TOKENS_FILE, NotOursError, UnsureError, make_folder, read_kept, write_private
 from .named import Change, NamedToken, NamedTokens, decode_file, encode_file
 
 LOOK_EVERY_S = 1.0
 LOCK_FILE = "tokens.lock"
+# What a link, a socket, another user's file or a file as the folder gives. All else may pass.
+_NOT_OURS = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENOTDIR)
 MOST_BYTES = 1024 * 1024
 Write = Callable[[Sequence[NamedToken]], None]
 Stamp = tuple[int, ...] | None  # changes with every write; None if there is no file
@@ -36,11 +39,17 @@ def load(path: Path) -> list[NamedToken] | None:
     """The tokens in the file; None if there is no file.
 
     Raises:
-        NotOursError: another user may have written the file.
+        NotOursError: another user may have written the file, or it is no regular file.
+        UnsureError: git cannot say now whether it tracks the file.
         OSError: the file cannot be read now.
         ValueError: the file is malformed.
     """
-    text = read_kept(path, MOST_BYTES)
+    try:
+        text = read_kept(path, MOST_BYTES)
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        raise NotOursError(path, f"it is no regular file of this user ({error.strerror})") from None
     if text is None:
         return None
     try:
@@ -69,9 +78,13 @@ def editing(folder: Path) -> Iterator[tuple[list[NamedToken], Write]]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         path = folder / TOKENS_FILE
-        yield load(path) or [], lambda tokens: write_private(path, encode_file(tokens))
+        yield load(path) or [], partial(_write, path)
     finally:
         os.close(descriptor)
+
+
+def _write(path: Path, tokens: Sequence[NamedToken]) -> None:
+    write_private(path, encode_file(tokens), durable=True)  # a revoked token must not come back
 
 
 def _stamp(path: Path) -> Stamp:
@@ -79,6 +92,10 @@ def _stamp(path: Path) -> Stamp:
         found = os.lstat(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        return (error.errno,)
     return found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode, found.st_uid
 
 
@@ -126,11 +143,22 @@ class TokenFile:
             if stamp == self._stamp:
                 return None
             return _Found(stamp, load(self._path))
+        except UnsureError as error:  # git may answer the next time
+            self._unreadable(error)
         except (NotOursError, ValueError) as error:
             return _Found(stamp, [], str(error))
         except OSError as error:  # too many open files, a file server that is away
-            _log.warning("tokens_unreadable", error=error.strerror)
-            return None
+            self._unreadable(error)
+        return None
+
+    def _unreadable(self, error: OSError) -> None:
+        """Report a fault that may pass. The stamp stays, so the file is looked at again."""
+        _log.warning(
+            "tokens_unreadable",
+            path=str(self._path),
+            error=error.strerror,
+            remedy="the tokens stay as they are until it can be read: see docs/tokens.md",
+        )
 
     def _take(self, found: _Found | None) -> None:
         if found is None:

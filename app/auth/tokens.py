@@ -31,6 +31,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("sightline.login")
 
 
+def _hook_credential() -> Credential:
+    return Credential("token", access=Access(HOOKS, ("publish",)))
+
+
 class Keyring:
     """All credentials of a gateway: issues, checks and ends them."""
 
@@ -46,7 +50,7 @@ class Keyring:
         self._used = set[str]()  # the ids of the named tokens that were used in this run
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
-        self.hook_credential = Credential("token", access=Access(HOOKS, ("publish",)))
+        self.hook_credential = _hook_credential()
         self.named = NamedTokens(clock, self._end_named)
         self.token_file = TokenFile(settings.state_dir, self.named, self._changed)
         self.tickets = Tickets(
@@ -95,7 +99,7 @@ class Keyring:
     def make_ticket(self, credential: Credential) -> str:
         """Make a ticket; the browser that it logs in may do what this credential may do."""
         self.audit.record("ticket_made", credential.access.name)
-        return self.tickets.issue(credential.id)
+        return self.tickets.issue(SESSION if credential.access is FULL else credential.id)
 
     def prove(self, nonce: str, address: str) -> str:
         """Answer a client's challenge; see `app.auth.proof`."""
@@ -138,7 +142,8 @@ class Keyring:
         self.session_token = SessionToken(value)
         self.audit.record("session_token_rotated", SESSION)
         ended, self.token_credential = self.token_credential, Credential("token")
-        ended.ended = True
+        ended.ended = self.hook_credential.ended = True  # the hook token follows from the token
+        self.hook_credential = _hook_credential()
         self._on_end(ended)
         self.tickets.clear()  # they may have been made with the old token
         self.end_sessions()
@@ -150,8 +155,8 @@ class Keyring:
             )
 
     def _access_of(self, token_id: str) -> Access | None:
-        """What the token of an id may do, the session token for an empty id; None if it ended."""
-        if not token_id:
+        """What the token of an id may do, or the session token; None if it ended."""
+        if token_id == SESSION:
             return FULL
         credential = self.named.credential(token_id)
         return None if credential is None else credential.access

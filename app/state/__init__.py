@@ -30,6 +30,7 @@ _GIT = (
     *("git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"),
     *("-c", "protocol.allow=never", "ls-files", "-z", "--", ":(icase)"),
 )
+_UNSURE = "it lies in a git repository and git cannot say whether it tracks it"
 
 
 class NotOursError(OSError):
@@ -37,6 +38,10 @@ class NotOursError(OSError):
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(errno.EPERM, f"{str(path)!r} does not count: {why}")
+
+
+class UnsureError(NotOursError):
+    """Git cannot say whether it tracks the file: it does not count, and may do so later."""
 
 
 def make_folder(folder: Path) -> None:
@@ -89,10 +94,11 @@ def read_kept(path: Path, most_bytes: int = _MOST_BYTES) -> str | None:
 
     Raises:
         NotOursError: another user wrote the file, or git tracks it.
+        UnsureError: git cannot say whether it tracks it.
     """
     text = _read(path, most_bytes)
     if text is not None and (why := _why_tracked(path)):
-        raise NotOursError(path, why)
+        raise (UnsureError if why.startswith(_UNSURE) else NotOursError)(path, why)
     return text
 
 
@@ -134,26 +140,35 @@ def _why_tracked(path: Path) -> str:
             command, cwd=folder, env=environment, capture_output=True, timeout=_GIT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"it lies in a git repository and git cannot say whether it tracks it ({error})"
+        return f"{_UNSURE} ({error})"
     if done.stdout:
         return "git tracks it, so a clone may have brought it: `git rm` it"
     if done.returncode and b"not a git repository (or any" not in done.stderr:
         reason = done.stderr.decode("utf-8", "replace").strip()[:200]
-        return f"it lies in a git repository and git cannot say whether it tracks it ({reason})"
+        return f"{_UNSURE} ({reason})"
     return ""
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace the file atomically; other users can never read it."""
+def write_private(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace the file atomically; other users can never read it. `durable` outlives a power cut."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text + "\n")
+            if durable:
+                file.flush()
+                os.fsync(descriptor)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if durable:
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def redirect_file(folder: Path, ticket: str) -> Path:

@@ -1,7 +1,11 @@
 """Named tokens: their file, their secrets, and how they end."""
 
 import asyncio
+import errno
 import os
+import shutil
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +26,11 @@ from app.auth.named import (
     revoke,
     rotate,
 )
-from app.auth.token_file import TokenFile
+from app.auth.token_file import TokenFile, load
 from app.auth.tokens import Keyring
 from app.errors import BadRequestError, InvalidPatternError
 from app.settings import Settings
+from app.state import NotOursError
 from tests.kit.tokens import add_token, new_token
 from tests.support import FakeClock, mode
 
@@ -43,6 +48,21 @@ def test_the_file_holds_no_secret_and_what_is_written_is_read_back(tmp_path: Pat
     assert (token.access.publish, token.access.read) == (("workflow.*",), ())
 
 
+def test_the_file_is_on_disk_before_it_replaces_the_old_one_and_its_folder_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "tokens.json", list[tuple[bool, bool, int]]()
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        seen.append((stat.S_ISDIR(status.st_mode), path.exists(), status.st_size))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    add_token(tmp_path, "ci", "read")
+    assert [entry[:2] for entry in seen] == [(False, False), (True, True)]
+    assert seen[0][2] == path.stat().st_size
+
+
 @pytest.mark.parametrize(
     ("name", "scopes", "fields"),
     [
@@ -51,6 +71,8 @@ def test_the_file_holds_no_secret_and_what_is_written_is_read_back(tmp_path: Pat
         ("x" * 65, ("read",), {}),
         ("session", ("read",), {}),
         ("hooks", ("read",), {}),
+        ("Session", ("read",), {}),
+        ("HOOKS", ("read",), {}),
         ("none", (), {}),
         ("none", ("read",), {"read": ()}),
         ("many", ("read",), {"read": tuple(f"a.x{i}" for i in range(MOST_PATTERNS + 1))}),
@@ -65,9 +87,19 @@ def test_what_is_malformed_is_refused_by_the_command_and_in_the_file(
     bad = new_token(name, *scopes, **fields)
     with pytest.raises((BadRequestError, InvalidPatternError)):
         create([], bad)
-    kept = NamedToken(id="1", name=name, hash="0" * 64, scopes=scopes, created_at=0, **fields)
+    kept = NamedToken(id="1" * 16, name=name, hash="0" * 64, scopes=scopes, created_at=0, **fields)
     with pytest.raises(ValueError, match=r"."):
         decode_file(encode_file([kept]))
+
+
+@pytest.mark.parametrize("id_", ["", "session", "0" * 15, "0" * 16 + "\n", "G" * 16])
+def test_a_token_whose_id_may_mean_another_is_refused(tmp_path: Path, id_: str) -> None:
+    secret = add_token(tmp_path, "dash", "read").encode()
+    path = tmp_path / "tokens.json"
+    (token,) = decode_file(path.read_text())
+    path.write_text(encode_file([msgspec.structs.replace(token, id=id_)]))
+    keyring = Keyring(Settings(state_dir=tmp_path), FakeClock())
+    assert keyring.credential_of(secret, None) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"tokens":[{}]}', '{"tokens":[],"version":2}'])
@@ -102,7 +134,7 @@ def test_a_rotated_token_has_another_secret_and_lasts_as_long_again() -> None:
 
 def rotate_name(tokens: list[NamedToken], name: str) -> list[NamedToken]:
 
-    return [msgspec.structs.replace(token, name=name, id="2") for token in tokens]
+    return [msgspec.structs.replace(token, name=name, id="2" * 16) for token in tokens]
 
 
 async def test_any_change_of_a_record_ends_the_token_and_an_expired_one_is_not_found() -> None:
@@ -169,6 +201,74 @@ async def test_a_file_that_changes_is_read_again_and_one_that_is_not_believed_ad
     await file.refresh()
     assert not tokens.configured
     assert ended == ["a", "a"]
+
+
+def a_link(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def a_socket(path: Path) -> None:
+    path.unlink()
+    os.mknod(path, stat.S_IFSOCK | 0o600)
+
+
+def in_a_file(path: Path) -> None:
+    shutil.rmtree(path.parent)
+    path.parent.touch()
+
+
+@pytest.mark.parametrize("make", [a_link, a_socket, in_a_file])
+async def test_what_is_no_regular_file_of_this_user_ends_all_tokens(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "state"
+    secret = add_token(folder, "a", "read").encode()
+    tokens = NamedTokens(FakeClock(), lambda token, credential: None)
+    file = TokenFile(folder, tokens)
+    file.read()
+    assert tokens.find(secret) is not None
+    make(folder / "tokens.json")
+    with capture_logs() as logs:
+        await file.refresh()
+        await file.refresh()
+    assert tokens.find(secret) is None
+    (log,) = logs
+    assert log["event"] == "tokens_not_believed"
+    assert log["path"] == str(folder / "tokens.json")
+    assert log["remedy"]
+
+
+def test_a_file_that_may_not_be_opened_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def another_users(path: Path, most_bytes: int) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("app.auth.token_file.read_kept", another_users)
+    with pytest.raises(NotOursError, match="Permission denied"):
+        load(tmp_path / "tokens.json")
+
+
+async def test_while_git_cannot_answer_nothing_changes_and_then_the_file_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()  # enough for git to be asked
+    folder = tmp_path / "state"
+    tokens = NamedTokens(FakeClock(), lambda token, credential: None)
+    file = TokenFile(folder, tokens)
+    first = add_token(folder, "a", "read").encode()
+    file.read()
+    second = add_token(folder, "b", "read").encode()
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        patched.setenv("PATH", str(tmp_path))
+        await file.refresh()
+        assert tokens.find(first) is not None
+        assert tokens.find(second) is None
+    assert [log["event"] for log in logs] == ["tokens_unreadable"]
+    await file.refresh()
+    assert tokens.find(first) is not None
+    assert tokens.find(second) is not None
 
 
 async def test_a_file_that_cannot_be_read_now_ends_nothing(

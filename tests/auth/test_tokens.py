@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from app.auth.browsers import LIFETIME_S
+from app.auth.browsers import LIFETIME_S, MOST
 from app.auth.credentials import Credential
 from app.auth.proof import address_of, run_token
 from app.auth.tokens import Keyring, SessionToken, Tickets, session_token
 from app.errors import SettingsError
 from app.events import Clock
 from app.settings import Settings
+from tests.kit.tokens import add_token
 from tests.support import FakeClock, mode
 
 
@@ -128,6 +129,29 @@ def test_too_many_passes_push_the_oldest_out() -> None:
     tickets = passes(FakeClock())
     values = [tickets.issue().encode() for _ in range(5)]
     assert [tickets.spend(value) for value in values] == [False, False, True, True, True]
+
+
+def test_a_named_token_pushes_out_its_own_tickets_and_log_ins_alone(tmp_path: Path) -> None:
+    few, many = (add_token(tmp_path, name, "read").encode() for name in ("few", "many"))
+    keyring = Keyring(Settings(state_dir=tmp_path), FakeClock())
+
+    def ticket(secret: bytes) -> bytes:
+        credential = keyring.credential_of(secret, None)
+        assert credential is not None
+        return keyring.make_ticket(credential).encode()
+
+    waiting = [ticket(secret) for secret in (keyring.session_token.reveal().encode(), few)]
+    flood = [ticket(many) for _ in range(MOST + 5)]
+    assert [keyring.tickets.spend(one) for one in flood].count(True) == MOST - 1
+    logged_in = [keyring.log_in(one) for one in waiting]
+    for _ in range(MOST + 5):
+        keyring.log_in(ticket(many), "é" * 300)
+    for one in logged_in:
+        assert one is not None
+        assert keyring.browser_sessions.find(one.cookie.encode()) is not None
+    assert len(keyring.browser_sessions) == MOST + 1
+    again = Keyring(Settings(state_dir=tmp_path), keyring._clock)
+    assert len(again.browser_sessions) == MOST + 1
 
 
 def test_a_login_uses_a_ticket_once_and_succeeds_on_a_full_disk(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from app.auth.access import AUDIT, Access
 from app.auth.audit import FIRST
 from app.auth.credentials import KEY_HEADER
 from app.auth.named import revoke, rotate
+from app.auth.publishing import HeldPublisher
 from app.auth.token_file import editing
 from app.channels.filters import EventFilter
+from app.errors import UnauthorizedError
 from tests.kit.event_stream import Reader, ask
 from tests.kit.gateway import Gateway, Start
-from tests.kit.http import TOKEN
+from tests.kit.http import TOKEN, Connection, dial, request
 from tests.kit.messages import close_code, receive
 from tests.kit.tokens import add_token
 from tests.kit.waiting import WATCHDOG_S, until
@@ -274,6 +276,71 @@ async def test_a_token_that_is_revoked_or_rotated_ends_what_it_opened_with_4401(
         await receive(other)
         await other.close()
         await until(lambda: gateway.registry.taken == 0)
+
+
+LOG = {
+    "attributes": [
+        {"key": key, "value": {"stringValue": value}}
+        for key, value in (("event.name", "user_prompt"), ("session.id", "s1"), ("prompt", "go"))
+    ]
+}
+LOGS = [{"scope": {"name": "com.anthropic.claude_code.events"}, "logRecords": [LOG]}]
+HOOK = {"hook_event_name": "SessionStart", "session_id": "s1", "source": "startup"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/events", EVENT),
+        ("/api/hooks/claude-code", HOOK),
+        ("/v1/logs", {"resourceLogs": [{"scopeLogs": LOGS}]}),
+    ],
+)
+async def test_a_request_that_a_token_began_before_its_end_publishes_nothing(
+    gateway_of_three: Gateway, path: str, body: dict[str, Any]
+) -> None:
+    gateway, keyring = gateway_of_three, gateway_of_three.app.state.keyring
+    secret = await token(gateway, "ci", "publish")
+    sent = json.dumps(body).encode()
+    head = request(
+        b"Authorization: Bearer " + secret.encode(),
+        b"Content-Type: application/json",
+        b"Content-Length: %d" % len(sent),
+        method=b"POST",
+        path=path.encode(),
+    )
+    connection = Connection(await dial(gateway, head + sent[:9]))
+    await until(lambda: keyring._used)  # the request has passed the guard
+    with editing(gateway.settings.state_dir) as (tokens, write):
+        write(revoke(tokens, "ci"))
+    await keyring.token_file.refresh()
+    answer = await connection.ask(sent[9:])
+    assert answer.status == 401
+    assert "has ended" in answer.body.decode()
+    async with gateway.http() as owner:
+        events = (await owner.get("/api/events")).json()["events"]
+    assert {event["type"] for event in events} == {AUDIT}
+
+
+async def test_what_the_session_token_began_ends_with_it_and_so_do_hooks(gateway: Gateway) -> None:
+    keyring = gateway.app.state.keyring
+    old = [
+        HeldPublisher(gateway.publisher, credential, signs=False)
+        for credential in (keyring.token_credential, keyring.hook_credential)
+    ]
+    event = ("chat.message_sent", {"role": "user", "content": "x"}, {})
+    for publisher in old:
+        await publisher.publish_all([event])
+    keyring.rotate()
+    for publisher in old:
+        with pytest.raises(UnauthorizedError):
+            await publisher.publish(*event)
+        with pytest.raises(UnauthorizedError):
+            await publisher.publish_all([event])
+        with pytest.raises(UnauthorizedError):
+            publisher.emit(*event)
+    assert gateway.bus.head == len(old)
+    await HeldPublisher(gateway.publisher, keyring.hook_credential, signs=False).publish(*event)
 
 
 async def test_the_gateway_sees_a_new_file_by_itself_and_ids_of_clients_are_each_tokens_own(

@@ -16,6 +16,7 @@ _GIT = (
     *("git", "--no-optional-locks", "-c", "safe.directory=*", "-c", "core.fsmonitor=false"),
     *("-c", "protocol.allow=never", "ls-files", "-z", "--", ":(icase)"),
 )
+_UNSURE = "it lies in a git repository and git cannot say whether it tracks it"
 
 
 class NotOursError(Exception):
@@ -80,10 +81,10 @@ def _why_tracked(path: Path) -> str:
             command, cwd=folder, env=environment, capture_output=True, timeout=_GIT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"it lies in a git repository and git cannot say whether it tracks it ({error})"
+        return f"{_UNSURE} ({error})"
     if done.stdout:
         return "git tracks it, so a clone may have brought it: `git rm` it"
     if done.returncode and b"not a git repository (or any" not in done.stderr:
         reason = done.stderr.decode("utf-8", "replace").strip()[:200]
-        return f"it lies in a git repository and git cannot say whether it tracks it ({reason})"
+        return f"{_UNSURE} ({reason})"
     return ""
