@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from .agents import Cause
 from .reading import Metadata, decode, id_of, text
 from .standing import ALARMS, HANDLERS, SILENT_AFTER_S, Standing
 
@@ -66,7 +67,7 @@ class Watch:
         if type_ == "agent.attention_needed" and data.reason in ALARMS:
             self._raised(session_id, str(data.reason))
             return
-        session = self._heard(session_id, number, now)
+        session = self._heard(session_id, Cause(number, id_of(metadata.publisher)), now)
         if session.raised == "silent":
             self._end_alarm(session)
         session.folder = text(data.folder) or session.folder
@@ -77,7 +78,7 @@ class Watch:
             session.take(type_, data, rank, now)
         self._judge(session)
 
-    def _heard(self, session_id: str, number: int, now: float) -> Standing:
+    def _heard(self, session_id: str, cause: Cause, now: float) -> Standing:
         """The session, which is now the latest."""
         session = self._sessions.pop(session_id, None)
         if session is None:
@@ -86,7 +87,7 @@ class Watch:
                 self._forget(next(ended, next(iter(self._sessions))))
             session = Standing(session_id, now)
         self._sessions[session_id] = session
-        session.last, session.number = max(session.last, now), number
+        session.last, session.last_cause = max(session.last, now), cause
         return session
 
     def _judge(self, session: Standing) -> None:
@@ -95,7 +96,7 @@ class Watch:
         if failed and session.raised is None:
             session.raised = "failed"
             message = session.problem or "it reported an error"
-            self._due[session.id] = self._alarm(session, "failed", message, session.failed_at)
+            self._due[session.id] = self._alarm(session, "failed", message, session.failure)
         elif not failed and session.raised == "failed":
             self._end_alarm(session)
 
@@ -110,10 +111,13 @@ class Watch:
         session.raised = None
         self._due.pop(session.id, None)
 
-    def _alarm(self, session: Standing, reason: str, message: str, number: int) -> Alarm:
+    def _alarm(self, session: Standing, reason: str, message: str, cause: Cause) -> Alarm:
         line = " ".join(message[: 4 * MAX_MESSAGE].split())
         line = line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
-        return Alarm(session.id, reason, line, number, session.folder, dict(session.about))
+        about = dict(session.about)
+        if cause.publisher is not None:  # it is this publisher's text, not the gateway's own
+            about["publisher"] = cause.publisher
+        return Alarm(session.id, reason, line, cause.number, session.folder, about)
 
     def _forget(self, session_id: str) -> None:
         del self._sessions[session_id]
@@ -131,7 +135,7 @@ class Watch:
                 break  # all others are later
             if _works(session):
                 session.raised = "silent"
-                self._due[session.id] = self._alarm(session, "silent", SILENT, session.number)
+                self._due[session.id] = self._alarm(session, "silent", SILENT, session.last_cause)
         return tuple(self._due.values())
 
     def next_look(self) -> float | None:

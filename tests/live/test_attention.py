@@ -8,6 +8,7 @@ import pytest
 from app.errors import UnavailableError
 from app.plugin import plugin_of
 from tests.kit.gateway import Gateway, Start
+from tests.kit.tokens import add_token
 from tests.kit.waiting import until
 from tests.recordings import hooks_of
 from tests.support import FakeClock
@@ -78,6 +79,30 @@ async def test_a_failure_is_raised_once_with_its_cause_and_again_after_the_next_
     await gateway.publisher.publish(*ERROR)
     await settled(gateway)
     assert await reasons(gateway) == ["failed", "failed"]
+
+
+async def test_an_alarm_is_signed_with_the_publisher_of_its_cause(start: Start) -> None:
+    clock = FakeClock()
+    gateway = await start(clock=clock)
+    for name, type_ in (("fails", "agent.error"), ("begins", "agent.turn_started")):
+        secret = await asyncio.to_thread(
+            add_token, gateway.settings.state_dir, name, "publish", publish=(type_,)
+        )
+        await gateway.app.state.keyring.token_file.refresh()
+        event = {"type": type_, "data": {"session_id": name}}
+        if type_ == "agent.error":
+            event["data"] |= {"error": "e", "message": "text of the token"}
+        async with gateway.http(headers={"Authorization": f"Bearer {secret}"}) as http:
+            assert (await http.post("/api/events", json=event)).status_code == 201
+        await settled(gateway)
+    head = gateway.bus.head
+    clock.advance(600)
+    await until(lambda: gateway.bus.head == head + 1)
+    alarms = [(event["data"]["reason"], event["metadata"]) for event in await stream(gateway)]
+    assert [(reason, about.get("publisher")) for reason, about in alarms] == [
+        ("failed", "fails"),
+        ("silent", "begins"),
+    ]
 
 
 async def test_silence_is_raised_by_the_clock_and_ended_by_the_next_activity(start: Start) -> None:
