@@ -29,7 +29,8 @@ class Call:
 
 
 class Cause(NamedTuple):
-    """An event that an alarm may follow from: its number, and `metadata.publisher` if it has one."""
+    """An event that an alarm may follow from: its position, and `metadata.publisher` if it has one."""
 
+    epoch: str = ""
     number: int = 0
     publisher: str | None = None

@@ -23,11 +23,12 @@ SILENT = (
 
 
 class Alarm(msgspec.Struct, frozen=True):
-    """A session needs a person, which nobody has reported. `number` is that of its cause."""
+    """A session needs a person, which nobody has reported. `epoch` and `number` are its cause's."""
 
     session_id: str
     reason: str
     message: str
+    epoch: str
     number: int
     folder: str | None
     metadata: dict[str, str]
@@ -43,6 +44,7 @@ class Watch:
         self._sessions: dict[str, Standing] = {}
         self._due: dict[str, Alarm] = {}  # by session; at most one each
         self._number = 0
+        self.epoch = ""  # of the events that are taken
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -67,7 +69,8 @@ class Watch:
         if type_ == "agent.attention_needed" and data.reason in ALARMS:
             self._raised(session_id, str(data.reason))
             return
-        session = self._heard(session_id, Cause(number, id_of(metadata.publisher)), now)
+        cause = Cause(self.epoch, number, id_of(metadata.publisher))
+        session = self._heard(session_id, cause, now)
         if session.raised == "silent":
             self._end_alarm(session)
         session.folder = text(data.folder) or session.folder
@@ -117,16 +120,16 @@ class Watch:
         about = dict(session.about)
         if cause.publisher is not None:  # it is this publisher's text, not the gateway's own
             about["publisher"] = cause.publisher
-        return Alarm(session.id, reason, line, cause.number, session.folder, about)
+        place = (cause.epoch, cause.number)
+        return Alarm(session.id, reason, line, *place, session.folder, about)
 
     def _forget(self, session_id: str) -> None:
         del self._sessions[session_id]
         self._due.pop(session_id, None)
 
-    def lost(self, *, epoch_changed: bool) -> None:
-        """Events are missing here; in another epoch, numbers begin again."""
-        if epoch_changed:
-            self._number = 0
+    def begin(self, epoch: str) -> None:
+        """Later events are of this epoch: their numbers begin again."""
+        self.epoch, self._number = epoch, 0
 
     def due(self, now: float) -> Iterable[Alarm]:
         """The alarms to publish at `now`. Each stays due until it is in the stream or has ended."""

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from app.attention.watcher import AttentionWatcher
 from app.errors import UnavailableError
+from app.journal.mark import take_mark
 from app.plugin import plugin_of
 from tests.kit.gateway import Gateway, Start
 from tests.kit.tokens import add_token
@@ -103,6 +105,29 @@ async def test_an_alarm_is_signed_with_the_publisher_of_its_cause(start: Start) 
         ("failed", "fails"),
         ("silent", "begins"),
     ]
+
+
+async def test_the_cause_of_an_alarm_keeps_the_epoch_that_its_number_is_of(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await start()
+    with monkeypatch.context() as patched:
+        patched.setattr(AttentionWatcher, "_publish_due", never)  # it stops before the alarm
+        failed = await gateway.publisher.publish(*ERROR, durable=True)
+        await settled(gateway)
+        epoch = gateway.bus.epoch
+        await gateway.stop()
+    assert gateway.journal is not None
+    assert take_mark(gateway.journal.path) is not None  # as if it had been killed
+    again = await start(state_dir=gateway.settings.state_dir)
+    await settled(again)
+    assert again.bus.epoch != epoch
+    (alarm,) = await stream(again)
+    assert alarm["metadata"]["cause"] == f"{epoch}:{failed.sequence_number}"
+
+
+async def never(watcher: AttentionWatcher) -> bool:
+    return False
 
 
 async def test_silence_is_raised_by_the_clock_and_ended_by_the_next_activity(start: Start) -> None:
