@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import outbound
+from app.auth.access import AUDIT
 from app.channels.subscription import QueueBounds
 from app.errors import SettingsError
 from app.events import Event
@@ -158,6 +159,21 @@ async def test_a_slow_endpoint_delays_neither_a_publish_nor_another_endpoint(
     assert await counts(gateway, 1) == [21, 0, 10]
     assert await counts(gateway, 2) == [31, 0, 0]
     await slow.stop()
+
+
+async def test_the_audit_goes_only_to_an_endpoint_whose_patterns_name_it(
+    start: Start, receiver: Receiver
+) -> None:
+    named = await Receiver().start()
+    gateway = await start(
+        webhooks=(f"*,system.*={receiver.url()}", f"chat.*,{AUDIT}={named.url()}"),
+        webhook_secret=(SECRET,),
+    )
+    await gateway.publisher.publish(AUDIT, {"action": "refused"})
+    await say(gateway)
+    await until(lambda: contents(receiver) and contents(named))
+    assert (len(receiver.of(AUDIT)), len(named.of(AUDIT))) == (0, 1)
+    await named.stop()
 
 
 async def test_slack_gets_a_text_without_signature_and_needs_no_secret(
