@@ -21,7 +21,7 @@ from .webhooks.delivery import Delivery
 from .webhooks.endpoint import Endpoint, endpoint_of, key_of
 
 QUEUE = QueueBounds(1000, 16 * 1024 * 1024)  # what waits for one endpoint
-DRAIN_S = 5.0  # for all endpoints, at a shutdown
+DRAIN_S = 2.0  # for all endpoints, at a shutdown, which takes 5 s at most
 _log = structlog.get_logger("sightline.webhooks")
 
 

@@ -244,6 +244,18 @@ async def test_a_shutdown_waits_for_a_bounded_time_and_counts_what_it_leaves(
     assert sum(int(str(count)) for count in dropped) == 3
 
 
+@pytest.mark.slow
+async def test_the_gateway_ends_within_5_s_also_with_a_webhook_that_hangs(
+    start: Start, receiver: Receiver
+) -> None:
+    receiver.holding = asyncio.Event()
+    gateway = await start(webhooks=(f"chat.*={receiver.url()}",), webhook_secret=(SECRET,))
+    await say(gateway)
+    await until(lambda: receiver.received)
+    assert await gateway.stop() < 5
+    assert gateway.bus.counters.webhooks_dropped[f"1:127.0.0.1:{receiver.port}"] == 1
+
+
 async def test_410_ends_an_endpoint_and_a_large_answer_is_not_read(
     start: Start, receiver: Receiver, capsys: Capture
 ) -> None:
