@@ -109,6 +109,20 @@ async def test_an_attempt_that_fails_is_repeated_by_the_clock_with_the_same_id(
     assert "secret-path" not in str(lines)
 
 
+async def test_an_answer_that_repeats_the_request_is_not_logged(
+    start: Start, receiver: Receiver, capsys: Capture
+) -> None:
+    clock = FakeClock()
+    hook = f"chat.*={receiver.url('/hunter2')}"
+    gateway = await start(clock=clock, webhooks=(hook,), webhook_secret=(SECRET,))
+    capsys.readouterr()
+    receiver.answers = [b"POST /hunter2 HTTP/1.1\r\n\r\n"]
+    await say(gateway)
+    await until(lambda: clock.timers)
+    (line,) = [line for line in read(capsys) if line["event"] == "webhook_attempt_failed"]
+    assert line["reason"] == "RemoteProtocolError"
+
+
 async def test_an_endpoint_that_is_down_costs_its_events_and_is_used_when_it_is_back(
     start: Start, receiver: Receiver, capsys: Capture
 ) -> None:
