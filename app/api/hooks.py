@@ -15,7 +15,7 @@ from litestar import Request, post
 from litestar.di import NamedDependency
 
 from ..attention.watcher import AttentionWatcher
-from ..channels.publisher import EventPublisher
+from ..auth.publishing import HeldPublisher
 from ..ingest import claude_code, codex
 from ..ingest.hooks import MAX_DATA_BYTES, AgentEvent, Hook, cut
 from ..ingest.recent import RecentTelemetry
@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(dict[str, object]).decode
 @post("/api/hooks/claude-code", request_max_body_size=MAX_HOOK_BYTES, status_code=204, opt=HOOK)
 async def claude_code_hook(
     request: HTTPRequest,
-    publisher: NamedDependency[EventPublisher],
+    publisher: NamedDependency[HeldPublisher],
     recent: NamedDependency[RecentTelemetry],
     attention: NamedDependency[AttentionWatcher],
 ) -> None:
@@ -44,7 +44,7 @@ async def claude_code_hook(
 @post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204, opt=HOOK)
 async def codex_hook(
     request: HTTPRequest,
-    publisher: NamedDependency[EventPublisher],
+    publisher: NamedDependency[HeldPublisher],
     recent: NamedDependency[RecentTelemetry],
     attention: NamedDependency[AttentionWatcher],
 ) -> None:
@@ -59,7 +59,7 @@ def _publish(
     body: bytes,
     read: Callable[[Hook], list[AgentEvent]],
     source: str,
-    publisher: EventPublisher,
+    publisher: HeldPublisher,
     recent: RecentTelemetry,
     attention: AttentionWatcher,
 ) -> None:
@@ -68,13 +68,14 @@ def _publish(
         _log.warning("hook_unreadable", source=source, bytes=len(body))
         return
     # Before texts are cut: what is left of a secret has no shape that tells it.
-    for event in map(attention.settle, read(publisher.redactor.redact_value(hook))):
+    for given in read(publisher.redactor.redact_value(hook)):
+        event = attention.settle(given)
         data = event.data
         if publisher.max_event_bytes < MAX_DATA_BYTES + ROOM:
             data = cut(data, publisher.max_event_bytes - ROOM)
         if isinstance(session_id := data.get("session_id"), str):
             recent.hooked[session_id] = ""
-        publisher.emit(event.type, data, event.metadata)
+        publisher.emit_for(given.type, event.type, data, event.metadata)
 
 
 def _hook(body: bytes) -> Hook | None:

@@ -1,6 +1,7 @@
-"""`Agent` and `Call`: the parts of a session. Pure."""
+"""`Agent`, `Call` and `Cause`: the parts of a session. Pure."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(slots=True)
@@ -25,3 +26,11 @@ class Call:
     started: float
     spawns: bool
     asked: bool = False
+
+
+class Cause(NamedTuple):
+    """An event that an alarm may follow from: its position, and `metadata.publisher` if it has one."""
+
+    epoch: str = ""
+    number: int = 0
+    publisher: str | None = None

@@ -33,6 +33,7 @@ class Metadata(msgspec.Struct, gc=False):
     agent: object = None
     otlp: object = None
     hook: object = None
+    publisher: object = None
 
     @property
     def rank(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from .agents import Cause
 from .reading import Metadata, decode, id_of, text
 from .standing import ALARMS, HANDLERS, SILENT_AFTER_S, Standing
 
@@ -22,11 +23,12 @@ SILENT = (
 
 
 class Alarm(msgspec.Struct, frozen=True):
-    """A session needs a person, which nobody has reported. `number` is that of its cause."""
+    """A session needs a person, which nobody has reported. `epoch` and `number` are its cause's."""
 
     session_id: str
     reason: str
     message: str
+    epoch: str
     number: int
     folder: str | None
     metadata: dict[str, str]
@@ -42,6 +44,7 @@ class Watch:
         self._sessions: dict[str, Standing] = {}
         self._due: dict[str, Alarm] = {}  # by session; at most one each
         self._number = 0
+        self.epoch = ""  # of the events that are taken
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -66,7 +69,8 @@ class Watch:
         if type_ == "agent.attention_needed" and data.reason in ALARMS:
             self._raised(session_id, str(data.reason))
             return
-        session = self._heard(session_id, number, now)
+        cause = Cause(self.epoch, number, id_of(metadata.publisher))
+        session = self._heard(session_id, cause, now)
         if session.raised == "silent":
             self._end_alarm(session)
         session.folder = text(data.folder) or session.folder
@@ -77,7 +81,7 @@ class Watch:
             session.take(type_, data, rank, now)
         self._judge(session)
 
-    def _heard(self, session_id: str, number: int, now: float) -> Standing:
+    def _heard(self, session_id: str, cause: Cause, now: float) -> Standing:
         """The session, which is now the latest."""
         session = self._sessions.pop(session_id, None)
         if session is None:
@@ -86,7 +90,7 @@ class Watch:
                 self._forget(next(ended, next(iter(self._sessions))))
             session = Standing(session_id, now)
         self._sessions[session_id] = session
-        session.last, session.number = max(session.last, now), number
+        session.last, session.last_cause = max(session.last, now), cause
         return session
 
     def _judge(self, session: Standing) -> None:
@@ -95,7 +99,7 @@ class Watch:
         if failed and session.raised is None:
             session.raised = "failed"
             message = session.problem or "it reported an error"
-            self._due[session.id] = self._alarm(session, "failed", message, session.failed_at)
+            self._due[session.id] = self._alarm(session, "failed", message, session.failure)
         elif not failed and session.raised == "failed":
             self._end_alarm(session)
 
@@ -110,19 +114,22 @@ class Watch:
         session.raised = None
         self._due.pop(session.id, None)
 
-    def _alarm(self, session: Standing, reason: str, message: str, number: int) -> Alarm:
+    def _alarm(self, session: Standing, reason: str, message: str, cause: Cause) -> Alarm:
         line = " ".join(message[: 4 * MAX_MESSAGE].split())
         line = line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
-        return Alarm(session.id, reason, line, number, session.folder, dict(session.about))
+        about = dict(session.about)
+        if cause.publisher is not None:  # it is this publisher's text, not the gateway's own
+            about["publisher"] = cause.publisher
+        place = (cause.epoch, cause.number)
+        return Alarm(session.id, reason, line, *place, session.folder, about)
 
     def _forget(self, session_id: str) -> None:
         del self._sessions[session_id]
         self._due.pop(session_id, None)
 
-    def lost(self, *, epoch_changed: bool) -> None:
-        """Events are missing here; in another epoch, numbers begin again."""
-        if epoch_changed:
-            self._number = 0
+    def begin(self, epoch: str) -> None:
+        """Later events are of this epoch: their numbers begin again."""
+        self.epoch, self._number = epoch, 0
 
     def due(self, now: float) -> Iterable[Alarm]:
         """The alarms to publish at `now`. Each stays due until it is in the stream or has ended."""
@@ -131,7 +138,7 @@ class Watch:
                 break  # all others are later
             if _works(session):
                 session.raised = "silent"
-                self._due[session.id] = self._alarm(session, "silent", SILENT, session.number)
+                self._due[session.id] = self._alarm(session, "silent", SILENT, session.last_cause)
         return tuple(self._due.values())
 
     def next_look(self) -> float | None:

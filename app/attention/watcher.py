@@ -91,12 +91,12 @@ class AttentionWatcher:
             now, wall = self._clock.monotonic(), self._clock.wall()
             past = await recent_events(self._journal, wall)
             for epoch, type_, timestamp, number, encoded in past:
-                if epoch != self._bus.epoch:  # an earlier run: numbers begin again
-                    self.watch.lost(epoch_changed=True)
+                if epoch != self.watch.epoch:
+                    self.watch.begin(epoch)
                 age_s = max(wall - datetime.fromisoformat(timestamp).timestamp(), 0.0)
                 self.watch.take(type_, encoded, number, now - age_s)
-            if past and past[-1][0] != self._bus.epoch:
-                self.watch.lost(epoch_changed=True)
+        if self.watch.epoch != self._bus.epoch:
+            self.watch.begin(self._bus.epoch)
         self._has_past = True
 
     def _catch_up(self, most: int) -> bool:
@@ -112,7 +112,8 @@ class AttentionWatcher:
                 self.watch.take(item.type, item.encoded, item.sequence_number, seen_at)
             else:
                 _log.warning("attention_lost_events", reason=item.reason, dropped=item.dropped)
-                self.watch.lost(epoch_changed=item.reason == "epoch_changed")
+                if item.reason == "epoch_changed":
+                    self.watch.begin(self._bus.epoch)
         return True
 
     async def _publish_due(self) -> bool:
@@ -132,7 +133,7 @@ class AttentionWatcher:
         return again
 
     async def _publish(self, alarm: Alarm) -> None:
-        cause = position_text(self._bus.epoch, alarm.number)
+        cause = position_text(alarm.epoch, alarm.number)
         data: dict[str, object] = {
             "session_id": alarm.session_id,
             "reason": alarm.reason,

@@ -75,6 +75,13 @@ class HeldPublisher(EventPublisher):
         own = None if keys is None else [None if key is None else self._own(key) for key in keys]
         return await self._publisher.publish_all(signed, own, durable=durable)
 
+    def emit_for(self, given: str, event: str, data: Fields, metadata: Fields) -> None:
+        """Emit what the gateway made of an event of type `given`: `given` must be allowed.
+
+        So the refusal tells nothing of what the gateway knew.
+        """
+        self._publisher.emit(event, data, self._signed(given, metadata))
+
     def emit(
         self, event: _Event, data: Fields | None = None, metadata: Fields | None = None
     ) -> None:

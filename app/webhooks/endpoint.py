@@ -57,7 +57,8 @@ def endpoint_of(entry: str) -> Endpoint:
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""  # raises ValueError for one that is none
     host = parts.netloc.rpartition("@")[2].removesuffix(port)
-    if _HOST.fullmatch(host) is None:
+    # With an unescaped `/` in the password, the host would be what stands before it.
+    if _HOST.fullmatch(host) is None or "@" in "".join(parts[2:]):
         raise ValueError(entry)
     return Endpoint(tuple(patterns.split(",")), url, slack is not None)
 

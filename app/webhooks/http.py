@@ -31,7 +31,7 @@ class Poster:
         self._transport = httpx.AsyncHTTPTransport(limits=limits)
 
     async def post(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Make one attempt. Never raises but for cancellation; an error names no URL."""
+        """Make one attempt. Never raises but for cancellation; an error shows no URL."""
         request = httpx.Request(
             "POST",
             self._url,
@@ -45,8 +45,7 @@ class Poster:
         except TimeoutError:
             return Answer(error=f"no answer within {ATTEMPT_S:g} s")
         except Exception as error:
-            cause = error.__cause__ or error
-            return Answer(error=f"{type(error).__name__}: {cause}"[:200])
+            return Answer(error=_shown(error))
 
     async def _post(self, request: httpx.Request) -> Answer:
         response = await self._transport.handle_async_request(request)
@@ -64,3 +63,13 @@ class Poster:
     async def close(self) -> None:
         """Close the connection."""
         await self._transport.aclose()
+
+
+def _shown(error: Exception) -> str:
+    """The error for logs. Of a connection that was made, its text may quote what the endpoint sent,
+    and an endpoint may repeat what it gets.
+    """
+    name = type(error).__name__
+    if isinstance(error, httpx.ConnectError):  # also of a TLS certificate
+        return f"{name}: {error.__cause__ or error}"[:200]
+    return name

@@ -191,9 +191,7 @@ def test_the_sessions_are_bounded_and_the_one_that_ended_goes_first() -> None:
 def test_events_of_before_a_restart_of_the_numbering_are_told_apart() -> None:
     watch = take(Watch(), step(9, "turn_started"), step(3, "turn_finished"))
     assert watch.state("s") == "working"  # number 4 was before number 10
-    watch.lost(epoch_changed=False)
-    assert take(watch, step(3, "turn_finished")).state("s") == "working"
-    watch.lost(epoch_changed=True)
+    watch.begin("next")
     assert take(watch, step(3, "turn_finished")).state("s") == "idle"
 
 

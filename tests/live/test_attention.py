@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from app.attention.watcher import AttentionWatcher
 from app.errors import UnavailableError
+from app.journal.mark import take_mark
 from app.plugin import plugin_of
 from tests.kit.gateway import Gateway, Start
+from tests.kit.tokens import add_token
 from tests.kit.waiting import until
 from tests.recordings import hooks_of
 from tests.support import FakeClock
@@ -78,6 +81,53 @@ async def test_a_failure_is_raised_once_with_its_cause_and_again_after_the_next_
     await gateway.publisher.publish(*ERROR)
     await settled(gateway)
     assert await reasons(gateway) == ["failed", "failed"]
+
+
+async def test_an_alarm_is_signed_with_the_publisher_of_its_cause(start: Start) -> None:
+    clock = FakeClock()
+    gateway = await start(clock=clock)
+    for name, type_ in (("fails", "agent.error"), ("begins", "agent.turn_started")):
+        secret = await asyncio.to_thread(
+            add_token, gateway.settings.state_dir, name, "publish", publish=(type_,)
+        )
+        await gateway.app.state.keyring.token_file.refresh()
+        event = {"type": type_, "data": {"session_id": name}}
+        if type_ == "agent.error":
+            event["data"] |= {"error": "e", "message": "text of the token"}
+        async with gateway.http(headers={"Authorization": f"Bearer {secret}"}) as http:
+            assert (await http.post("/api/events", json=event)).status_code == 201
+        await settled(gateway)
+    head = gateway.bus.head
+    clock.advance(600)
+    await until(lambda: gateway.bus.head == head + 1)
+    alarms = [(event["data"]["reason"], event["metadata"]) for event in await stream(gateway)]
+    assert [(reason, about.get("publisher")) for reason, about in alarms] == [
+        ("failed", "fails"),
+        ("silent", "begins"),
+    ]
+
+
+async def test_the_cause_of_an_alarm_keeps_the_epoch_that_its_number_is_of(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await start()
+    with monkeypatch.context() as patched:
+        patched.setattr(AttentionWatcher, "_publish_due", never)  # it stops before the alarm
+        failed = await gateway.publisher.publish(*ERROR, durable=True)
+        await settled(gateway)
+        epoch = gateway.bus.epoch
+        await gateway.stop()
+    assert gateway.journal is not None
+    assert take_mark(gateway.journal.path) is not None  # as if it had been killed
+    again = await start(state_dir=gateway.settings.state_dir)
+    await settled(again)
+    assert again.bus.epoch != epoch
+    (alarm,) = await stream(again)
+    assert alarm["metadata"]["cause"] == f"{epoch}:{failed.sequence_number}"
+
+
+async def never(watcher: AttentionWatcher) -> bool:
+    return False
 
 
 async def test_silence_is_raised_by_the_clock_and_ended_by_the_next_activity(start: Start) -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from app.auth.access import AUDIT
 from app.auth.proof import hook_token
 from app.ingest.hook_settings import Gateway as Installation, command_hook
 from tests.kit.gateway import Gateway, Start, name as name_it
@@ -15,6 +16,7 @@ from tests.kit.hooks import ROUTES, retained
 from tests.kit.http import TOKEN
 from tests.kit.sessions import ROWS, counts
 from tests.kit.terminal import PIPE, line, run, sightline
+from tests.kit.tokens import add_token
 from tests.kit.waiting import WATCHDOG_S
 from tests.recordings import HOOK_FILES, hooks_of
 
@@ -107,6 +109,31 @@ async def test_only_what_is_no_hook_of_ours_is_refused(gateway: Gateway) -> None
         large = await http.post(url, content=b'"' + b"x" * (16 * 1024 * 1024) + b'"')
         assert large.status_code == 413
     assert await retained(gateway) == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "status"), [("agent.attention_needed", 204), ("agent.reported", 403)]
+)
+async def test_a_notification_tells_no_publisher_whether_a_session_waits(
+    gateway: Gateway, allowed: str, status: int
+) -> None:
+    secret = await asyncio.to_thread(
+        add_token, gateway.settings.state_dir, "publisher", "publish", publish=(allowed,)
+    )
+    await gateway.app.state.keyring.token_file.refresh()
+    await gateway.publisher.publish(
+        "agent.attention_needed", {"session_id": "waits", "reason": "permission"}
+    )
+    hook = {"hook_event_name": "Notification", "notification_type": "permission_prompt"}
+    async with gateway.http(headers={"Authorization": f"Bearer {secret}"}) as http:
+        for session_id in ("waits", "works"):
+            answer = await http.post(
+                "/api/hooks/claude-code", json={**hook, "session_id": session_id}
+            )
+            assert answer.status_code == status
+    events = [event for event in await retained(gateway) if event["type"] != AUDIT]
+    types = [event["type"] for event in events if event["metadata"].get("publisher") == "publisher"]
+    assert types == (["agent.reported", "agent.attention_needed"] if status == 204 else [])
 
 
 async def test_a_watched_session_is_printed_again_when_it_changes(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app import outbound
+from app.auth.access import AUDIT
 from app.channels.subscription import QueueBounds
 from app.errors import SettingsError
 from app.events import Event
@@ -108,6 +109,20 @@ async def test_an_attempt_that_fails_is_repeated_by_the_clock_with_the_same_id(
     assert "secret-path" not in str(lines)
 
 
+async def test_an_answer_that_repeats_the_request_is_not_logged(
+    start: Start, receiver: Receiver, capsys: Capture
+) -> None:
+    clock = FakeClock()
+    hook = f"chat.*={receiver.url('/hunter2')}"
+    gateway = await start(clock=clock, webhooks=(hook,), webhook_secret=(SECRET,))
+    capsys.readouterr()
+    receiver.answers = [b"POST /hunter2 HTTP/1.1\r\n\r\n"]
+    await say(gateway)
+    await until(lambda: clock.timers)
+    (line,) = [line for line in read(capsys) if line["event"] == "webhook_attempt_failed"]
+    assert line["reason"] == "RemoteProtocolError"
+
+
 async def test_an_endpoint_that_is_down_costs_its_events_and_is_used_when_it_is_back(
     start: Start, receiver: Receiver, capsys: Capture
 ) -> None:
@@ -158,6 +173,21 @@ async def test_a_slow_endpoint_delays_neither_a_publish_nor_another_endpoint(
     assert await counts(gateway, 1) == [21, 0, 10]
     assert await counts(gateway, 2) == [31, 0, 0]
     await slow.stop()
+
+
+async def test_the_audit_goes_only_to_an_endpoint_whose_patterns_name_it(
+    start: Start, receiver: Receiver
+) -> None:
+    named = await Receiver().start()
+    gateway = await start(
+        webhooks=(f"*,system.*={receiver.url()}", f"chat.*,{AUDIT}={named.url()}"),
+        webhook_secret=(SECRET,),
+    )
+    await gateway.publisher.publish(AUDIT, {"action": "refused"})
+    await say(gateway)
+    await until(lambda: contents(receiver) and contents(named))
+    assert (len(receiver.of(AUDIT)), len(named.of(AUDIT))) == (0, 1)
+    await named.stop()
 
 
 async def test_slack_gets_a_text_without_signature_and_needs_no_secret(
@@ -226,6 +256,18 @@ async def test_a_shutdown_waits_for_a_bounded_time_and_counts_what_it_leaves(
     assert counters.webhooks_failed[f"2:127.0.0.1:{down.port}"] == 3  # each tried once more
     dropped = [line["dropped"] for line in read(capsys) if line["event"] == "webhook_dropped"]
     assert sum(int(str(count)) for count in dropped) == 3
+
+
+@pytest.mark.slow
+async def test_the_gateway_ends_within_5_s_also_with_a_webhook_that_hangs(
+    start: Start, receiver: Receiver
+) -> None:
+    receiver.holding = asyncio.Event()
+    gateway = await start(webhooks=(f"chat.*={receiver.url()}",), webhook_secret=(SECRET,))
+    await say(gateway)
+    await until(lambda: receiver.received)
+    assert await gateway.stop() < 5
+    assert gateway.bus.counters.webhooks_dropped[f"1:127.0.0.1:{receiver.port}"] == 1
 
 
 async def test_410_ends_an_endpoint_and_a_large_answer_is_not_read(

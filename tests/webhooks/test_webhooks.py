@@ -52,7 +52,7 @@ def test_the_setting_holds_entries_separated_by_spaces_and_lines() -> None:
         ),
         *(
             ("WEBHOOKS", f"chat.*=https://{bad}/hunter2")
-            for bad in ("h:x", "h:99999", "h:0", "a|b")
+            for bad in ("h:x", "h:99999", "h:0", "a|b", "user:12/pw@evil.example")
         ),
         ("WEBHOOKS", "chat.*=https://h/hunter2 " * 17),
         ("WEBHOOK_SECRET", "hunter2"),
