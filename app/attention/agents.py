@@ -34,3 +34,6 @@ class Cause(NamedTuple):
     epoch: str = ""
     number: int = 0
     publisher: str | None = None
+
+
+NO_CAUSE = Cause()
