@@ -34,6 +34,3 @@ class Cause(NamedTuple):
     epoch: str = ""
     number: int = 0
     publisher: str | None = None
-
-
-NO_CAUSE = Cause()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
-from .agents import NO_CAUSE, Agent, Call, Cause
+from .agents import Agent, Call, Cause
 from .reading import Data, id_of, text
 
 SILENT_AFTER_S = 600.0  # as in the clients' reducers: a single command may well take so long
@@ -31,11 +31,11 @@ class Standing:
     rank: int = 0
     ended: bool = False
     raised: str | None = None
-    last_cause: Cause = NO_CAUSE  # the last event
+    last_cause: Cause = field(default_factory=Cause)  # the last event
     about: dict[str, str] = field(default_factory=dict)  # metadata of its alarms
     folder: str | None = None
     problem: str | None = None  # what the last error said
-    failure: Cause = NO_CAUSE  # the last error
+    failure: Cause = field(default_factory=Cause)  # the last error
     agents: dict[str | None, Agent] = field(default_factory=lambda: {None: Agent(None)})
     calls: dict[str, Call] = field(default_factory=dict)  # open, by id
     done: dict[str, None] = field(default_factory=dict)  # ids of calls that have ended
