@@ -207,6 +207,8 @@ def test_whatever_stands_in_whatever_field_is_a_row_and_the_page_goes_on(
     catalog = (Path(__file__).parent.parent.parent / "docs" / "events.md").read_text()
     reported = kept = 0
     for type_, text in example.findall(catalog):
+        if type_ == "system.audit":  # the gateway alone publishes it
+            continue
         data = json.loads(text)
         for field in [*data, "message_id", "path", "role", "extra"]:
             for value in (POISON, anything(random)):
@@ -551,7 +553,10 @@ def test_all_text_is_legible_in_both_themes(page: Page, gateway: Gateway, scheme
     assert page.evaluate(CONTRASTS) == []
     example = re.compile(r"^## (\S+)$.*?^```json\n(.*?)^```$", re.M | re.S)
     events = (Path(__file__).parent.parent.parent / "docs" / "events.md").read_text()
-    gateway.publish(*((type_, json.loads(data)) for type_, data in example.findall(events)))
+    found = [
+        one for one in example.findall(events) if one[0] != "system.audit"
+    ]  # nobody may send it
+    gateway.publish(*((type_, json.loads(data)) for type_, data in found))
     expect(page.get_by_test_id("tally")).to_contain_text("shown")
     expect(rows(page, "reported an error")).to_be_visible()
     assert page.evaluate(CONTRASTS) == []

@@ -76,8 +76,8 @@ export class Timeline {
         this._batch(item, session, agentId);
         return;
       case "agent.attention_needed": {
-        // Shown at its call; a row of its own where none is known.
-        const tied = [...session.calls.values()].some((call) => call.asked && (call.toolName === data.tool_name || !data.tool_name));
+        // Shown at its call, or as the error that it is about; a row of its own where none is known.
+        const tied = data.reason === "failed" || [...session.calls.values()].some((call) => call.asked && (call.toolName === data.tool_name || !data.tool_name));
         if (!tied) this._add("attention", agentId, item);
         return;
       }
