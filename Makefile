@@ -94,7 +94,7 @@ test-unit: $(DEV) ## run the unit tests alone (20 seconds)
 	$(PYTEST) $(PARALLEL) $(UNIT)
 
 test-slow: $(DEV) ## run the tests that take more than two seconds each, and property tests with new examples
-	$(PYTEST) -m '(slow or hypothesis) and not attack and not browser' $(PARALLEL) --hypothesis-profile=explore
+	$(PYTEST) -m '(slow or hypothesis) and not attack and not browser' $(PARALLEL) --hypothesis-profile=explore -o faulthandler_timeout=1200
 
 test-cluster: $(DEV) ## test gateway processes on NATS, with faults
 	$(PYTEST) -o faulthandler_timeout=600 tests/cluster
