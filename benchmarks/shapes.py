@@ -45,8 +45,10 @@ def file_of(shape: str, size: int = KB) -> str:
 
 
 def file_of_tool_calls() -> str:
-    """The path of a file with what recorded coding agents became: tool calls and all around them."""
-    events = [event for name in HOOK_FILES for event in events_of(name)]
+    """The path of a file with the tool calls of recorded coding agents and their results."""
+    every = [event for name in HOOK_FILES for event in events_of(name)]
+    # Of others the gateway may make alarms, which nobody counts.
+    events = [event for event in every if event.type.startswith("agent.tool_")]
     return _written(
         "tool-calls", [{"type": e.type, "data": e.data, "metadata": e.metadata} for e in events]
     )

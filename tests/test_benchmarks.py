@@ -136,7 +136,7 @@ def test_data_has_the_size_that_was_ordered_and_paced_data_the_time(shape: str, 
 def test_tool_calls_are_those_that_recorded_agents_sent() -> None:
     lines = Path(file_of_tool_calls()).read_text().splitlines()
     types = {json.loads(line)["type"] for line in lines}
-    assert {"agent.tool_called", "agent.tool_finished", "agent.turn_started"} <= types
+    assert types == {"agent.tool_called", "agent.tool_finished"}
 
 
 def test_recorded_events_go_round(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_every_scenario_runs_and_a_peer_that_is_not_here_is_named(tmp_path: Path
         env={**os.environ, "SIGHTLINE_BENCH_EVENTS": str(recorded), "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     shown = {line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")}
