@@ -77,11 +77,11 @@ PARALLEL := -n $(JOBS) --dist worksteal
 # These tests cover every branch of the core modules: see pyproject.toml.
 CORE := tests/channels tests/contract tests/ws
 
-test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
+test: $(DEV) ## run the tests (three minutes on two slow cores; JOBS=4 workers)
 	@set -e; began=$$(date +%s); \
-	echo "the core's tests, with full branch coverage of the core: about 30 s"; \
+	echo "the core's tests, with full branch coverage of the core: about a third of the time"; \
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term-missing:skip-covered $(CORE); \
-	echo "all other tests: about 90 s"; \
+	echo "all other tests: the rest of it"; \
 	$(PYTEST) $(PARALLEL) $(CORE:%=--ignore=%); \
 	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
@@ -144,7 +144,7 @@ static: $(DEV)
 
 quick: static test-unit ## formatting, lint, types and the unit tests (half a minute)
 
-check: static test ## formatting, lint, types, then all tests but the long ones (two minutes)
+check: static test ## formatting, lint, types, then all tests but the long ones (four minutes)
 
 format: $(DEV) ## rewrite the sources with black and ruff's safe fixes
 	$(BIN)/ruff check --fix-only .

@@ -127,7 +127,6 @@ class Gateway:
                 "publisher": Provide(self._publisher_for, sync_to_thread=False),
                 "bus": _given(self.bus),
                 "backend": _given(self.backend),
-                "replay_store": _given(self.replay_store),
                 "registry": _given(self.registry),
                 "journal": _given(self.journal),
                 "settings": _given(settings),

@@ -18,6 +18,7 @@ from statistics import median
 from benchmarks.peers import TOKEN
 from benchmarks.peers.gateway import NO_JOURNAL
 from benchmarks.server import READER_CORE, Server
+from benchmarks.shapes import KB, TYPE, nested
 
 PEERS = {
     "bare route": "bare",
@@ -30,27 +31,10 @@ _LENGTH = b"content-length: "
 Figures = dict[str, float]
 
 
-def order_event() -> dict[str, object]:
-    """An event of 1 KB as an agent sends it: an order with its customer and eight items."""
-    items = [
-        {
-            "id": f"item-{number}",
-            "name": "Walnut shelf",
-            "count": number,
-            "price": 19.5,
-            "gift": False,
-        }
-        for number in range(8)
-    ]
-    customer = {"id": 4711, "name": "Ada Byron", "city": "London", "tags": ["regular", "web"]}
-    details = {"order": {"id": "o-1842", "customer": customer, "items": items, "note": None}}
-    data = {"session_id": "s-9", "agent_name": "Ada", "kind": "order_placed", "details": details}
-    return {"type": "agent.reported", "data": data, "metadata": {"source": "shop"}}
-
-
 def request(events: int) -> bytes:
     """A whole request with this many events; one alone is no array."""
-    body = json.dumps(order_event() if events == 1 else [order_event()] * events).encode()
+    event = {"type": TYPE, "data": nested(KB), "metadata": {"source": "shop"}}
+    body = json.dumps(event if events == 1 else [event] * events).encode()
     head = (
         "POST /api/events HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\nUser-Agent: benchmark\r\n"
         f"Content-Type: application/json\r\nX-Session-Token: {TOKEN}\r\n"

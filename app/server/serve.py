@@ -4,7 +4,6 @@ import asyncio
 import gc
 import os
 import resource
-import select
 import signal
 import socket
 import sys
@@ -32,6 +31,7 @@ from ..state.lock import FolderLock
 from .http import http_protocol
 from .sockets import (
     BACKLOG,
+    accept_waiting,
     bind,
     bind_unix,
     more_descriptors,
@@ -46,8 +46,6 @@ DEFAULT_PORT = 3000
 # Connections accepted in one turn of the loop, so that a flood of them does not delay the clients.
 ACCEPTS_PER_TURN = 2
 LONGEST_END_S = 10.0  # of a shutdown; then another Ctrl-C ends the process at once
-LONGEST_ACCEPT_S = 0.5  # of what waits at a shutdown, so that a flood does not prevent the end
-TURNS_TO_CONNECT = 4  # of the loop, from the kernel's queue to the protocol
 TICKS_A_SECOND = 10  # of uvicorn's main loop
 FEW_WAITING = 64  # connections besides `max_clients` that a gateway needs at least
 _log = structlog.get_logger("sightline.server")
@@ -123,16 +121,7 @@ class Server(uvicorn.Server):
         Closing the listeners would reset them, and with them what their clients have sent.
         """
         self._plugin.gateway.lock.withdraw()
-        waiting = select.poll()
-        for listener in (listener for server in self.servers for listener in server.sockets):
-            waiting.register(listener, select.POLLIN)
-        turns_without, loop = 0, asyncio.get_running_loop()
-        deadline = loop.time() + LONGEST_ACCEPT_S
-        while loop.time() < deadline:
-            turns_without = 0 if waiting.poll(0) else turns_without + 1
-            if turns_without == TURNS_TO_CONNECT:
-                break
-            await asyncio.sleep(0)
+        await accept_waiting([one for server in self.servers for one in server.sockets])
         await super().shutdown(sockets)
 
 

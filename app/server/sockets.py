@@ -1,20 +1,32 @@
 """The listening sockets of the gateway, and its limit of open files."""
 
+import asyncio
 import errno
 import ipaddress
 import os
 import resource
+import select
 import socket
 import stat
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import NoReturn, Protocol
 
 import click
 
+LONGEST_ACCEPT_S = 0.5  # of the connections that wait at a shutdown
+TURNS_TO_CONNECT = 4  # of the loop, from the kernel's queue to the protocol
 BACKLOG = 2048  # connections that the kernel queues
 DESCRIPTORS = 8192  # wanted: the soft limit is often lower than the hard one
 
 MAX_WAITING = 2048  # connections besides `max_clients`
 RESERVED_DESCRIPTORS = 64  # for files, git, and connections accepted in one turn
+
+
+class HasFileno(Protocol):
+    """A socket, of whatever class."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
 
 
 def more_descriptors() -> None:
@@ -132,3 +144,17 @@ def _fail(message: str) -> NoReturn:
     """Exit with one line; Litestar would draw a box around a `ClickException`."""
     click.echo(f"sightline: {message}", err=True)
     raise SystemExit(1)
+
+
+async def accept_waiting(listeners: Sequence[HasFileno]) -> None:
+    """Return once the loop has accepted the connections that the kernel holds.
+
+    A flood of new ones ends the wait after `LONGEST_ACCEPT_S`.
+    """
+    waiting, loop = select.poll(), asyncio.get_running_loop()
+    for listener in listeners:
+        waiting.register(listener.fileno(), select.POLLIN)
+    turns_without, deadline = 0, loop.time() + LONGEST_ACCEPT_S
+    while turns_without < TURNS_TO_CONNECT and loop.time() < deadline:
+        turns_without = 0 if waiting.poll(0) else turns_without + 1
+        await asyncio.sleep(0)

@@ -29,8 +29,8 @@ class Post(Protocol):
 class Delivery:
     """The worker of one endpoint.
 
-    Its events wait in a bounded queue of their own, which drops the oldest. So a slow endpoint holds
-    up neither publishers nor other endpoints; its own later events wait while it is tried again.
+    Its events wait in a bounded queue of their own, which drops the oldest. A slow endpoint does not
+    delay publishers or other endpoints. Its own later events wait while an attempt is repeated.
     """
 
     def __init__(

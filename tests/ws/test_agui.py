@@ -72,6 +72,27 @@ def test_a_turn_without_end_is_several_runs_so_that_a_reader_holds_few_names(
     assert begun.count("a#5") == sum(event["type"] == "RUN_STARTED" for event in found) - 1 > 5
 
 
+class Counting(set[str]):
+    """Counts how often something is looked for in it."""
+
+    asked = 0
+
+    def __contains__(self, one: object) -> bool:
+        self.asked += 1
+        return super().__contains__(one)
+
+
+def test_a_name_for_a_further_run_of_an_agent_is_not_searched() -> None:
+    writer = run.RunWriter(SESSION)
+    writer.start()
+    assert writer._run is not None
+    names = writer._run.names = Counting()
+    for _ in range(1000):
+        writer.start_agent("a", "reader", None, None)
+        writer.end_agent("a")
+    assert (len(names), names.asked) == (1000, 1000)
+
+
 @pytest.mark.parametrize(("name", "read"), RECORDED)
 def test_a_recorded_session_is_taken_by_the_client_and_resumes_exactly_from_every_id(
     name: str, read: Any

@@ -125,7 +125,7 @@ function partsOf(card, now) {
   const { name, project, tag, attention, doing, facts, folder, state, ended } = card;
   const label = tag.startsWith(project) ? tag.slice(project.length).trim() : tag;
   const isOver = ended !== null;
-  const asked = state === "waiting" ? attention : null; // an alarm is told by state, reason and error
+  const asked = state === "waiting" ? attention : null; // state, reason and error already show an alarm
   return {
     name: text(name, 60),
     project: text(project, 60),

@@ -84,7 +84,7 @@ export class Fleet {
 
 /**
  * The order of cards: as `byNeed`, but a card keeps its place while nothing but its events changes. A card that
- * moved with each event could be neither read nor clicked.
+ * moves with each event cannot be read or clicked.
  */
 function byPlace(a, b) {
   const order = (a.ended !== null) - (b.ended !== null) || ORDER.indexOf(a.state) - ORDER.indexOf(b.state);

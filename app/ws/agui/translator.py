@@ -45,7 +45,7 @@ class Translator:
         return writer.take()
 
     def forget_run(self) -> None:
-        """The client was told that its run is over, whatever it was."""
+        """The client has seen the end of its run."""
         self._thread.writer.forget()
 
 
