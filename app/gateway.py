@@ -1,21 +1,19 @@
 """`Gateway`: the wiring of everything that one gateway is."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 
-from litestar import Litestar
 from litestar.datastructures import State
-from litestar.di import Provide
 from litestar.types import Scope
 
 from .api import pages
 from .api.metrics import metrics as metrics_page
-from .api.routes import routes
+from .api.routes import Dependencies, application
 from .auth.audit import Audit
 from .auth.credentials import access_in
-from .auth.denial import AccessGate, http_refusal, keep_refusal
-from .auth.guards import require_credential
+from .auth.denial import AccessGate
 from .auth.publishing import held_publisher
 from .auth.tokens import Keyring
 from .catalog.registry import Catalog
@@ -44,20 +42,6 @@ from .ws.messages import Notice, encode
 from .ws.registry import ConnectionRegistry
 
 LAST_GRACE_S = 1.0  # for clients to read why they are closed, if the server does not wait for that
-
-
-def keyring_of(state: State) -> Keyring:
-    """The keyring; set by the lifespan."""
-    keyring: Keyring = state.keyring
-    return keyring
-
-
-def _given(value: object) -> Provide:
-    return Provide(lambda: value, sync_to_thread=False, use_cache=True)
-
-
-def _lazily(make: Callable[[], object]) -> Provide:
-    return Provide(make, sync_to_thread=False, use_cache=True)
 
 
 class Gateway:
@@ -120,31 +104,25 @@ class Gateway:
         self.lock = FolderLock(settings.state_dir)
         state.begin_drain = self.begin_drain
         state.counters = self.counters
-        self.app = Litestar(
-            route_handlers=routes(console=console, metrics=metrics),
-            dependencies={
-                "parts": Provide(self._parts_for, sync_to_thread=False),
-                "publisher": Provide(self._publisher_for, sync_to_thread=False),
-                "bus": _given(self.bus),
-                "backend": _given(self.backend),
-                "registry": _given(self.registry),
-                "journal": _given(self.journal),
-                "settings": _given(settings),
-                "catalog": _given(catalog),
-                "openapi": _lazily(lambda: to_text(to_openapi(catalog, left_out))),
-                "asyncapi": _lazily(lambda: to_text(to_asyncapi(catalog))),
-                "counters": _given(self.counters),
-                "recent": Provide(self._recent_for, sync_to_thread=False),
-                "attention": _given(self.outbound.attention),
-                "keyring": Provide(keyring_of, sync_to_thread=False),
-            },
-            guards=[require_credential],
-            after_exception=[keep_refusal],
-            exception_handlers={Exception: http_refusal},
-            openapi_config=None,
-            logging_config=None,
-            state=state,
-        )
+        openapi = cache(lambda: to_text(to_openapi(catalog, left_out)))  # only if it is asked for
+        asyncapi = cache(lambda: to_text(to_asyncapi(catalog)))
+        dependencies: Dependencies = {
+            "parts": self._parts_for,
+            "publisher": self._publisher_for,
+            "recent": self._recent_for,
+            "bus": lambda _: self.bus,
+            "backend": lambda _: self.backend,
+            "registry": lambda _: self.registry,
+            "journal": lambda _: self.journal,
+            "settings": lambda _: settings,
+            "catalog": lambda _: catalog,
+            "openapi": lambda _: openapi(),
+            "asyncapi": lambda _: asyncapi(),
+            "counters": lambda _: self.counters,
+            "attention": lambda _: self.outbound.attention,
+            "keyring": lambda _: self.keyring,
+        }
+        self.app = application(state, dependencies, console=console, metrics=metrics)
         self.app.asgi_handler = AccessGate(self.app.asgi_handler, settings, self.counters)
         paths = {route.path.partition("{")[0] for route in self.app.routes}
         self.folders = tuple(path for path in paths if path.endswith("/") and path != "/")
@@ -153,7 +131,8 @@ class Gateway:
     @property
     def keyring(self) -> Keyring:
         """The keyring; set by the lifespan."""
-        return keyring_of(self.app.state)
+        keyring: Keyring = self.app.state.keyring
+        return keyring
 
     def _parts_for(self, scope: Scope) -> Parts:
         """The parts for a request, with its publisher."""
