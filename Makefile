@@ -77,7 +77,7 @@ PARALLEL := -n $(JOBS) --dist worksteal
 # These tests cover every branch of the core modules: see pyproject.toml.
 CORE := tests/channels tests/contract tests/ws
 
-test: $(DEV) ## run the tests (three minutes on two slow cores; JOBS=4 workers)
+test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
 	@set -e; began=$$(date +%s); \
 	echo "the core's tests, with full branch coverage of the core: about a third of the time"; \
 	$(PYTEST) $(PARALLEL) --cov --cov-report=term-missing:skip-covered $(CORE); \

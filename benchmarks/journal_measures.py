@@ -12,7 +12,7 @@ import msgspec
 
 from app.catalog.registry import Catalog
 from app.channels.backend import MemoryBackend
-from app.channels.bus import EventBus
+from app.channels.bus import EventBus, new_epoch
 from app.channels.filters import EventFilter
 from app.channels.publisher import EventPublisher
 from app.channels.replay import ReplayStore
@@ -151,7 +151,8 @@ async def publishing(
     """A bus with its publisher, and a journal if a path is given."""
     clock, catalog = Clock(), Catalog(("bench",))
     loop = asyncio.get_running_loop()
-    store = ReplayStore("bench", 30, 100, 1 << 20)
+    # An epoch of its own: "bench" again would begin at 0, and delete what the file holds of it.
+    store = ReplayStore(new_epoch(), 30, 100, 1 << 20)
     bus = EventBus(
         store, catalog, clock, loop.call_soon, QueueBounds(1000, 1 << 20), 100, Counters()
     )
