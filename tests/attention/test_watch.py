@@ -148,7 +148,7 @@ def test_an_alarm_that_the_stream_has_is_not_due_and_is_no_sign_of_life() -> Non
     assert len(watch) == 1
 
 
-def test_who_asks_a_person_who_is_idle_and_who_has_ended_is_not_silent() -> None:
+def test_an_agent_that_asks_is_idle_or_has_ended_is_not_silent() -> None:
     asks = step(2, "attention_needed", reason="permission", tool_name="Bash")
     assert reasons(take(Watch(), *WORKING, asks), 5000) == []
     assert reasons(take(Watch(), *WORKING, step(2, "turn_finished")), 5000) == []

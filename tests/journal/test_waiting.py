@@ -57,7 +57,7 @@ async def test_the_size_on_disk_is_read_by_the_thread_alone(
     assert threads == {"journal-writer"}
 
 
-async def test_waiters_of_an_epoch_that_ended_are_told_and_a_cancelled_one_is_forgotten(
+async def test_waiters_of_an_epoch_that_ended_get_an_error_and_a_cancelled_one_is_forgotten(
     tmp_path: Path,
 ) -> None:
     journal = Journal(tmp_path / "journal.db", BOUNDS, FakeClock())

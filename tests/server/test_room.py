@@ -67,7 +67,7 @@ def test_a_peer_whose_connections_are_all_known_has_none_to_lose() -> None:
     assert alone.gone
 
 
-def test_who_left_is_not_looked_for() -> None:
+def test_a_connection_that_left_is_not_looked_for() -> None:
     member = Member()
     room = full(member)
     room.leave(member)

@@ -34,7 +34,7 @@ sys.stdin.read()
 """
 
 
-def test_a_second_gateway_of_a_folder_is_refused_with_who_runs_where_and_what_to_do(
+def test_a_second_gateway_of_a_folder_is_refused_and_the_error_names_the_first_and_a_way_out(
     tmp_path: Path,
 ) -> None:
     first = FolderLock(tmp_path / "state")
