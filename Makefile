@@ -97,7 +97,7 @@ test-slow: $(DEV) ## run the tests that take more than two seconds each, and pro
 	$(PYTEST) -m '(slow or hypothesis) and not attack and not browser' $(PARALLEL) --hypothesis-profile=explore -o faulthandler_timeout=1200
 
 test-cluster: $(DEV) ## test gateway processes on NATS, with faults
-	$(PYTEST) -o faulthandler_timeout=600 tests/cluster
+	$(PYTEST) $(PARALLEL) -o faulthandler_timeout=600 tests/cluster
 
 # In node 20, WebSocket needs a flag.
 test-js: $(DEV) ## test the browser client and the console, if node is installed
@@ -109,7 +109,7 @@ test-js: $(DEV) ## test the browser client and the console, if node is installed
 		../../tests/console/*.test.js
 
 test-browser: $(BROWSER) ## test the console in a real browser (Debian's chromium)
-	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/browser
+	$(PYTEST) -m 'not attack' -n 2 --dist worksteal -o faulthandler_timeout=600 tests/browser
 	$(PYTEST) -m 'not attack' -o faulthandler_timeout=600 tests/live/test_login_page.py
 
 test-frameworks: $(DEV) $(FRAMEWORKS)/.ready ## test the adapters for agent frameworks with the real packages
