@@ -38,6 +38,7 @@ from .sources import check_workspace
 from .sources.running import keep_running, sources_of
 from .state.lock import FolderLock, only_gateway
 from .ws.flow import Parts
+from .ws.listener import EventsSocket
 from .ws.messages import Notice, encode
 from .ws.registry import ConnectionRegistry
 
@@ -123,7 +124,8 @@ class Gateway:
             "keyring": lambda _: self.keyring,
         }
         self.app = application(state, dependencies, console=console, metrics=metrics)
-        self.app.asgi_handler = AccessGate(self.app.asgi_handler, settings, self.counters)
+        served = EventsSocket(self.app.asgi_handler, self._parts)
+        self.app.asgi_handler = AccessGate(served, settings, self.counters)
         paths = {route.path.partition("{")[0] for route in self.app.routes}
         self.folders = tuple(path for path in paths if path.endswith("/") and path != "/")
         self.paths = paths.difference(self.folders)

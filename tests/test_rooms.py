@@ -10,7 +10,7 @@ TESTS = Path(__file__).parent
 APP = TESTS.parent / "app"
 # The rooms and the modules at the root, from the ground up. All of them are named here.
 FLOORS = [
-    {"errors", "events", "metrics", "redaction"},
+    {"errors", "events", "metrics", "redaction", "timers"},
     {"settings", "parsers", "state", "log", "catalog", "webhooks"},
     {"channels", "auth"},
     {"journal", "ingest", "sources", "attention"},
@@ -22,7 +22,7 @@ FLOORS = [
 ]
 KNOWS = {
     "litestar": r"(__init__|main|mounting|gateway|plugin)\.py|auth/(guards|denial)\.py|api/\w+\.py"
-    r"|channels/litestar_backend\.py|ws/listener\.py|contract/(openapi|routes)\.py|server/serve\.py|cli/\w+\.py",
+    r"|channels/litestar_backend\.py|ws/(listener|socket)\.py|contract/(openapi|routes)\.py|server/serve\.py|cli/\w+\.py",
     "uvicorn": r"server/\w+\.py",
     "nats": r"channels/nats/\w+\.py",
     "sqlite3": r"journal/\w+\.py|cli/journal\.py",

@@ -1,4 +1,4 @@
-"""All routes of the gateway, as one Litestar application."""
+"""All HTTP routes of the gateway, as one Litestar application. `EventsSocket` serves `/ws`."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -12,7 +12,6 @@ from litestar.types import Scope
 
 from ..auth.denial import http_refusal, keep_refusal
 from ..auth.guards import require_credential
-from ..ws.listener import events_socket
 from . import agui, events, history, hooks, login, otlp, pages, sessions, status, stream, token
 from .metrics import metrics as metrics_page
 
@@ -56,7 +55,6 @@ def _injected(name: str) -> Provide:
 def routes(*, console: bool, metrics: bool) -> list[BaseRouteHandler]:
     """The handlers, with the console's pages and `/metrics` or without."""
     return [
-        events_socket,
         events.publish_events,
         *hooks.ROUTES,
         *otlp.ROUTES,

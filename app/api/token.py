@@ -6,8 +6,7 @@ import msgspec
 from litestar import post
 from litestar.di import NamedDependency
 
-from ..auth.guards import arrived_at
-from ..auth.proof import NONCE
+from ..auth.proof import NONCE, arrived_at
 from ..auth.tokens import Keyring
 from ..errors import BadRequestError, UnavailableError
 from .login import MAX_BODY_BYTES, HTTPRequest

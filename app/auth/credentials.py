@@ -16,6 +16,13 @@ KEY_PARAMETER = "browser_key"  # only on GET: `EventSource` cannot send headers
 KEY_SUBPROTOCOL = b"key."
 TOKEN_SUBPROTOCOL = b"token."
 SIGNS = "sightline_signs"  # in the scope's state: whether events say which token published them
+# The headers with credentials, and the one that says which cookie is ours.
+_CARRIERS = frozenset(
+    {
+        *(b"authorization", b"cookie", b"host", b"sec-websocket-protocol"),
+        *(b"x-browser-key", b"x-session-token"),
+    }
+)
 _PORT = re.compile(rb":([0-9]+)\Z")
 
 
@@ -54,7 +61,7 @@ class Shown(msgspec.Struct):
 
 def shown(headers: Headers, query: bytes = b"") -> Shown:
     """Read the credentials; pass `query` only if a browser key in the query is allowed."""
-    headers = list(headers)
+    headers = [pair for pair in headers if pair[0].lower() in _CARRIERS]
     subprotocols = [
         item.strip()
         for value in values_of(headers, b"sec-websocket-protocol")

@@ -202,7 +202,12 @@ class AccessGate:
             else:
                 await send(message)
 
-        await self._app(scope, receive, send_or_refuse)
+        try:
+            await self._app(scope, receive, send_or_refuse)
+        except Exception as error:
+            if accepted:
+                raise
+            await answer(error, scope, send)
 
 
 async def answer(error: Exception, scope: Scope, send: Send) -> None:

@@ -1,6 +1,7 @@
 """Authentication and the checks of Host and Origin: pure functions, and a Litestar guard."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import cast
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Scope
 
 from ..errors import ForbiddenError, UnauthorizedError
+from .access import Need
 from .browsers import BrowserSession
 from .credentials import (
     KEY_HEADER,
@@ -22,7 +24,7 @@ from .credentials import (
     shown,
     values_of,
 )
-from .proof import address_of
+from .proof import arrived_at
 from .tokens import Keyring
 
 SUBPROTOCOL = "events.v1"
@@ -126,16 +128,26 @@ def check_browser_rules(
         ForbiddenError: `Host` or `Origin` is not allowed; the message names the setting.
     """
     headers = list(headers)
-    hosts = values_of(headers, b"host")
+    hosts, origins = values_of(headers, b"host"), values_of(headers, b"origin")
+    _check_names(tuple(hosts), tuple(origins), allowed_hosts, allowed_origins, scheme)
+
+
+@lru_cache(maxsize=256)  # of those that are allowed: few clients send others
+def _check_names(
+    hosts: tuple[bytes, ...],
+    origins: tuple[bytes, ...],
+    allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
+    scheme: str,
+) -> None:
     host = hosts[0].lower() if len(hosts) == 1 else b""
     named = _HOST.fullmatch(host)
-    ours = _ours(allowed_hosts)
+    ours = _LOCAL_HOSTS | {name.lower().encode() for name in allowed_hosts}
     if host not in ours and (named is None or named[1] not in ours):
         raise ForbiddenError(
             f"Host {_shown(hosts)} does not name this gateway: use 127.0.0.1 or localhost,"
             " or add the name to SIGHTLINE_ALLOWED_HOSTS"
         )
-    origins = values_of(headers, b"origin")
     if not origins:
         return
     before = b"https://" if scheme in ("https", "wss") else b"http://"
@@ -149,12 +161,6 @@ def check_browser_rules(
         )
 
 
-@lru_cache(maxsize=8)
-def _ours(allowed_hosts: tuple[str, ...]) -> frozenset[bytes]:
-    """Every name of this gateway, in lower case."""
-    return frozenset(_LOCAL_HOSTS | {name.lower().encode() for name in allowed_hosts})
-
-
 def shared_origin(headers: Headers, allowed_origins: tuple[str, ...]) -> bytes | None:
     """The origin of a request if its page may read the answer (CORS), else None."""
     origins = values_of(headers, b"origin")
@@ -164,7 +170,7 @@ def shared_origin(headers: Headers, allowed_origins: tuple[str, ...]) -> bytes |
     return origins[0] if len(origins) == 1 and origins[0] in configured else None
 
 
-def _shown(values: list[bytes]) -> str:
+def _shown(values: tuple[bytes, ...]) -> str:
     return ascii(", ".join(value.decode("latin-1") for value in values)[:100])
 
 
@@ -196,15 +202,6 @@ def has_browser_session(scope: Scope) -> bool:
     return True
 
 
-def arrived_at(scope: Scope) -> str | None:
-    """The local address of the connection; None if it is not a TCP connection."""
-    host, port = scope.get("server") or ("", None)
-    try:
-        return None if port is None else address_of(host, port)
-    except ValueError:  # a name: not from a socket
-        return None
-
-
 def _keyring(scope: Scope) -> Keyring:
     keyring: Keyring = scope["litestar_app"].state.keyring
     return keyring
@@ -228,6 +225,19 @@ def _method(scope: Scope) -> str | None:
     return scope["method"] if scope["type"] == ScopeType.HTTP else None
 
 
+def admit(scope: Scope, opt: Mapping[str, object]) -> None:
+    """Authenticate a request to a route with this `opt`, and check its scope; or raise the refusal."""
+    credential = authenticate_scope(scope, is_hook=bool(opt.get("hook")))
+    if opt.get("token_only") and credential.kind != "token":
+        raise UnauthorizedError(
+            "a browser's log-in does not count here: send the session token as the"
+            " X-Session-Token header"
+        )
+    scope["state"]["credential"] = credential
+    scope["state"][SIGNS] = _keyring(scope).named.configured
+    credential.access.require(cast(Need, opt.get("scope", "admin")))
+
+
 async def require_credential(connection: ASGIConnection, handler: BaseRouteHandler) -> None:  # type: ignore[type-arg]
     """Litestar guard: authenticate requests to every route that is not open, and check the scope.
 
@@ -235,14 +245,5 @@ async def require_credential(connection: ASGIConnection, handler: BaseRouteHandl
     `any`. One that declares none is for admins, so a new route opens nothing to other tokens. A route
     for `read` must hold what it answers to `access_in(scope)`.
     """
-    if handler.opt.get("open") or is_preflight(connection.scope):
-        return
-    credential = authenticate_scope(connection.scope, is_hook=bool(handler.opt.get("hook")))
-    if handler.opt.get("token_only") and credential.kind != "token":
-        raise UnauthorizedError(
-            "a browser's log-in does not count here: send the session token as the"
-            " X-Session-Token header"
-        )
-    connection.scope["state"]["credential"] = credential
-    connection.scope["state"][SIGNS] = _keyring(connection.scope).named.configured
-    credential.access.require(handler.opt.get("scope", "admin"))
+    if not (handler.opt.get("open") or is_preflight(connection.scope)):
+        admit(connection.scope, handler.opt)

@@ -12,7 +12,9 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import cast
 
 NONCE = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
@@ -38,6 +40,15 @@ def address_of(host: str, port: int) -> str:
     address = ipaddress.ip_address(host.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return f"{mapped or address} {port}"
+
+
+def arrived_at(scope: Mapping[str, object]) -> str | None:
+    """The local address of a request's connection; None if it is not a TCP connection."""
+    host, port = cast(tuple[str, int | None], scope.get("server") or ("", None))
+    try:
+        return None if port is None else address_of(host, port)
+    except ValueError:  # a name: not from a socket
+        return None
 
 
 def _hmac(token: str, *parts: str) -> str:

@@ -26,7 +26,6 @@ class Backlog:
         self._raw: socket.socket | None = transport.get_extra_info("socket")
         self.size = 0  # unacknowledged bytes at the last look
         self._acknowledged = 0
-        self.look()
 
     def look(self) -> Literal["empty", "moving", "stuck"]:
         """Measure again, and return what the backlog did since the last look.

@@ -17,6 +17,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ..metrics import Counters
+from ..timers import Timer, cancel, set_timer
 from .backlog import Backlog
 from .cycle import GatewayCycle, JoinedWrites, last_answer
 from .request_bytes import CountingHTTPProtocol
@@ -63,7 +64,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self._known = False
         self._ending = False  # the next response is the last one
         self._running: GatewayCycle | None = None  # the current or last request
-        self._deadline: asyncio.TimerHandle | None = None  # for the awaited part
+        self._deadline: Timer | asyncio.TimerHandle | None = None  # for the awaited part
         self._unread: asyncio.TimerHandle | None = None
         self._backlog = Backlog(transport)
         self._joined = JoinedWrites(transport, self.loop)
@@ -78,20 +79,20 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         self.cycle = self._running = None  # type: ignore[assignment]
 
     def _forget(self) -> None:
-        _cancel(self._deadline)
-        _cancel(self._unread)
+        cancel(self._deadline)
+        cancel(self._unread)
         self.room.leave(self)
         self.turnstile.leave(self)
 
     def handle_websocket_upgrade(self) -> None:
         self.upgrading = True
-        self.transport.pause_reading()
         self._admit(self._upgrade)
 
     def _upgrade(self) -> None:
         self._forget()
-        self.transport.resume_reading()
         super().handle_websocket_upgrade()
+        self.parser = None  # type: ignore[assignment]  # break a cycle
+        self.data_received(b"")  # passes on what is held
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         GatewayCycle.adopt(cycle, self._joined)
@@ -166,7 +167,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
             self._began = self.loop.time()
             if self._deadline is None:  # a running timer ends early, and is then set again
                 patience_s = HEAD_TIMEOUT_S if part == "head" else BODY_TIMEOUT_S
-                self._deadline = self.loop.call_later(patience_s, self._look_at_sender)
+                self._deadline = set_timer(self.loop, patience_s, self._look_at_sender)
             self.room.join(self)
 
     def _look_at_sender(self) -> None:
@@ -190,7 +191,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
             self.refuse(408, "too_slow", why)
 
     def _watch_reader(self) -> None:
-        _cancel(self._unread)
+        cancel(self._unread)
         self._backlog.look()
         self._unread = self.loop.call_later(UNREAD_TIMEOUT_S, self._look_at_reader)
 
@@ -215,7 +216,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         busy = self._running is not None and self._running.response_started
         busy = busy and not (self.part == "head" and not self._answer_is_due())
         self.refused = True
-        _cancel(self._deadline)
+        cancel(self._deadline)
         self.turnstile.leave(self)
         self._leave()
         if self.transport.is_closing():
@@ -234,7 +235,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
     def linger(self) -> None:
         """Close after `LINGER_S`, so that a client that is still sending can read the response."""
         self.refused = True
-        _cancel(self._deadline)
+        cancel(self._deadline)
         if self.transport.can_write_eof():
             with suppress(OSError):  # reset; `connection_lost` follows
                 self.transport.write_eof()
@@ -243,8 +244,3 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
     @property
     def _address(self) -> str:
         return ":".join(map(str, self.client or ("unknown",)))
-
-
-def _cancel(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()

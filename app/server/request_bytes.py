@@ -4,7 +4,8 @@ The parser itself accepts any number of chunk sizes, chunk extensions, trailers,
 body bytes and pipelined requests.
 """
 
-from typing import Literal
+import asyncio
+from typing import Literal, cast
 
 from .strict import StrictHTTPProtocol
 
@@ -21,10 +22,10 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
     part: Literal["head", "body"] | None = None
     received = 0  # bytes of this part
     refused = False  # further input is discarded
-    upgrading = False  # and here the client must not send any
+    upgrading = False  # further input is for the WebSocket
     _body_bytes = 0  # of `received`, without chunk framing
     _unwanted = 0  # of `_body_bytes`, received after the response
-    _held = b""  # input after a pipelined request, not parsed yet
+    _held = b""  # input after a pipelined request or an upgrade, not parsed yet
 
     @property
     def known(self) -> bool:
@@ -45,8 +46,11 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
         raise NotImplementedError
 
     def data_received(self, data: bytes) -> None:
-        """Parse the input in pieces, until the connection is refused or upgraded."""
-        if self.refused or self.upgrading:
+        """Parse the input in pieces, until the connection is refused or upgraded.
+
+        Input after an upgrade waits for the WebSocket protocol.
+        """
+        if self.refused:
             return
         data = self._held + data
         self._held = b""
@@ -68,6 +72,11 @@ class CountingHTTPProtocol(StrictHTTPProtocol):
             super().data_received(piece)
             if not self.refused:
                 self._count()
+        if data and self.upgrading:
+            if (successor := self.transport.get_protocol()) is self:
+                self._hold(data)
+            else:
+                cast(asyncio.Protocol, successor).data_received(data)
 
     def _answer_is_due(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

@@ -5,6 +5,7 @@ It uses uvicorn's internals: the minor version is pinned, and live tests hold th
 
 import logging
 import re
+from typing import cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,8 +14,11 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from ..ws.handshake import HANDSHAKE_FAULT, HandshakeFault
+from .websocket import SightlineWebSocketProtocol
 
 MAX_HEADER_LINES = 128  # also the limit of the websockets library
+_FRAMING = {b"transfer-encoding", b"expect"}
+_OF_UPGRADES = {b"upgrade", b"sec-websocket-key"}
 MAX_PIPELINED = 8  # requests that wait for an earlier response
 _SILENT = logging.Logger("silent", logging.CRITICAL + 1)  # the library's debug log contains secrets
 
@@ -37,6 +41,7 @@ class StrictHTTPProtocol(HttpToolsProtocol):
     _in_head = False  # later headers are trailers
     fault: RefusedRequest | None = None  # set if a callback stopped the parser
     _handshake_fault: RefusedRequest | None = None
+    _is_usual = False  # whether the handshake is valid, and each header came once
 
     def on_message_begin(self) -> None:
         """Begin a request; refuse it if too many wait already."""
@@ -59,7 +64,8 @@ class StrictHTTPProtocol(HttpToolsProtocol):
 
         See RFC 9112, sections 6.1 and 3.2.2.
         """
-        self._check_head(self.parser.get_http_version())
+        names = {name for name, _ in self.headers}
+        self._check_head(self.parser.get_http_version(), names)
         self._in_head = False
         if not self.url.startswith((b"/", b"*")):
             target = httptools.parse_url(self.url)
@@ -69,8 +75,8 @@ class StrictHTTPProtocol(HttpToolsProtocol):
             self.headers[:] = [pair for pair in self.headers if pair[0] != b"host"]
             self.headers.append((b"host", host))
             self.url = (target.path or b"/") + (b"?" + target.query if target.query else b"")
-        self._handshake_fault = None
-        if self._values(b"upgrade") or self._values(b"sec-websocket-key"):
+        self._handshake_fault, self._is_usual = None, False
+        if not names.isdisjoint(_OF_UPGRADES):
             self._handshake_fault = self._look_at_handshake()
         if (fault := self._handshake_fault) is not None:
             reported = HandshakeFault(str(fault), fault.status)
@@ -79,10 +85,12 @@ class StrictHTTPProtocol(HttpToolsProtocol):
         if self.parser.should_upgrade() and not self._should_upgrade():
             self.cycle.keep_alive = False  # the parser stops after an upgrade
 
-    def _check_head(self, version: str) -> None:
-        codings = self._values(b"transfer-encoding")
+    def _check_head(self, version: str, names: set[bytes]) -> None:
         if version not in ("1.0", "1.1"):
             self._stop(505, f"HTTP/{version} is not supported: use HTTP/1.1")
+        if names.isdisjoint(_FRAMING):
+            return
+        codings = self._values(b"transfer-encoding")
         if codings and (version == "1.0" or len(codings) > 1):
             self._stop(400, "Transfer-Encoding comes twice or with HTTP/1.0: send a Content-Length")
         if codings and codings[0] != b"chunked":
@@ -96,7 +104,9 @@ class StrictHTTPProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             return RefusedRequest(400, "the upgrade came too early: wait for the last response")
         version = self.parser.get_http_version().encode()
-        return handshake_fault(self.parser.get_method(), self.url, version, self.headers)
+        head = (self.parser.get_method(), self.url, version, self.headers)
+        self._is_usual = is_usual_handshake(*head)
+        return None if self._is_usual else handshake_fault(*head)
 
     def _values(self, name: bytes) -> list[bytes]:
         """The values of a header, in lower case, one per line."""
@@ -115,7 +125,21 @@ class StrictHTTPProtocol(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         """Upgrade only valid handshakes; the application refuses the others."""
-        return self._handshake_fault is None and super()._should_upgrade()
+        return self._is_usual or (self._handshake_fault is None and super()._should_upgrade())
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the handshake over as it was read, if it is usual and our protocol takes it."""
+        kind = self.ws_protocol_class
+        ours = isinstance(kind, type) and issubclass(kind, SightlineWebSocketProtocol)
+        if not (ours and self._is_usual):
+            super().handle_websocket_upgrade()
+            return
+        self.connections.discard(self)
+        protocol = cast(type[SightlineWebSocketProtocol], kind)(
+            self.config, self.server_state, self.app_state
+        )
+        self.transport.set_protocol(protocol)
+        protocol.take_over(self)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Log nothing: `AccessGate` logs the refusal."""

@@ -7,22 +7,27 @@ version is pinned, `incompatibility` checks it at the start, and live tests hold
 
 import asyncio
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
 import structlog
 import uvicorn
-from uvicorn._types import ASGISendEvent
+from uvicorn._types import ASGISendEvent, WebSocketAcceptEvent
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import Protocol, State
 
 from ..errors import CloseCode
+from ..timers import set_timer
 from ..ws.outlet import TRANSPORT
 from ..ws.session import Allowance
 from .backlog import Backlog
+from .direct import DirectTransport, Inbox
+from .upgrade import KEY, accepted, socket_scope
 
 # Buffers for a stalled client, besides its queue. Linux doubles the first; with the client's own
 # buffer they hold about 400 KB, a few hundred events of 1 KB, before the client is behind.
@@ -37,73 +42,67 @@ LINGER_S = 1.0  # an immediate close would reset a client that is still sending
 READ_BYTES = 4 * 1024
 
 
-class DirectTransport:
-    """The transport of one WebSocket, for an outlet that writes encoded frames."""
-
-    __slots__ = ("_on_pause", "_on_resume", "_protocol", "evicted", "writable")
-
-    def __init__(self, protocol: "SightlineWebSocketProtocol") -> None:
-        self.writable = True
-        self.evicted: str | None = None  # the reason of an abort
-        self._protocol = protocol
-        self._on_pause: Callable[[], None] = lambda: None
-        self._on_resume: Callable[[], None] = lambda: None
-
-    def attach(self, on_pause: Callable[[], None], on_resume: Callable[[], None]) -> None:
-        """Set the callbacks for changes of `writable`."""
-        self._on_pause, self._on_resume = on_pause, on_resume
-
-    def write(self, frames: bytes) -> None:
-        """Write whole frames; write nothing after a close frame (RFC 6455, 5.5.1)."""
-        protocol = self._protocol
-        if not (protocol.close_sent or protocol.transport.is_closing()):
-            protocol.transport.write(frames)
-
-    def abort(self, reason: str) -> None:
-        """Close the connection at once, and discard what is buffered."""
-        self.evicted = reason
-        self._protocol.close_sent = True
-        self._protocol.transport.abort()
-
-    def pause(self) -> None:
-        """The transport is full."""
-        self.writable = False
-        self._on_pause()
-
-    def resume(self) -> None:
-        """The transport has room again."""
-        self.writable = True
-        self._on_resume()
-
-
 class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     """Direct writes, bounded buffers, and an abort after a ping time-out or a slow shutdown."""
 
+    # What few connections change is not in their dicts: 43 names in one take 700 bytes more than 42.
+    _key: bytes | None = None  # of a handshake that `take_over` got, until it is accepted
+    _early = b""  # input before that
+    _unsent_pong = b""  # the answer to the newest pings while the buffer was full
+    _after_close = 0  # bytes received after we sent a close frame
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._begin(cast(asyncio.Transport, transport))
+
+    def _begin(self, transport: asyncio.Transport) -> None:
         if (raw := transport.get_extra_info("socket")) is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        cast(asyncio.Transport, transport).set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES
         self._direct = DirectTransport(self)
         self._heard = True  # whether the client sent anything since the last ping or look
-        self._backlog = Backlog(cast(asyncio.Transport, transport))
-        self._unsent_pong = b""  # the answer to the newest pings while the buffer was full
+        self._backlog = Backlog(transport)
         self._allowance = Allowance(self.loop.time)  # for control frames and empty fragments
-        self._after_close = 0  # bytes received after we sent a close frame
+
+    def take_over(self, http: HttpToolsProtocol) -> None:
+        """Begin with a valid handshake that the HTTP protocol has read; see `upgrade`."""
+        self.transport, self.server, self.client = http.transport, http.server, http.client
+        self.connections.add(self)
+        self._begin(http.transport)
+        headers = dict(http.headers)
+        self._key = headers[KEY]
+        self.queue = Inbox()  # type: ignore[assignment]
+        self.scope = socket_scope(http.scope, http.url, headers)
+        self._offer_direct_writes()
+        self.conn.parser = Protocol.parse(self.conn)  # frames come next, and no request
+        next(self.conn.parser)
+        self.handshake_initiated = True
+        self.queue.put_nowait({"type": "websocket.connect"})
+        task = self.loop.create_task(self.run_asgi())
+        task.add_done_callback(self.on_task_complete)
+        self.tasks.add(task)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         event.headers.clear()  # the scope has them too: one copy is enough
         if hasattr(self, "scope"):  # absent after a refused handshake
-            cast(dict[str, object], self.scope["extensions"])[TRANSPORT] = self._direct
+            self._offer_direct_writes()
+
+    def _offer_direct_writes(self) -> None:
+        cast(dict[str, object], self.scope["extensions"])[TRANSPORT] = self._direct
 
     def start_keepalive(self) -> None:
-        del self.response  # sent: free its memory
+        if hasattr(self, "response"):
+            del self.response  # sent: free its memory
         super().start_keepalive()
 
     def data_received(self, data: bytes) -> None:
+        if self._key is not None:  # the client did not wait for the answer
+            self._early += data
+            self.transport.pause_reading()
+            return
         self._heard = True
         if self.close_sent:
             self._after_close += len(data)
@@ -154,10 +153,32 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
     async def send(self, message: ASGISendEvent) -> None:
+        if self._key is not None and message["type"] == "websocket.accept":
+            self._accept(self._key, message)
+            return
+        self._direct.flush()
         await super().send(message)
         if self.close_timer is not None and message["type"] == "websocket.close":
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
+
+    def _accept(self, key: bytes, message: WebSocketAcceptEvent) -> None:
+        if self.disconnected:
+            raise ClientDisconnected
+        headers = [*self.default_headers, *message.get("headers", ())]
+        self._direct.write_with_next(accepted(key, headers, message.get("subprotocol")))
+        del self._key
+        self.conn.state = State.OPEN
+        self.handshake_complete = True
+        self.start_keepalive()
+        if self._early:
+            self.loop.call_soon(self._read_early)
+
+    def _read_early(self) -> None:
+        data, self._early = self._early, b""
+        self.data_received(data)
+        if not self.read_paused:
+            self.transport.resume_reading()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -168,6 +189,11 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self._direct.write(pong)
         super().resume_writing()
         self._direct.resume()
+
+    def schedule_ping(self) -> None:
+        assert self.ping_interval is not None
+        ping = set_timer(self.loop, self.ping_interval, self.send_keepalive_ping)
+        self.ping_timer = cast(asyncio.TimerHandle, ping)
 
     def send_keepalive_ping(self) -> None:
         self._heard = False
@@ -191,6 +217,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self._direct.abort("ping_timeout" if state == "empty" else "stalled")
 
     def shutdown(self) -> None:
+        self._direct.flush()
         super().shutdown()
         self.loop.call_later(SHUTDOWN_GRACE_S, self.transport.abort)
 
@@ -200,7 +227,9 @@ _USED = {
     *("transport", "connection_made", "data_received", "handle_connect", "handle_ping"),
     *("close_timer", "handle_cont", "handle_parser_exception", "handle_pong", "queue", "send"),
     *("keepalive_timeout", "pause_writing", "resume_writing", "schedule_ping"),
-    *("send_keepalive_ping", "shutdown"),
+    *("send_keepalive_ping", "shutdown", "connections", "server", "client", "handshake_initiated"),
+    *("handshake_complete", "on_task_complete", "tasks", "run_asgi", "disconnected", "read_paused"),
+    *("default_headers", "start_keepalive", "ping_interval", "ping_timer"),
 }
 
 

@@ -190,14 +190,17 @@ async def _join(
 
 def lasting_notices(parts: Parts) -> list[Notice]:
     """The conditions that hold now, for a new client: it missed the notices of their beginning."""
-    now = parts.bus.clock.timestamp()
-    notices = []
+    blind, journal = parts.bus.counters.blind, parts.journal
+    failing = journal is not None and journal.failing
+    if parts.backend.status.connected and not blind and not failing:
+        return []
+    now, notices = parts.bus.clock.timestamp(), []
     if not parts.backend.status.connected:
         notices.append(Notice.backend_away(now))
-    if blind := parts.bus.counters.blind:
+    if blind:
         notices.append(Notice.of_workspace(now, blind))
-    if parts.journal is not None and parts.journal.failing:
-        notices.append(Notice.of_journal(now, parts.journal.status.reason))
+    if journal is not None and failing:
+        notices.append(Notice.of_journal(now, journal.status.reason))
     return notices
 
 

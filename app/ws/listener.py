@@ -1,21 +1,18 @@
-"""The Litestar listener of `/ws`: a thin shell that carries messages between socket and session."""
+"""`/ws`: carries messages between socket and session."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
 import structlog
-from litestar import WebSocket
-from litestar.di import NamedDependency
-from litestar.exceptions import WebSocketDisconnect
-from litestar.handlers import WebsocketListenerRouteHandler
-from litestar.types import Scope
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.utils import normalize_path
+from structlog.typing import FilteringBoundLogger
 
 from ..auth.credentials import access_in
-from ..auth.denial import Uncopied
-from ..auth.guards import SUBPROTOCOL
+from ..auth.guards import SUBPROTOCOL, admit
 from ..channels.subscription import Subscription
 from ..errors import CloseCode
 from .flow import RESTARTS, ClientRequest, Parts, client_flow
@@ -24,9 +21,10 @@ from .outlet import TRANSPORT, DirectOutlet, Outlet, Transport
 from .queries import Query
 from .sending import ASGIOutlet
 from .session import Session, TooManyMessagesError
+from .socket import DisconnectedError, Socket
 
-Socket = WebSocket[object, object, object]  # type: ignore[type-var]
-DISCONNECTED = (OSError, WebSocketDisconnect)  # raised by a send after the client disconnected
+PATH = "/ws"
+NEEDS = {"scope": "read"}  # as the `opt` of a route
 CLOSE_GRACE_S = 1.0  # for the close frame, when the server cancels the connection
 _log = structlog.get_logger("sightline.ws")
 
@@ -69,8 +67,8 @@ class SocketConnection:
         return self.closed_as or (None if self.transport is None else self.transport.evicted)
 
     def fail(self, error: Exception) -> None:
-        """Close after an error of the outlet."""
-        _log.error("outlet_failed", error_type=type(error).__name__, exc_info=error)
+        """Close after an unexpected error, of the outlet or of a message."""
+        _log.error("connection_failed", error_type=type(error).__name__, exc_info=error)
         self.close(CloseCode.INTERNAL_ERROR, "internal error")
 
     def receive(self, data: str) -> None:
@@ -98,12 +96,16 @@ class SocketConnection:
 
     async def _close(self, code: int, reason: str) -> None:
         await self.outlet.stop()
-        with suppress(*DISCONNECTED, RuntimeError):
+        with suppress(OSError, RuntimeError):
             await self._socket.close(code, reason)
 
     async def restart(self) -> None:
-        """Close the socket with 1012; wait up to `CLOSE_GRACE_S` for the close frame to be sent."""
+        """Close the socket with 1012, and wait for the close frame."""
         self.close(CloseCode.RESTART, RESTARTS)
+        await self.closed()
+
+    async def closed(self) -> None:
+        """After `close`, wait up to `CLOSE_GRACE_S` for the close frame to be sent."""
         assert self._closing is not None
         await asyncio.wait({self._closing}, timeout=CLOSE_GRACE_S)
 
@@ -113,20 +115,6 @@ class SocketConnection:
         if self._closing is not None:
             self._closing.cancel()
             await asyncio.wait({self._closing})
-
-
-def _transport(socket: Socket) -> Transport | None:
-    extensions = cast(dict[str, Transport], socket.scope.get("extensions") or {})
-    transport = extensions.get(TRANSPORT)
-    state = socket.app.state
-    if transport is None and not state.get("told_no_direct_writes"):
-        state.told_no_direct_writes = True
-        _log.warning(
-            "no_direct_writes",
-            why="this server is not configured by `litestar run`: events go out by slower sends, the"
-            " server decides about pings, and a client that stops reading keeps its place",
-        )
-    return transport
 
 
 def asked(scope: Scope) -> ClientRequest:
@@ -143,53 +131,89 @@ def asked(scope: Scope) -> ClientRequest:
     )
 
 
-@asynccontextmanager
-async def connection_lifespan(socket: Socket, parts: NamedDependency[Parts]) -> AsyncIterator[None]:
-    """Carry one client from its upgrade to its last trace. Cancelling leaves nothing."""
-    scope, bus = socket.scope, parts.bus
-    request = asked(scope)
-    scope["headers"] = []  # read already; an idle connection must not keep the token
-    log = _log.bind(client_id=request.client_id)
-    offered = scope.get("subprotocols") or []
+class EventsSocket:
+    """Serves upgrades of `/ws`, and leaves everything else to the routes behind it.
 
-    def connect(subscription: Subscription, connected: Connected) -> SocketConnection:
-        transport, interval_s = _transport(socket), connected.heartbeat_interval_s
-        outlet = (
-            ASGIOutlet(subscription, socket.send_text, bus.clock, interval_s, DISCONNECTED)
-            if transport is None
-            else DirectOutlet(subscription, transport, bus.clock, interval_s)
-        )
-        outlet.answer(encode(connected))
-        session = Session(
-            bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
-        )
-        return SocketConnection(
-            socket, subscription, session, outlet, transport, parts.settings.max_message_bytes
-        )
+    It is no route of Litestar, whose listeners cost each connection more CPU time than all the rest.
+    """
 
-    async with client_flow(
-        parts,
-        request,
-        log=log,
-        heartbeat_interval_s=parts.settings.heartbeat_interval_s,
-        accept=partial(socket.accept, subprotocols=SUBPROTOCOL if SUBPROTOCOL in offered else None),
-        connect=connect,
-    ) as connection:
-        scope["state"]["connection"] = connection
-        try:
-            with suppress(WebSocketDisconnect):
-                yield
-        except asyncio.CancelledError:
-            if connection.transport is None:  # some servers end by cancelling
-                await connection.restart()
-            raise
+    def __init__(self, routes: ASGIApp, parts: Parts) -> None:
+        self._routes = routes
+        self._parts = parts
+        self._warned = False
+        self._log: FilteringBoundLogger | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or upgrade. An exception before `websocket.accept` is a refusal."""
+        if scope["type"] != ScopeType.WEBSOCKET or normalize_path(scope["path"]) != PATH:
+            await self._routes(scope, receive, send)
+            return
+        admit(scope, NEEDS)
+        request = asked(scope)
+        scope["headers"] = []  # read already; an idle connection must not keep the token
+        with suppress(DisconnectedError):  # before it was accepted
+            await self._serve(request, scope, Socket(receive, send))
+
+    async def _serve(self, request: ClientRequest, scope: Scope, socket: Socket) -> None:
+        """Carry one client from its upgrade to its last trace. Cancelling leaves nothing."""
+        parts, transport = self._parts, self._transport(scope)
+        peer = ":".join(map(str, scope.get("client") or ("unknown",)))
+        log = self._bound_log().bind(client_id=request.client_id, peer=peer)
+
+        def connect(subscription: Subscription, connected: Connected) -> SocketConnection:
+            bus, interval_s = parts.bus, connected.heartbeat_interval_s
+            outlet = (
+                ASGIOutlet(subscription, socket.send, bus.clock, interval_s)
+                if transport is None
+                else DirectOutlet(subscription, transport, bus.clock, interval_s)
+            )
+            outlet.answer(encode(connected))
+            session = Session(
+                bus, subscription, lambda code: log.warning("client_mistake", error_type=code)
+            )
+            most_bytes = parts.settings.max_message_bytes
+            return SocketConnection(socket, subscription, session, outlet, transport, most_bytes)
+
+        async with client_flow(
+            parts,
+            request,
+            log=log,
+            heartbeat_interval_s=parts.settings.heartbeat_interval_s,
+            accept=partial(socket.accept, _subprotocol(scope)),
+            connect=connect,
+        ) as connection:
+            try:
+                while True:
+                    connection.receive(await socket.receive())
+            except DisconnectedError:
+                pass
+            except asyncio.CancelledError:
+                if transport is None:  # some servers end by cancelling
+                    await connection.restart()
+                raise
+            except Exception as error:
+                connection.fail(error)
+                await connection.closed()
+
+    def _bound_log(self) -> FilteringBoundLogger:
+        """The log as it is configured since the lifespan began; to bind it takes long."""
+        if self._log is None:
+            self._log = _log.bind()
+        return self._log
+
+    def _transport(self, scope: Scope) -> Transport | None:
+        extensions = cast(dict[str, Transport], scope.get("extensions") or {})
+        transport = extensions.get(TRANSPORT)
+        if transport is None and not self._warned:
+            self._warned = True
+            _log.warning(
+                "no_direct_writes",
+                why="this server is not configured by `litestar run`: events go out by slower sends,"
+                " the server decides about pings, and a client that stops reading keeps its place",
+            )
+        return transport
 
 
-class _Listener(Uncopied, WebsocketListenerRouteHandler):
-    """A listener that is not copied for each upgrade."""
-
-
-@_Listener("/ws", connection_lifespan=connection_lifespan, opt={"scope": "read"})
-async def events_socket(data: str, socket: Socket) -> None:
-    """Hand one frame to the session. A binary frame arrives here as an empty string."""
-    socket.scope["state"]["connection"].receive(data)
+def _subprotocol(scope: Scope) -> str | None:
+    offered = cast(list[str], scope.get("subprotocols") or [])
+    return SUBPROTOCOL if SUBPROTOCOL in offered else None

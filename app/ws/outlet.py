@@ -10,6 +10,7 @@ import structlog
 from ..channels.bus import frame_header
 from ..channels.subscription import Subscription
 from ..events import Clock, Event, Gap
+from ..timers import Timer, cancel, set_timer
 from .messages import Heartbeat, encode
 
 MAX_CONTROL = 512  # unread answers; a client with more is closed
@@ -114,7 +115,7 @@ class DirectOutlet:
         self._clock = clock
         self._heartbeat_interval_s = heartbeat_interval_s
         self._answers = Answers(subscription)  # holds only what could not be written
-        self._beating: asyncio.TimerHandle | None = None
+        self._beating: Timer | None = None
 
     def start(self, on_error: Callable[[Exception], None] = lambda error: None) -> None:
         """Attach and send heartbeats. `on_error` is unused: a failing transport is aborted."""
@@ -128,8 +129,7 @@ class DirectOutlet:
 
     async def stop(self) -> None:
         """Stop the heartbeats; closing the subscription ends the rest."""
-        if self._beating is not None:
-            self._beating.cancel()
+        cancel(self._beating)
 
     def answer(self, message: bytes, in_order: bool = False) -> bool:
         """Write at once, or queue while the transport is full."""
@@ -152,7 +152,7 @@ class DirectOutlet:
 
     def _beat_later(self) -> None:
         loop = asyncio.get_running_loop()
-        self._beating = loop.call_later(self._heartbeat_interval_s, self._beat_again)
+        self._beating = set_timer(loop, self._heartbeat_interval_s, self._beat_again)
 
     def _beat_again(self) -> None:
         self.beat()

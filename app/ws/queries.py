@@ -23,6 +23,7 @@ class Query:
         text = query_string.decode("latin-1")
         self._parameters = parse_qsl(text, keep_blank_values=True, errors="replace") if text else []
         self._headers = tuple(headers)
+        self._sent = {name.lower() for name, _ in self._headers}
 
     def get(self, name: str, header: bytes | None = None) -> str | None:
         """Return the value of `name`, or None.
@@ -30,8 +31,10 @@ class Query:
         Raises:
             BadRequestError: there are different values, in the query or the header.
         """
+        if not self._parameters and header not in self._sent:
+            return None
         values = {value for key, value in self._parameters if key == name}
-        if header is not None:
+        if header in self._sent:
             values |= {value.decode("latin-1") for value in values_of(self._headers, header)}
         if len(values) > 1:
             raise BadRequestError(f"{name} was given twice with different values: send it once")

@@ -34,6 +34,8 @@ class TooManyMessagesError(SightlineError):
 class Allowance:
     """A rate limit: `CONTROL_BURST` messages at once, then `CONTROL_RATE` a second."""
 
+    __slots__ = ("_left", "_monotonic", "_refilled_at")
+
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._left = CONTROL_BURST

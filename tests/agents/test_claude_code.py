@@ -5,11 +5,12 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,13 +19,17 @@ import pytest
 from tests.kit.model_api import Scripts, model_api
 from tests.kit.processes import PATIENCE_S, free_port
 from tests.kit.readme import gateway
+from tests.kit.waiting import lines_of_file
 from tests.snippets import ROOT
 
 CLAUDE = ROOT / "build/claude-code/node_modules/.bin/claude"
+RECORDINGS = ROOT / "tests/recordings"
 SIGHTLINE = ROOT / ".venv/bin/sightline"
 pytestmark = pytest.mark.skipif(
     not CLAUDE.exists(), reason="needs Claude Code: run `make test-agents`"
 )
+# A call that runs until the agent is interrupted, and says which process it is.
+WAITS = 'import os, time; print(os.getpid(), file=open("runs", "w"), flush=True); time.sleep(90)'
 AGENT = {"subagent_type": "general-purpose", "description": "look", "run_in_background": False}
 SCRIPTS: Scripts = {
     "simple": [("Bash", {"command": "echo hello", "description": "greet"}), "All is well."],
@@ -33,7 +38,26 @@ SCRIPTS: Scripts = {
     "nested": [("Agent", {**AGENT, "prompt": "script lead"}), "All is reviewed."],
     "lead": [("Agent", {**AGENT, "prompt": "script reader"}), "The reader is done."],
     "reader": [("Bash", {"command": "echo found", "description": "look"}), "One bug."],
+    "long": [("Bash", {"command": f"python3 -c '{WAITS}'", "description": "wait"}), "Never said."],
+    "helped": [("Agent", {**AGENT, "prompt": "script long"}), "Never said."],
 }
+
+
+class Done(NamedTuple):
+    """The end of an agent."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def ended(agent: "subprocess.Popen[str]") -> Done:
+    """Wait for the end of an agent."""
+    try:
+        said, complained = agent.communicate(timeout=2 * PATIENCE_S)
+    finally:
+        agent.kill()
+    return Done(agent.returncode, said, complained)
 
 
 class Place(NamedTuple):
@@ -43,11 +67,10 @@ class Place(NamedTuple):
     home: Path
     api: str
 
-    def run(self, script: str) -> tuple[subprocess.CompletedProcess[str], float]:
-        """Have the agent follow a script; its end, and the seconds that it took."""
-        began = time.monotonic()
-        allowed = "Bash(echo:*),Bash(exit:*),Agent,Task"
-        done = subprocess.run(
+    def start(self, script: str) -> "subprocess.Popen[str]":
+        """Have the agent follow a script."""
+        allowed = "Bash(echo:*),Bash(exit:*),Bash(python3:*),Agent,Task"
+        return subprocess.Popen(
             [CLAUDE, "-p", f"script {script}", "--model", "sonnet", "--allowedTools", allowed],
             cwd=self.project,
             env={
@@ -60,11 +83,16 @@ class Place(NamedTuple):
                 "NO_PROXY": "127.0.0.1",
             },
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=2 * PATIENCE_S,
-            check=False,
         )
+
+    def run(self, script: str) -> tuple[Done, float]:
+        """Have the agent follow a script to its end; and the seconds that it took."""
+        began = time.monotonic()
+        with self.start(script) as agent:
+            done = ended(agent)
         return done, time.monotonic() - began
 
     def install(self, where: str, **environ: str) -> None:
@@ -93,6 +121,14 @@ def shown(folder: Path) -> dict[str, Any]:
     command = [SIGHTLINE, "events", "sessions", "--json"]
     (session,) = json.loads(subprocess.check_output(command, cwd=folder, timeout=PATIENCE_S))
     return dict(session)
+
+
+def hooks_of(folder: Path) -> list[str]:
+    """The hooks that the gateway got, in order, without those of texts."""
+    command = [SIGHTLINE, "events", "history", "--json", "--type", "agent.*"]
+    lines = subprocess.check_output(command, cwd=folder, timeout=PATIENCE_S).splitlines()
+    found = [json.loads(line)["metadata"].get("hook") for line in lines]
+    return [hook for hook in found if hook not in (None, "MessageDisplay")]
 
 
 def calls_of(session: dict[str, Any]) -> list[tuple[str | None, str, str]]:
@@ -138,6 +174,42 @@ def test_a_session_is_shown_as_it_was(
         lead, reader = session["agents"][1:]
         assert (lead["parent_id"], lead["parent"]) == (None, "reported")
         assert (reader["parent_id"], reader["parent"]) == (lead["agent_id"], "reported")
+
+
+@pytest.mark.parametrize(
+    ("script", "hooks", "calls"),
+    [
+        ("long", "interrupted_sigint", [(None, "Bash", "interrupted")]),
+        (
+            "helped",
+            "interrupted_sigint_subagent",
+            [(None, "Agent", "interrupted"), ("general-purpose", "Bash", "interrupted")],
+        ),
+    ],
+)
+def test_an_interrupt_amid_a_call_ends_the_session_as_recorded(
+    place: Place, tmp_path: Path, script: str, hooks: str, calls: list[Any]
+) -> None:
+    """Nothing reports the end of the call: only `SessionEnd` comes, and no `Stop`."""
+    folder = tmp_path / "gateway"
+    folder.mkdir()
+    with gateway(folder):
+        place.install(str(folder))
+        with place.start(script) as agent:
+            (call,) = lines_of_file(place.project / "runs", 1)
+            agent.send_signal(signal.SIGINT)
+            done = ended(agent)
+        reported, session = hooks_of(folder), shown(folder)
+    with suppress(ProcessLookupError):  # the agent may have ended its call
+        os.kill(int(call), signal.SIGKILL)
+    assert done.returncode != 0
+    assert "Never said." not in done.stdout
+    lines = (RECORDINGS / f"{hooks}.jsonl").read_text().splitlines()
+    recorded = [json.loads(line)["body"]["hook_event_name"] for line in lines]
+    assert reported == [hook for hook in recorded if hook != "MessageDisplay"]
+    assert (session["state"], session["reason"]) == ("finished", "other")
+    assert calls_of(session) == calls
+    assert {agent["outcome"] for agent in session["agents"]} == {"interrupted"}
 
 
 def test_a_gateway_that_hangs_or_is_down_costs_the_agent_time_and_nothing_else(

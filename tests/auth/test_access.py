@@ -11,6 +11,7 @@ from app.errors import ForbiddenError
 from app.main import create_app
 from app.plugin import plugin_of
 from app.settings import Settings
+from app.ws.listener import NEEDS as NEEDS_OF_SOCKET
 from tests.kit.examples import up_to
 
 TOKENS = st.sampled_from(["a", "b", "system", "audit", "x"])
@@ -72,7 +73,7 @@ NEEDS = {
     " GET /static/{name:str}, POST /api/challenge, POST /api/login",
     "any": "GET /api/asyncapi.json, GET /api/catalog, GET /api/openapi.json, GET /api/session,"
     " POST /api/logout",
-    "read": "/ws, GET /api/agui/{thread_id:str}, GET /api/events, GET /api/events/stream, GET /ws, POST /api/tickets",
+    "read": "GET /api/agui/{thread_id:str}, GET /api/events, GET /api/events/stream, GET /ws, POST /api/tickets",
     "publish": "POST /api/events, POST /api/hooks/claude-code, POST /api/hooks/codex, POST /v1/logs,"
     " POST /v1/metrics, POST /v1/traces",
 }
@@ -90,6 +91,7 @@ def test_the_routes_for_others_than_admins_are_these(tmp_path: Path) -> None:
             names = {f"{method} {route.path}" for method in methods} or {route.path}
             found.setdefault(need, set()).update(n for n in names if not n.startswith("OPTIONS"))
     del found["admin"]
+    assert NEEDS_OF_SOCKET == {"scope": "read"}
     assert found == {need: set(names.split(", ")) for need, names in NEEDS.items()}
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from app.server import http as uvicorn_http, sockets
 from tests.kit import gateway as kit_gateway
+from tests.kit.frames import CLOSE, PING, PONG, TEXT, closed_with, frame, frames
 from tests.kit.gateway import Gateway, Start
-from tests.kit.http import GOOD, TOKEN_LINE, UPGRADE, Answer, dial, drip, request, rest
+from tests.kit.http import GOOD, TOKEN_LINE, UPGRADE, Answer, Connection, dial, drip, request, rest
 from tests.kit.messages import receive
 from tests.kit.waiting import WATCHDOG_S, ticks, until
 from tests.live.attack import bystander, resident_bytes
@@ -226,6 +227,37 @@ async def test_of_1000_handshakes_at_once_exactly_ten_get_in_and_others_hardly_n
         for raw, _ in opened:
             raw.close()
         await until(lambda: gateway.registry.taken == gateway.bus.subscriptions == 1)
+
+
+@pytest.mark.parametrize(
+    "before", [b"", request(TOKEN_LINE)], ids=["a new connection", "an authenticated one"]
+)
+async def test_frames_that_do_not_wait_for_the_answer_are_read_after_it(
+    gateway: Gateway, before: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw = await dial(gateway)
+    connection = Connection(raw)
+    if before:
+        await connection.ask(before)
+    pings = frame(TEXT, b'{"type":"ping","id":1}') + frame(PING, b"x")
+    await asyncio.get_running_loop().sock_sendall(raw, upgrade() + pings + frame(CLOSE))
+    assert (await connection.head()).status == 101
+    first, *others = frames(connection.data + await rest(raw))
+    assert json.loads(first[1])["type"] == "connected"
+    assert {opcode for opcode, _ in others} >= {PONG, CLOSE}
+    await until(lambda: gateway.registry.taken == 0)
+    assert '"level": "error"' not in capfd.readouterr().err
+
+
+async def test_what_is_no_frame_ends_a_connection_only_after_the_answer(
+    gateway: Gateway, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw = await dial(gateway, upgrade() + b"\xff" * 100)
+    connection = Connection(raw)
+    assert (await connection.head()).status == 101
+    assert closed_with(connection.data + await rest(raw)) == 1002
+    await until(lambda: gateway.registry.taken == 0)
+    assert '"level": "error"' not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["vanish", "reset", "too slow"])
