@@ -15,6 +15,7 @@ from .auth.audit import Audit
 from .auth.credentials import access_in
 from .auth.denial import AccessGate
 from .auth.publishing import held_publisher
+from .auth.token_bucket import shared_tokens, started
 from .auth.tokens import Keyring
 from .catalog.registry import Catalog
 from .channel_backend import backend_of
@@ -98,6 +99,7 @@ class Gateway:
             self.journal,
             self.publisher,
         )
+        self._shared_tokens = shared_tokens(settings)
         self.outbound = Outbound(settings, self.bus, self.publisher, clock, self.journal)
         left_out = [*([] if console else pages.SITE), *([] if metrics else [metrics_page])]
         self._recent = Recents()
@@ -185,19 +187,26 @@ class Gateway:
         self.registry.close()
 
     @asynccontextmanager
+    async def _prepared(self) -> AsyncIterator[None]:
+        """Hold the state folder and, where gateways share their tokens, have them read."""
+        with only_gateway(self.lock):
+            async with started(self._shared_tokens):
+                yield
+
+    @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Run the gateway while entered; can be entered once.
 
         Raises:
             SettingsError: the state folder cannot be written or another gateway uses it, or the
-                workspace is not a folder.
+                workspace is not a folder, or NATS is away.
         """
         self.started = True
         settings = self.settings
         check_workspace(settings.workspace)
-        with only_gateway(self.lock):
+        async with self._prepared():
             audit = Audit(self._clock, self.publisher.emit)
-            keyring = Keyring(settings, self._clock, self.registry.end, audit)
+            keyring = Keyring(settings, self._clock, self.registry.end, audit, self._shared_tokens)
             self.app.state.keyring = keyring
             self.bus.owner.start(asyncio.get_running_loop())
             self.publisher.start(asyncio.get_running_loop())
@@ -208,7 +217,7 @@ class Gateway:
                 try:
                     self.outbound.start(tasks)
                     keyring.watch()
-                    owned.append(tasks.create_task(keyring.token_file.watch()))
+                    owned.append(tasks.create_task(keyring.token_store.watch()))
                     if settings.workspace is not None:
                         emit = self.publisher.emit
                         sources = sources_of(settings.workspace, emit, self._report_blind)

@@ -129,6 +129,11 @@ def _replicas(text: str) -> int:
     return number
 
 
+def _tokens(text: str) -> str:
+    _check(text in ("file", "nats"))
+    return text
+
+
 def _log_format(text: str) -> str:
     _check(text in ("auto", "json", "console"))
     return text
@@ -146,6 +151,7 @@ _SECONDS: _Parser = (_seconds, "a number of seconds above 0")
 PARSERS: dict[str, _Parser] = {
     "session_token": (_token, "letters, digits or any of !#$%&'*+-.^_`|~"),
     "state_dir": (_folder, "the path of a folder"),
+    "tokens": (_tokens, "file or nats"),
     "max_clients": _WHOLE,
     "queue_size": _WHOLE,
     "queue_max_bytes": _WHOLE,

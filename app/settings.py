@@ -24,6 +24,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     session_token: str | None = None
     state_dir: Path = Path(".sightline")
+    # Where named tokens are: in a file of the state folder, or in a bucket that gateways on NATS share.
+    tokens: Literal["file", "nats"] = "file"
     max_clients: int = 10
     queue_size: int = 1000
     queue_max_bytes: int = 16 * MIB

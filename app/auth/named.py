@@ -190,7 +190,8 @@ class NamedTokens:
         self._on_end = on_end
         self._tokens: dict[str, NamedToken] = {}  # by hash
         self._credentials: dict[str, Credential] = {}  # by id
-        self.configured = False  # whether there is a token file, even without a token
+        # Whether there is a place for named tokens, even without a token; also if it is not known yet.
+        self.configured = False
 
     def replace(self, tokens: Iterable[NamedToken], *, configured: bool) -> list[Change]:
         """Use these tokens from now on, end all others, and return what changed."""

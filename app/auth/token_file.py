@@ -12,27 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
-
-import structlog
 
 from ..state import TOKENS_FILE, NotOursError, UnsureError, make_folder, read_kept, write_private
 from .named import Change, NamedToken, NamedTokens, decode_file, encode_file
+from .token_store import Found, Stamp, TokenStore
 
-LOOK_EVERY_S = 1.0
 LOCK_FILE = "tokens.lock"
 # What a link, a socket, another user's file or a file as the folder gives. All else may pass.
 _NOT_OURS = (errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENOTDIR)
 MOST_BYTES = 1024 * 1024
 Write = Callable[[Sequence[NamedToken]], None]
-Stamp = tuple[int, ...] | None  # changes with every write; None if there is no file
-_log = structlog.get_logger("sightline.tokens")
-
-
-class _Found(NamedTuple):
-    stamp: Stamp
-    tokens: list[NamedToken] | None  # None if there is no file
-    fault: str | None = None
 
 
 def load(path: Path) -> list[NamedToken] | None:
@@ -99,8 +88,8 @@ def _stamp(path: Path) -> Stamp:
     return found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode, found.st_uid
 
 
-class TokenFile:
-    """Keeps `NamedTokens` as the file says. A file that may not be believed admits nobody."""
+class TokenFile(TokenStore):
+    """The tokens of one gateway's file."""
 
     def __init__(
         self,
@@ -110,66 +99,26 @@ class TokenFile:
     ) -> None:
         """`on_change` is called after tokens have been replaced or have expired."""
         self._path = folder / TOKENS_FILE
-        self._tokens = tokens
-        self._on_change = on_change
-        self._stamp: Stamp = None
+        super().__init__(str(self._path), tokens, on_change)
 
     def read(self) -> None:
         """Read the file now, in this thread: for the start."""
-        self._take(self._look())
+        self._take(self._look_here())
 
-    async def refresh(self) -> None:
-        """Read the file in a thread if it has changed, and end what it no longer holds."""
-        self._take(await asyncio.to_thread(self._look))
+    async def _look(self) -> Found | None:
+        return await asyncio.to_thread(self._look_here)
 
-    async def watch(self) -> None:
-        """Refresh until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                await self.refresh()
-                if expired := self._tokens.expire():
-                    self._on_change(expired)
-            except Exception as error:  # the tokens must not end the gateway
-                _log.error("tokens_not_refreshed", error_type=type(error).__name__, exc_info=error)
-
-    def _look(self) -> _Found | None:
-        """What the file holds; None if it is as before, or cannot be read now.
-
-        The stamp is taken before the file is read: a write in between changes it again.
-        """
+    def _look_here(self) -> Found | None:
+        """The stamp is taken before the file is read: a write in between changes it again."""
         try:
             stamp = _stamp(self._path)
             if stamp == self._stamp:
                 return None
-            return _Found(stamp, load(self._path))
+            return Found(stamp, load(self._path))
         except UnsureError as error:  # git may answer the next time
-            self._unreadable(error)
+            self._unreadable(error.strerror)
         except (NotOursError, ValueError) as error:
-            return _Found(stamp, [], str(error))
+            return Found(stamp, [], str(error))
         except OSError as error:  # too many open files, a file server that is away
-            self._unreadable(error)
+            self._unreadable(error.strerror)
         return None
-
-    def _unreadable(self, error: OSError) -> None:
-        """Report a fault that may pass. The stamp stays, so the file is looked at again."""
-        _log.warning(
-            "tokens_unreadable",
-            path=str(self._path),
-            error=error.strerror,
-            remedy="the tokens stay as they are until it can be read: see docs/tokens.md",
-        )
-
-    def _take(self, found: _Found | None) -> None:
-        if found is None:
-            return
-        self._stamp = found.stamp
-        if found.fault is not None:
-            _log.error(
-                "tokens_not_believed",
-                path=str(self._path),
-                why=found.fault,
-                remedy="no named token counts until the file is right: see docs/tokens.md",
-            )
-        changes = self._tokens.replace(found.tokens or (), configured=found.tokens is not None)
-        self._on_change(changes)

@@ -24,6 +24,7 @@ from .named import Change, NamedToken, NamedTokens
 from .proof import hook_token, proof, run_token
 from .session_token import SessionToken as SessionToken, session_token as session_token
 from .tickets import MAX_TICKETS, TICKET_LIFETIME_S as TICKET_LIFETIME_S, Tickets as Tickets
+from .token_bucket import TokenBucket, Value
 from .token_file import TokenFile
 
 MOST_TIMER_S = 24 * 60 * 60.0  # event loops refuse timers of years
@@ -44,15 +45,23 @@ class Keyring:
         clock: Clock,
         on_end: Callable[[Credential], None] = lambda credential: None,
         audit: Audit | None = None,
+        shared: Value | None = None,
     ) -> None:
-        """`on_end` closes the connections that an ended credential opened."""
+        """`on_end` closes the connections that an ended credential opened.
+
+        `shared` has the named tokens and has been read; without it, they are in the state folder.
+        """
         self.audit = audit or Audit(clock)
         self._used = set[str]()  # the ids of the named tokens that were used in this run
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
         self.hook_credential = _hook_credential()
         self.named = NamedTokens(clock, self._end_named)
-        self.token_file = TokenFile(settings.state_dir, self.named, self._changed)
+        self.token_store: TokenFile | TokenBucket = (
+            TokenFile(settings.state_dir, self.named, self._changed)
+            if shared is None
+            else TokenBucket(shared, self.named, self._changed)
+        )
         self.tickets = Tickets(
             partial(self._digest, "ticket"), clock, TICKET_LIFETIME_S, MAX_TICKETS
         )
@@ -65,7 +74,7 @@ class Keyring:
         self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.is_file() else ""
         self._watching = False
         self._timer: Timer | None = None
-        self.token_file.read()
+        self.token_store.read()
         self.browser_sessions.take_back(self._kept_in, self._boot_id)
 
     def is_token(self, candidate: bytes, address: str | None) -> bool:

@@ -1,11 +1,14 @@
 """`sightline token`: print the session token, and make, list, rotate and revoke named tokens.
 
-The commands write the token file themselves. A running gateway sees that within a second.
+The commands write the token file, or the bucket that gateways on NATS share. Running gateways see that
+within a second.
 """
 
+import asyncio
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import ParamSpec
@@ -15,10 +18,18 @@ import msgspec
 
 from ..auth.access import EVERYTHING, SCOPES, Scope
 from ..auth.named import NamedToken, create, revoke, rotate
+from ..auth.token_bucket import (
+    INBOX_PREFIX,
+    change_shared,
+    closed_after,
+    load_shared,
+    shared_tokens,
+)
 from ..auth.token_file import editing, load
 from ..errors import SightlineError
+from ..settings import Settings
 from ..state import TOKEN_FILE, TOKENS_FILE
-from .login import ask_gateway, left_here, state_dir
+from .login import ask_gateway, left_here
 
 _LIFETIME = re.compile(r"([0-9]{1,6})(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -117,9 +128,7 @@ def create_token(
         created_at=now,
         expires_at=None if lifetime_s is None else now + lifetime_s,
     )
-    with editing(state_dir()) as (tokens, write):
-        changed, secret = create(tokens, new)
-        write(changed)
+    secret = _change(lambda tokens: create(tokens, new))
     click.echo("Keep it: it is not shown again.", err=True)
     click.echo(secret)
 
@@ -129,7 +138,7 @@ def create_token(
 @_plain_errors
 def list_tokens(as_json: bool) -> None:
     """List the named tokens. The secrets are not kept."""
-    tokens = load(state_dir() / TOKENS_FILE) or []
+    tokens = _load()
     if as_json:
         shown = [
             {key: value for key, value in msgspec.structs.asdict(one).items() if key != "hash"}
@@ -148,8 +157,7 @@ def list_tokens(as_json: bool) -> None:
 @_plain_errors
 def revoke_token(name: str) -> None:
     """End a named token. A running gateway closes its connections within a second."""
-    with editing(state_dir()) as (tokens, write):
-        write(revoke(tokens, name))
+    _change(lambda tokens: (revoke(tokens, name), ""))
     click.echo(f"{name} is revoked.", err=True)
 
 
@@ -162,11 +170,30 @@ def rotate_token(name: str, lifetime_s: float | None) -> None:
 
     It lasts as long again, or as long as --expires says.
     """
-    with editing(state_dir()) as (tokens, write):
-        changed, secret = rotate(tokens, name, time.time(), lifetime_s)
-        write(changed)
+    secret = _change(lambda tokens: rotate(tokens, name, time.time(), lifetime_s))
     click.echo("Keep it: it is not shown again.", err=True)
     click.echo(secret)
+
+
+def _load() -> list[NamedToken]:
+    """The tokens where the settings say that they are."""
+    settings = Settings.from_environ(os.environ)
+    value = shared_tokens(settings, INBOX_PREFIX)
+    if value is None:
+        return load(settings.state_dir / TOKENS_FILE) or []
+    return asyncio.run(closed_after(value, load_shared(value)))
+
+
+def _change(change: Callable[[Sequence[NamedToken]], tuple[list[NamedToken], str]]) -> str:
+    """Replace the tokens by what `change` makes of them; return its other result."""
+    settings = Settings.from_environ(os.environ)
+    value = shared_tokens(settings, INBOX_PREFIX)
+    if value is not None:
+        return asyncio.run(closed_after(value, change_shared(value, change)))
+    with editing(settings.state_dir) as (tokens, write):
+        changed, result = change(tokens)
+        write(changed)
+        return result
 
 
 def _split(patterns: tuple[str, ...]) -> tuple[str, ...]:

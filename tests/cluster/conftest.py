@@ -131,6 +131,30 @@ class GatewayProcess(Address):
             return (await http.get("/api/session")).json()
 
 
+def sightline_token(nats_url: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """`sightline token …` for the tokens that gateways on NATS share."""
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGHTLINE_")}
+    environ |= {"SIGHTLINE_TOKENS": "nats", "SIGHTLINE_NATS_URL": nats_url}
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "sightline"), "token", *words],
+        env={**environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def admitted(gateways: Sequence[Address], secret: str) -> None:
+    """Wait until each gateway admits the token."""
+    for gateway in gateways:
+        async with asyncio.timeout(40), gateway.http() as http:
+            headers = {"X-Session-Token": secret}
+            while (  # noqa: ASYNC110
+                await http.get("/api/session", headers=headers)
+            ).status_code != 200:
+                await asyncio.sleep(0.05)
+
+
 class Client:
     """Follows everything, resumes at any gateway, and keeps all that it received, in order."""
 

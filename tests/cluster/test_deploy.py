@@ -50,7 +50,7 @@ def nats(tmp_path: Path, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> NatsS
     monkeypatch.setenv("NATS_LISTEN", f"127.0.0.1:{port}")
     monkeypatch.setenv("NATS_NAME", "n1")
     monkeypatch.setenv("NATS_STORE", str(tmp_path / "store"))
-    for user in ("GATEWAY", "PUBLISHER", "OPERATOR"):
+    for user in ("GATEWAY", "PUBLISHER", "TOKENS", "OPERATOR"):
         monkeypatch.setenv(f"NATS_{user}_PASSWORD", PASSWORD)
     server = NatsServer(None, port, "--config", str(DEPLOY / "nats.conf")).ready()
     server.url = f"nats://gateway:{PASSWORD}@127.0.0.1:{port}"

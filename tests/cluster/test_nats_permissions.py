@@ -13,13 +13,20 @@ import pytest
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from tests.cluster.conftest import ROOT, Fleet, settle
+from tests.cluster.conftest import ROOT, Fleet, admitted, settle, sightline_token
 from tests.kit.processes import free_ports
 from tests.nats_server import NatsServer
 
 DEPLOY = ROOT / "deploy"
-PASSWORDS = {"gateway": "g/w@y:100%41", "publisher": "p0123456789", "operator": "o0123456789"}
+PASSWORDS = {
+    "gateway": "g/w@y:100%41",
+    "publisher": "p0123456789",
+    "tokens": "t0123456789",
+    "operator": "o0123456789",
+}
+INBOXES = {"publisher": "_INBOX_publisher", "tokens": "_INBOX_tokens"}
 API = "$JS.API"
+BUCKET, VALUE = "KV_sightline_tokens", "$KV.sightline_tokens.tokens"
 EVENT = {"timestamp": "2026-11-22T21:00:00.123Z", "data": {"n": 1}, "metadata": {}}
 BODY = json.dumps(EVENT).encode()
 SUBJECT = "sightline.events.deploy.finished"
@@ -78,7 +85,7 @@ class Servers:
             tls=self.tls,
             allow_reconnect=False,
             error_cb=on_error,
-            inbox_prefix=b"_INBOX_publisher" if user == "publisher" else b"_INBOX",
+            inbox_prefix=INBOXES.get(user, "_INBOX").encode(),
         )
         try:
             yield client, errors
@@ -199,6 +206,51 @@ async def test_a_gateway_cannot_change_or_delete_the_stream_and_nobody_gets_in_w
                 error_cb=ignore,
                 **words,
             )
+
+
+async def test_the_tokens_user_writes_the_bucket_gateways_only_read_it_and_others_neither(
+    fleet: Fleet, servers: Servers
+) -> None:
+    servers.start("nats-tls.conf")
+    (gateway,) = await fleet.start(1, servers.address("gateway"), TOKENS="nats")
+    made = sightline_token(servers.address("tokens"), "create", "--name", "dash", "--scope", "read")
+    assert made.returncode == 0, made.stderr
+    secret = made.stdout.strip()
+    await admitted([gateway], secret)
+    newest = json.dumps({"last_by_subj": VALUE}).encode()
+    read_it = f"{API}.STREAM.MSG.GET.{BUCKET}"
+    async with servers.client("gateway") as (client, errors):
+        assert not await refused(client, errors, request(client, read_it, newest))
+        for subject in (
+            VALUE,
+            "$KV.sightline_tokens.other",
+            f"{API}.STREAM.CREATE.{BUCKET}",
+            f"{API}.STREAM.UPDATE.{BUCKET}",
+            f"{API}.STREAM.PURGE.{BUCKET}",
+            f"{API}.STREAM.DELETE.{BUCKET}",
+            f"{API}.STREAM.MSG.DELETE.{BUCKET}",
+        ):
+            assert await refused(client, errors, request(client, subject)), subject
+    async with servers.client("publisher") as (client, errors):
+        for subject in (VALUE, read_it, f"{API}.CONSUMER.CREATE.{BUCKET}"):
+            assert await refused(client, errors, request(client, subject, newest)), subject
+    async with servers.client("tokens") as (client, errors):
+        for subject in (
+            SUBJECT,
+            f"{API}.STREAM.MSG.GET.sightline",
+            f"{API}.CONSUMER.CREATE.sightline",
+            f"{API}.STREAM.PURGE.{BUCKET}",
+            f"{API}.STREAM.DELETE.{BUCKET}",
+        ):
+            assert await refused(client, errors, request(client, subject)), subject
+        assert await refused(client, errors, read(client, "_INBOX.>"))
+    for address in (servers.address("gateway"), servers.address("publisher")):
+        denied = sightline_token(address, "revoke", "dash")
+        assert denied.returncode == 1
+        assert "as the user `tokens` of deploy/nats.conf is" in " ".join(denied.stderr.split())
+    listed = sightline_token(servers.address("tokens"), "list")
+    assert listed.stdout == "dash  read:*  no end\n"
+    assert "ermissions" not in gateway.log()
 
 
 async def ignore(error: Exception) -> None:

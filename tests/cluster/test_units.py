@@ -102,7 +102,10 @@ class ConfinedNats(NatsServer):
             "NATS_LISTEN": f"127.0.0.1:{self.port}",
             "NATS_NAME": "n1",
             "NATS_STORE": str(folder),
-            **{f"NATS_{user}_PASSWORD": "p1" for user in ("GATEWAY", "PUBLISHER", "OPERATOR")},
+            **{
+                f"NATS_{user}_PASSWORD": "p1"
+                for user in ("GATEWAY", "PUBLISHER", "TOKENS", "OPERATOR")
+            },
         }
         words = [str(BINARY), "--config", str(DEPLOY / "nats.conf")]
         self._command = [*confine(DEPLOY / "nats.service", folder), *words]

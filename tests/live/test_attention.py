@@ -90,7 +90,7 @@ async def test_an_alarm_is_signed_with_the_publisher_of_its_cause(start: Start) 
         secret = await asyncio.to_thread(
             add_token, gateway.settings.state_dir, name, "publish", publish=(type_,)
         )
-        await gateway.app.state.keyring.token_file.refresh()
+        await gateway.app.state.keyring.token_store.refresh()
         event = {"type": type_, "data": {"session_id": name}}
         if type_ == "agent.error":
             event["data"] |= {"error": "e", "message": "text of the token"}

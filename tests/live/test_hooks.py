@@ -120,7 +120,7 @@ async def test_a_notification_tells_no_publisher_whether_a_session_waits(
     secret = await asyncio.to_thread(
         add_token, gateway.settings.state_dir, "publisher", "publish", publish=(allowed,)
     )
-    await gateway.app.state.keyring.token_file.refresh()
+    await gateway.app.state.keyring.token_store.refresh()
     await gateway.publisher.publish(
         "agent.attention_needed", {"session_id": "waits", "reason": "permission"}
     )

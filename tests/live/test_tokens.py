@@ -51,7 +51,7 @@ async def publish(gateway: Gateway, rounds: int = 2) -> None:
 async def token(gateway: Gateway, name: str, *scopes: str, **fields: Any) -> str:
     """A new token that the gateway knows."""
     secret = await asyncio.to_thread(add_token, gateway.settings.state_dir, name, *scopes, **fields)
-    await gateway.app.state.keyring.token_file.refresh()
+    await gateway.app.state.keyring.token_store.refresh()
     return secret
 
 
@@ -250,7 +250,7 @@ async def test_a_token_that_is_revoked_or_rotated_ends_what_it_opened_with_4401(
     gateway_of_three: Gateway,
 ) -> None:
     gateway, folder = gateway_of_three, gateway_of_three.settings.state_dir
-    refresh = gateway.app.state.keyring.token_file.refresh
+    refresh = gateway.app.state.keyring.token_store.refresh
     for name, edit in (
         ("one", lambda tokens: revoke(tokens, "one")),
         ("two", lambda tokens: rotate(tokens, "two", 0.0, None)[0]),
@@ -313,7 +313,7 @@ async def test_a_request_that_a_token_began_before_its_end_publishes_nothing(
     await until(lambda: keyring._used)  # the request has passed the guard
     with editing(gateway.settings.state_dir) as (tokens, write):
         write(revoke(tokens, "ci"))
-    await keyring.token_file.refresh()
+    await keyring.token_store.refresh()
     answer = await connection.ask(sent[9:])
     assert answer.status == 401
     assert "has ended" in answer.body.decode()
@@ -395,10 +395,10 @@ async def test_the_audit_says_who_did_what_without_a_secret_and_only_admins_read
     page = await page_headers(gateway, secret)
     with editing(folder) as (tokens, write):
         write(rotate(tokens, "dash", 0.0, None)[0])
-    await gateway.app.state.keyring.token_file.refresh()
+    await gateway.app.state.keyring.token_store.refresh()
     with editing(folder) as (tokens, write):
         write(revoke(tokens, "dash"))
-    await gateway.app.state.keyring.token_file.refresh()
+    await gateway.app.state.keyring.token_store.refresh()
     root = await token(gateway, "root", "admin")
     async with gateway.http(headers=bearer(root)) as http:
         answer = await http.get("/api/events?types=system.*")

@@ -19,6 +19,7 @@ from .client import StreamClient
 PING_INTERVAL_S = 10
 RETRY_S = 0.25
 CLOSE_WAIT_S = 1.0
+INBOX = "_INBOX"
 CANCEL_AGAIN_S = 0.1
 TROUBLE = (
     NatsError,
@@ -49,8 +50,12 @@ class Lost:
 
 
 @asynccontextmanager
-async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tuple[Client, Lost]]:
+async def connection(
+    urls: str, domain: str | None = None, inbox_prefix: str = INBOX
+) -> AsyncIterator[tuple[Client, Lost]]:
     """Connect to one of the comma-separated `urls`; close at once when the block ends.
+
+    Answers come to subjects under `inbox_prefix`: the user must be allowed to listen there.
 
     Raises:
         nats.errors.Error, OSError: no server is reachable, or it refuses.
@@ -72,6 +77,7 @@ async def connection(urls: str, domain: str | None = None) -> AsyncIterator[tupl
                     allow_reconnect=False,
                     reconnect_time_wait=RETRY_S,  # type: ignore[arg-type]  # it is only slept for
                     connect_timeout=1,
+                    inbox_prefix=inbox_prefix,
                     # Above this bound nats-py waits forever for a frozen server and swallows
                     # cancellation. 0 means no bound: the outbox bounds what is handed over.
                     pending_size=0,

@@ -14,7 +14,7 @@ from .message import BODY_MARGIN_BYTES, SUBJECTS
 REQUEST_TIMEOUT_S = 2.0
 DUPLICATE_WINDOW_S = 120  # how long the stream remembers idempotency keys
 _NS = 1_000_000_000
-NOT_FOUND, _NO_MESSAGE, _NAME_IN_USE = 10059, 10037, 10058  # JetStream's own error numbers
+NOT_FOUND, NO_MESSAGE, NAME_IN_USE = 10059, 10037, 10058  # JetStream's own error numbers
 
 
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,10 +131,15 @@ async def request(client: Client, operation: str, body: bytes = b"") -> bytes:
     """
     api = client.api if isinstance(client, StreamClient) else "$JS.API"
     answer = await client.request(f"{api}.{operation}", body, timeout=REQUEST_TIMEOUT_S)
-    refusal = msgspec.json.decode(answer.data, type=_Refusal)
+    require_accepted(answer.data)
+    return answer.data
+
+
+def require_accepted(answer: bytes) -> None:
+    """Raise `RefusedError` if JetStream answered with an error."""
+    refusal = msgspec.json.decode(answer, type=_Refusal)
     if refusal.error is not None:
         raise RefusedError(refusal.error)
-    return answer.data
 
 
 async def find_or_create(client: Client, asked: StreamConfig) -> StreamInfo:
@@ -151,7 +156,7 @@ async def find_or_create(client: Client, asked: StreamConfig) -> StreamInfo:
         try:
             await request(client, f"STREAM.CREATE.{asked.name}", msgspec.json.encode(asked))
         except RefusedError as race:
-            if race.error.err_code != _NAME_IN_USE:
+            if race.error.err_code != NAME_IN_USE:
                 raise
         answer = await request(client, f"STREAM.INFO.{asked.name}")
     return msgspec.json.decode(answer, type=StreamInfo)
@@ -190,7 +195,7 @@ async def fetch(client: Client, name: str, number: int) -> tuple[str, bytes] | N
     try:
         answer = await request(client, f"STREAM.MSG.GET.{name}", b'{"seq":%d}' % number)
     except RefusedError as refused:
-        if refused.error.err_code == _NO_MESSAGE:
+        if refused.error.err_code == NO_MESSAGE:
             return None
         raise
     message = msgspec.json.decode(answer, type=_StoredMessageAnswer).message
