@@ -1,6 +1,7 @@
 """The image, the compose file and the Kubernetes manifest of `deploy/`: read, as no engine runs here."""
 
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ OBJECTS = list(yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text()))
 WORKLOADS = [it for it in OBJECTS if it["kind"] in ("StatefulSet", "Deployment")]
 NATS_CONF = (DEPLOY / "nats.conf").read_text()
 GATEWAYS = ("gateway-1", "gateway-2", "gateway-3")
+KUBECTL = shutil.which("kubectl")
 PROXY_CAPABILITIES = {"CHOWN", "NET_BIND_SERVICE", "SETGID", "SETUID"}
 
 
@@ -44,7 +46,7 @@ def test_the_image_is_locked_small_and_not_root() -> None:
     of: dict[str, list[str]] = {}
     for word, rest in found:
         of.setdefault(word, []).append(rest)
-    assert of["ARG"] == ["PYTHON=python:3.12-slim"]
+    assert of["ARG"] == ["PYTHON", "PYTHON"], "no default, which would have no digest"
     assert of["FROM"] == ["${PYTHON} AS build", "${PYTHON}"], "one base, which a digest can replace"
     assert of["USER"] == ["10001:10001"], "a number, so that `runAsNonRoot` can be checked"
     installs = re.findall(r"pip install ([^&]+)", " && ".join(of["RUN"]))
@@ -62,6 +64,46 @@ def test_the_image_is_locked_small_and_not_root() -> None:
     (check,) = of["HEALTHCHECK"]
     assert "/api/health" in check
     assert " CMD [" in " ".join(check.split()), "no shell between"
+
+
+def test_an_image_without_its_digest_is_refused_everywhere() -> None:
+    (check,) = re.findall(r"^RUN (case .*)$", (DEPLOY / "Dockerfile").read_text(), re.M)
+    for name, status in (("python:3.12-slim@sha256:0a", 0), ("python:3.12-slim", 1), ("", 1)):
+        done = subprocess.run(["sh", "-c", check], env={"PYTHON": name}, capture_output=True)
+        assert done.returncode == status, name
+    given = {it.get("image") for it in COMPOSE["services"].values()}
+    asked = "as in images.env"
+    assert given == {"sightline", f"${{NATS_IMAGE:?{asked}}}", f"${{NGINX_IMAGE:?{asked}}}"}
+    build = COMPOSE["services"]["gateway-1"]["build"]
+    assert build["args"] == {"PYTHON": f"${{PYTHON_IMAGE:?{asked}}}"}
+    pinned = {it["name"] for it in KUSTOMIZATION["images"] if it["digest"].startswith("sha256:")}
+    containers = [
+        container
+        for workload in WORKLOADS
+        for key in ("containers", "initContainers")
+        for container in workload["spec"]["template"]["spec"].get(key, ())
+    ]
+    assert {container["image"].partition(":")[0] for container in containers} == pinned
+
+
+def test_the_commands_of_the_page_name_each_image_with_its_digest(tmp_path: Path) -> None:
+    guide = (ROOT / "docs/deploy.md").read_text()
+    (naming,) = re.findall(r"^```sh\n(pinned\(\).*?)^```$", guide, re.M | re.S)
+    docker = tmp_path / "docker"  # as `docker buildx imagetools inspect` answers
+    docker.write_text(
+        "#!/bin/sh\n"
+        'echo "Name:      docker.io/library/$4\nDigest:    sha256:of-$4\n\nManifests:"\n'
+        'echo "  Name:      docker.io/library/$4@sha256:other\n  Platform:  linux/amd64"\n'
+    )
+    docker.chmod(0o755)
+    (tmp_path / "deploy").mkdir()
+    path = f"{tmp_path}:/usr/bin:/bin"
+    subprocess.run(["sh", "-euc", naming], cwd=tmp_path, env={"PATH": path}, check=True)
+    assert (tmp_path / "deploy" / "images.env").read_text().splitlines() == [
+        "PYTHON_IMAGE=python:3.12-slim@sha256:of-python:3.12-slim",
+        "NATS_IMAGE=nats:2@sha256:of-nats:2",
+        "NGINX_IMAGE=nginx:1@sha256:of-nginx:1",
+    ]
 
 
 def test_what_the_image_is_built_from_is_in_its_context() -> None:
@@ -199,10 +241,32 @@ def test_the_commands_of_the_page_make_the_secrets_and_fill_the_template(tmp_pat
         assert re.search(rf"^export .*\b{name}=", filling, re.M), name
 
 
+@pytest.mark.skipif(KUBECTL is None, reason="no kubectl")
+def test_kustomize_adds_the_settings_the_secrets_and_the_digests(tmp_path: Path) -> None:
+    for path in DEPLOY.iterdir():
+        if path.is_file():
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "secret.env").write_text("SIGHTLINE_SESSION_TOKEN=t\n")
+    (tmp_path / "nats-secret.env").write_text("NATS_GATEWAY_PASSWORD=p1\n")
+    done = subprocess.run([str(KUBECTL), "kustomize", "."], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    built = {name_of(it): it for it in yaml.safe_load_all(done.stdout)}
+    for it in WORKLOADS:
+        pod = built[name_of(it)]["spec"]["template"]["spec"]
+        for container in [*pod["containers"], *pod.get("initContainers", ())]:
+            assert container["image"].endswith("@sha256:REPLACE")
+    (gateway,) = built["StatefulSet/gateway"]["spec"]["template"]["spec"]["containers"]
+    for source in gateway["envFrom"]:  # a changed setting has another name, and renews the pods
+        ((kind, ref),) = source.items()
+        made = {"configMapRef": "ConfigMap", "secretRef": "Secret"}[kind]
+        assert f"{made}/{ref['name']}" in built
+        assert re.search(r"-\w{10}$", ref["name"])
+
+
 def test_every_file_of_the_deployment_is_in_the_page() -> None:
     guide = (ROOT / "docs/deploy.md").read_text()
     ours = {path.name for path in DEPLOY.iterdir() if path.is_file()}
-    for name in ours - {"secret.env", "nats-secret.env"}:
+    for name in ours - {"secret.env", "nats-secret.env", "images.env"}:
         assert f"`{name}`" in guide, name
 
 
