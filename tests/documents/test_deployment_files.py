@@ -222,7 +222,11 @@ def test_the_commands_of_the_page_make_the_secrets_and_fill_the_template(tmp_pat
     blocks = re.findall(r"^```sh\n(.*?)^```$", guide, re.M | re.S)
     (making,) = snippets("docs/deploy.md", "sh")
     (tmp_path / "deploy").mkdir()
-    subprocess.run(["sh", "-euc", making], cwd=tmp_path, check=True)
+    # The page goes on in the same shell: what it installs must not be private.
+    after = subprocess.run(
+        ["sh", "-euc", f"umask 022\n{making}\numask"], cwd=tmp_path, check=True, capture_output=True
+    )
+    assert int(after.stdout, 8) == 0o022
     made = {path.name: path for path in (tmp_path / "deploy").iterdir()}
     assert made.keys() == {"secret.env", "nats-secret.env"}
     assert {stat.S_IMODE(path.stat().st_mode) for path in made.values()} == {0o600}
