@@ -20,6 +20,7 @@ from ..auth.access import EVERYTHING, SCOPES, Scope
 from ..auth.named import NamedToken, create, revoke, rotate
 from ..auth.token_bucket import (
     INBOX_PREFIX,
+    Value,
     change_shared,
     closed_after,
     load_shared,
@@ -27,6 +28,7 @@ from ..auth.token_bucket import (
 )
 from ..auth.token_file import editing, load
 from ..errors import SightlineError
+from ..log import join
 from ..settings import Settings
 from ..state import TOKEN_FILE, TOKENS_FILE
 from .login import ask_gateway, left_here
@@ -175,10 +177,16 @@ def rotate_token(name: str, lifetime_s: float | None) -> None:
     click.echo(secret)
 
 
+def _place() -> tuple[Settings, Value | None]:
+    """The settings, and the value that gateways share if the settings say so."""
+    join()  # logs must not come between the secrets on standard output
+    settings = Settings.from_environ(os.environ)
+    return settings, shared_tokens(settings, INBOX_PREFIX)
+
+
 def _load() -> list[NamedToken]:
     """The tokens where the settings say that they are."""
-    settings = Settings.from_environ(os.environ)
-    value = shared_tokens(settings, INBOX_PREFIX)
+    settings, value = _place()
     if value is None:
         return load(settings.state_dir / TOKENS_FILE) or []
     return asyncio.run(closed_after(value, load_shared(value)))
@@ -186,8 +194,7 @@ def _load() -> list[NamedToken]:
 
 def _change(change: Callable[[Sequence[NamedToken]], tuple[list[NamedToken], str]]) -> str:
     """Replace the tokens by what `change` makes of them; return its other result."""
-    settings = Settings.from_environ(os.environ)
-    value = shared_tokens(settings, INBOX_PREFIX)
+    settings, value = _place()
     if value is not None:
         return asyncio.run(closed_after(value, change_shared(value, change)))
     with editing(settings.state_dir) as (tokens, write):

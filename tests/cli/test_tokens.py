@@ -69,6 +69,30 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     assert not (folder / ".sightline" / "tokens.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (None, "SIGHTLINE_TOKENS=nats needs a NATS server: give SIGHTLINE_NATS_URL"),
+        ("nats://127.0.0.1:1", "NATS does not answer ("),
+    ],
+)
+@pytest.mark.parametrize(
+    "words", [["list"], ["revoke", "a"], ["create", "--name", "a", "--scope", "read"]]
+)
+def test_a_bucket_that_cannot_be_used_is_said_and_no_file_is_used_instead(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], url: str | None, said: str
+) -> None:
+    assert sightline("create", "--name", "a", "--scope", "read").exit_code == 0
+    before = (folder / ".sightline" / "tokens.json").read_text()
+    monkeypatch.setenv("SIGHTLINE_TOKENS", "nats")
+    if url is not None:
+        monkeypatch.setenv("SIGHTLINE_NATS_URL", url)
+    done = sightline(*words)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert (folder / ".sightline" / "tokens.json").read_text() == before
+
+
 def test_a_file_that_is_not_believed_is_not_replaced(folder: Path) -> None:
     (folder / ".sightline").mkdir()
     file = folder / ".sightline" / "tokens.json"

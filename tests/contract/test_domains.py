@@ -9,7 +9,9 @@ import pytest
 from nats.errors import NoRespondersError
 
 from app.channels.nats import backend as module, domains
+from app.channels.nats.bucket import BucketValue
 from app.errors import SettingsError
+from app.settings import Settings
 from tests.contract.conftest import MakeRig
 from tests.kit.processes import free_ports
 from tests.kit.waiting import WATCHDOG_S, until
@@ -138,4 +140,35 @@ async def test_a_domain_that_is_not_there_is_said(
     monkeypatch.setattr(module, "START_WAIT_S", 1)
     with pytest.raises(SettingsError, match=r"domain 'nowhere' answers: correct SIGHTLINE_NATS_D"):
         await make_rig(servers.leaf.url, nats_domain="nowhere")
+    assert await streams(servers.leaf) == []
+
+
+async def test_tokens_are_in_the_bucket_of_the_domain_for_both_sides(
+    servers: Servers, stream_name: str
+) -> None:
+    values = [
+        BucketValue(
+            Settings(
+                tokens="nats", nats_url=server.url, nats_domain="hub", nats_stream=stream_name
+            ),
+            "tokens",
+            "tokens",
+        )
+        for server in (servers.leaf, servers.hub)
+    ]
+    at_leaf, at_hub = values
+    try:
+        assert await at_leaf.write(b"one", 0)
+        first = await at_hub.read()
+        assert first is not None
+        assert first.body == b"one"
+        assert not await at_hub.write(b"two", 0)
+        assert await at_hub.write(b"two", first.revision)
+        newest = await at_leaf.read()
+        assert newest is not None
+        assert newest.body == b"two"
+    finally:
+        for value in values:
+            await value.close()
+    assert await streams(servers.hub) == [f"KV_{stream_name}_tokens"]
     assert await streams(servers.leaf) == []

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import msgspec
 from nats.aio.client import Client
-from nats.errors import NoRespondersError
 
 from ...errors import SettingsError, UnavailableError
 from ...settings import PREFIX, Settings
@@ -129,11 +128,9 @@ class BucketValue:
         async with self._lock:
             try:
                 client = await self._connected()
-                try:
-                    await self._publish(client, body, after)
-                except NoRespondersError:  # no bucket yet
+                if after == 0:
                     await self._make_bucket(client)
-                    await self._publish(client, body, after)
+                await self._publish(client, body, after)
                 return True
             except stream.RefusedError as refused:
                 if refused.error.err_code not in _WRONG_REVISION:
@@ -174,7 +171,7 @@ class BucketValue:
         stream.require_accepted(answer.data)
 
     async def _make_bucket(self, client: Client) -> None:
-        """Make the bucket as other programs know buckets; another command may do it meanwhile."""
+        """Make the bucket, unless there is one, as other programs know buckets."""
         asked = {
             "name": self._stream,
             "subjects": [self._subjects],
