@@ -131,10 +131,13 @@ class GatewayProcess(Address):
             return (await http.get("/api/session")).json()
 
 
-def sightline_token(nats_url: str, *words: str) -> "subprocess.CompletedProcess[str]":
+def sightline_token(
+    nats_url: str, *words: str, replicas: int = 1
+) -> "subprocess.CompletedProcess[str]":
     """`sightline token …` for the tokens that gateways on NATS share."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("SIGHTLINE_")}
     environ |= {"SIGHTLINE_TOKENS": "nats", "SIGHTLINE_NATS_URL": nats_url}
+    environ["SIGHTLINE_NATS_REPLICAS"] = str(replicas)
     return subprocess.run(
         [str(Path(sys.executable).parent / "sightline"), "token", *words],
         env={**environ, "PYTHONPATH": str(ROOT)},

@@ -265,11 +265,23 @@ async def test_three_servers_with_routes_over_tls_go_on_without_one(
     for number, port in enumerate(ports, 1):
         servers.give(ROUTE_LISTEN=f"127.0.0.1:{port}")
         servers.start("nats-cluster.conf", number)
-    (gateway,) = await fleet.start(1, servers.address("gateway"), NATS_REPLICAS="3")
+    (gateway,) = await fleet.start(1, servers.address("gateway"), NATS_REPLICAS="3", TOKENS="nats")
+    words = ["create", "--name", "dash", "--scope", "read"]
+    made = sightline_token(servers.address("tokens"), *words, replicas=3)
+    assert made.returncode == 0, made.stderr
+    await admitted([gateway], made.stdout.strip())
     clients = await fleet.follow([gateway], 2)
     load = fleet.publish([gateway], pause_s=0.05)
     await load.reaches(20)
     servers.started[0].kill()
     await load.reaches(20)
     await settle(load, clients)
+    async with asyncio.timeout(40):  # the bucket may be without a leader for a moment
+        while True:
+            rotated = await asyncio.to_thread(
+                sightline_token, servers.address("tokens"), "rotate", "dash"
+            )
+            if rotated.returncode == 0:
+                break
+    await admitted([gateway], rotated.stdout.strip())
     assert all(not client.gaps for client in clients)
