@@ -115,8 +115,8 @@ test-browser: $(BROWSER) ## test the console in a real browser (Debian's chromiu
 test-frameworks: $(DEV) $(FRAMEWORKS)/.ready ## test the adapters for agent frameworks with the real packages
 	$(PYTEST) tests/frameworks
 
-# The version that the recordings and the hooks were tried with, as far as the registry has it.
-CLAUDE_CODE := 2.1.197
+# The version of the recordings.
+CLAUDE_CODE := 2.1.332
 
 test-agents: $(DEV) ## test the hooks with the real Claude Code and a scripted model (2 minutes, 250 MB; needs npm)
 	@test -x build/claude-code/node_modules/.bin/claude || \

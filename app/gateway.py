@@ -9,12 +9,13 @@ from litestar.datastructures import State
 from litestar.types import Scope
 
 from .api import pages
+from .api.hooks import HookParts
 from .api.metrics import metrics as metrics_page
 from .api.routes import Dependencies, application
 from .auth.audit import Audit
 from .auth.credentials import access_in
 from .auth.denial import AccessGate
-from .auth.publishing import held_publisher
+from .auth.publishing import HeldPublisher, held_publisher
 from .auth.token_bucket import shared_tokens, started
 from .auth.tokens import Keyring
 from .catalog.registry import Catalog
@@ -122,7 +123,7 @@ class Gateway:
             "openapi": lambda _: openapi(),
             "asyncapi": lambda _: asyncapi(),
             "counters": lambda _: self.counters,
-            "attention": lambda _: self.outbound.attention,
+            "hook_parts": self._hook_parts_for,
             "keyring": lambda _: self.keyring,
         }
         self.app = application(state, dependencies, console=console, metrics=metrics)
@@ -142,7 +143,7 @@ class Gateway:
         """The parts for a request, with its publisher."""
         return self._parts._replace(publisher=self._publisher_for(scope))
 
-    def _publisher_for(self, scope: Scope) -> EventPublisher:
+    def _publisher_for(self, scope: Scope) -> HeldPublisher:
         """The publisher of a request, held to what its credential may publish."""
         return held_publisher(self.publisher, scope)
 
@@ -150,6 +151,11 @@ class Gateway:
         """What a request's spans and hooks are compared with: only others of the same token."""
         access = access_in(scope)
         return self._recent.of(access.name if access.is_named else "")
+
+    def _hook_parts_for(self, scope: Scope) -> HookParts:
+        return HookParts(
+            self._publisher_for(scope), self._recent_for(scope), self.outbound.attention
+        )
 
     def owns(self, path: str) -> bool:
         """Whether a normalised path belongs to the gateway, for any method."""

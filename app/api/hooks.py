@@ -8,17 +8,22 @@ page (403), or over `MAX_HOOK_BYTES` (413); agents take these for a receiver tha
 
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 import structlog
-from litestar import Request, post
+from litestar import Request
 from litestar.di import NamedDependency
+from litestar.enums import HttpMethod
+from litestar.handlers import HTTPRouteHandler
 
 from ..attention.watcher import AttentionWatcher
+from ..auth.denial import Uncopied
 from ..auth.publishing import HeldPublisher
 from ..ingest import claude_code, codex
 from ..ingest.hooks import MAX_DATA_BYTES, AgentEvent, Hook, cut
 from ..ingest.recent import RecentTelemetry
+from .answer import read_body
 
 MAX_HOOK_BYTES = 16 * 1024 * 1024  # a hook about a large file holds it several times over
 HOOK = {"hook": True, "scope": "publish"}
@@ -28,53 +33,60 @@ _log = structlog.get_logger("sightline.hooks")
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
-@post("/api/hooks/claude-code", request_max_body_size=MAX_HOOK_BYTES, status_code=204, opt=HOOK)
-async def claude_code_hook(
-    request: HTTPRequest,
-    publisher: NamedDependency[HeldPublisher],
-    recent: NamedDependency[RecentTelemetry],
-    attention: NamedDependency[AttentionWatcher],
-) -> None:
+class HookParts(NamedTuple):
+    """What the routes of hooks use, injected as one: see `Parts`."""
+
+    publisher: HeldPublisher
+    recent: RecentTelemetry
+    attention: AttentionWatcher
+
+
+class _Route(Uncopied, HTTPRouteHandler):
+    """A route whose handler is not copied for each request."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path,
+            http_method=HttpMethod.POST,
+            request_max_body_size=MAX_HOOK_BYTES,
+            status_code=204,
+            opt=HOOK,
+        )
+
+
+@_Route("/api/hooks/claude-code")
+async def claude_code_hook(request: HTTPRequest, hook_parts: NamedDependency[HookParts]) -> None:
     """Take what a hook of Claude Code says, as it is."""
-    _publish(
-        await request.body(), claude_code.read, claude_code.SOURCE, publisher, recent, attention
-    )
+    body = await read_body(request.scope, request.receive, MAX_HOOK_BYTES)
+    _publish(body, claude_code.read, claude_code.SOURCE, hook_parts)
 
 
-@post("/api/hooks/codex", request_max_body_size=MAX_HOOK_BYTES, status_code=204, opt=HOOK)
-async def codex_hook(
-    request: HTTPRequest,
-    publisher: NamedDependency[HeldPublisher],
-    recent: NamedDependency[RecentTelemetry],
-    attention: NamedDependency[AttentionWatcher],
-) -> None:
+@_Route("/api/hooks/codex")
+async def codex_hook(request: HTTPRequest, hook_parts: NamedDependency[HookParts]) -> None:
     """Take what a hook of Codex says, as it is."""
-    _publish(await request.body(), codex.read, codex.SOURCE, publisher, recent, attention)
+    body = await read_body(request.scope, request.receive, MAX_HOOK_BYTES)
+    _publish(body, codex.read, codex.SOURCE, hook_parts)
 
 
 ROUTES = (claude_code_hook, codex_hook)
 
 
 def _publish(
-    body: bytes,
-    read: Callable[[Hook], list[AgentEvent]],
-    source: str,
-    publisher: HeldPublisher,
-    recent: RecentTelemetry,
-    attention: AttentionWatcher,
+    body: bytes, read: Callable[[Hook], list[AgentEvent]], source: str, parts: HookParts
 ) -> None:
+    publisher = parts.publisher
     hook = _hook(body)
     if hook is None:
         _log.warning("hook_unreadable", source=source, bytes=len(body))
         return
     # Before texts are cut: what is left of a secret has no shape that tells it.
     for given in read(publisher.redactor.redact_value(hook)):
-        event = attention.settle(given)
+        event = parts.attention.settle(given)
         data = event.data
         if publisher.max_event_bytes < MAX_DATA_BYTES + ROOM:
             data = cut(data, publisher.max_event_bytes - ROOM)
         if isinstance(session_id := data.get("session_id"), str):
-            recent.hooked[session_id] = ""
+            parts.recent.hooked[session_id] = ""
         publisher.emit_for(given.type, event.type, data, event.metadata)
 
 

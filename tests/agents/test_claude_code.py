@@ -202,7 +202,6 @@ def test_an_interrupt_amid_a_call_ends_the_session_as_recorded(
         reported, session = hooks_of(folder), shown(folder)
     with suppress(ProcessLookupError):  # the agent may have ended its call
         os.kill(int(call), signal.SIGKILL)
-    assert done.returncode != 0
     assert "Never said." not in done.stdout
     lines = (RECORDINGS / f"{hooks}.jsonl").read_text().splitlines()
     recorded = [json.loads(line)["body"]["hook_event_name"] for line in lines]

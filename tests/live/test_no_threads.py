@@ -1,11 +1,13 @@
-"""No request waits for a thread: those are for reading the journal and for decoding telemetry."""
+"""No request waits for a thread, which are for the journal and for telemetry, or for further tasks."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
 from tests.kit.gateway import Gateway, Start
+from tests.kit.http import TOKEN_LINE, UPGRADE, Connection, dial, request
 from tests.kit.messages import receive
 
 EVENT = {"type": "chat.message_sent", "data": {"role": "user", "content": "x"}}
@@ -63,3 +65,29 @@ async def test_no_request_waits_for_a_thread(
     monkeypatch.undo()
     assert {200, 201, 400, 401, 404, 405, 426} <= statuses
     assert handed_over == []
+
+
+async def test_an_event_a_hook_and_a_client_start_one_task_each(start: Start) -> None:
+    gateway = await start(journal="")
+    loop, started = asyncio.get_running_loop(), []
+
+    def start_task(loop: Any, coroutine: Any, **given: Any) -> asyncio.Task[Any]:
+        started.append(coroutine.__qualname__)
+        return asyncio.Task(coroutine, loop=loop, **given)
+
+    connection = Connection(await dial(gateway))
+    await connection.ask(request(TOKEN_LINE))  # the connection is there
+    loop.set_task_factory(start_task)
+    for path, posted in ((b"/api/hooks/claude-code", HOOK), (b"/api/events", EVENT)):
+        body = json.dumps(posted).encode()
+        lines = (b"Content-Type: application/json", b"Content-Length: %d" % len(body))
+        answer = await connection.ask(request(TOKEN_LINE, *lines, method=b"POST", path=path) + body)
+        assert answer.status in (201, 204)
+    upgrade = [b": ".join(header) for header in UPGRADE]
+    await connection.ask(request(TOKEN_LINE, *upgrade, path=b"/ws"))
+    loop.set_task_factory(None)
+    assert started == [
+        "RequestResponseCycle.run_asgi",
+        "RequestResponseCycle.run_asgi",
+        "WebSocketsSansIOProtocol.run_asgi",
+    ]
