@@ -37,6 +37,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_event_bytes: int = 262144
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    trusted_user_header: str | None = None  # in which a trusted proxy names the user
+    trusted_proxies: tuple[str, ...] = ()  # addresses, networks, or "unix"
+    trusted_users: tuple[str, ...] = ("*=read",)  # entries like alice=admin or bob=read:git.*
     extra_namespaces: tuple[str, ...] = ()
     workspace: Path | None = Path(".")
     nats_url: str | None = None  # None: a single gateway, with its memory as the log

@@ -26,8 +26,9 @@ from ..errors import (
 from ..metrics import Counters
 from ..settings import Settings
 from .access import NOTHING
+from .browser_rules import check_browser_rules, shared_origin
 from .credentials import access_in
-from .guards import authenticate_scope, check_browser_rules, shared_origin
+from .guards import authenticate_scope
 from .tokens import Keyring
 
 RETRY_AFTER_S = 5
