@@ -1,6 +1,5 @@
 """How each `SIGHTLINE_*` variable is read: a parser, which raises `ValueError`, and what fits."""
 
-import ipaddress
 import math
 import re
 from collections.abc import Callable
@@ -8,18 +7,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .redaction.kinds import KINDS, choice_of
+from .user_parsers import USER_PARSERS
 from .webhooks.endpoint import entries_of, secrets_of
 
 MIB = 1024 * 1024
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
-# What the gateway or the server reads itself.
-_READ_HEADERS = re.compile(
-    r"(?i)authorization|cookie|host|origin|connection|upgrade|x-session-token|x-browser-key"
-    r"|x-last-sequence|x-epoch|last-event-id|idempotency-key|(sec|content|transfer|ce)-.*"
-)
-_USERS = re.compile(r"[!-~]{1,1000}=[!-~]{1,3000}")
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*")
 _TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _STREAM = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -109,24 +102,6 @@ def _hosts(text: str) -> tuple[str, ...]:
     return hosts
 
 
-def _user_header(text: str) -> str | None:
-    _check(not text or bool(_HEADER.fullmatch(text) and not _READ_HEADERS.fullmatch(text)))
-    return text or None
-
-
-def _proxies(text: str) -> tuple[str, ...]:
-    peers = _items(text)
-    for peer in peers:  # a network of everybody is no proxy
-        _check(peer == "unix" or ipaddress.ip_network(peer).prefixlen > 0)
-    return peers
-
-
-def _users(text: str) -> tuple[str, ...]:
-    entries = tuple(text.split())
-    _check(len(entries) <= 1000 and all(_USERS.fullmatch(entry) for entry in entries))
-    return entries
-
-
 def _namespaces(text: str) -> tuple[str, ...]:
     names = _items(text)
     _check(all(_NAMESPACE.fullmatch(name) for name in names))
@@ -185,15 +160,7 @@ PARSERS: dict[str, _Parser] = {
     "max_event_bytes": _WHOLE,
     "allowed_origins": (_origins, "origins like http://localhost:5173, separated by commas"),
     "allowed_hosts": (_hosts, "hosts like example.org or example.org:3000, separated by commas"),
-    "trusted_user_header": (_user_header, "a header's name like X-Forwarded-User, or nothing"),
-    "trusted_proxies": (
-        _proxies,
-        "addresses or networks like 10.0.0.5 or 10.0.0.0/24, or unix, separated by commas",
-    ),
-    "trusted_users": (
-        _users,
-        "entries like alice@example.org=admin, bob=read:git.*,workflow.* or *=read, separated by spaces",
-    ),
+    **USER_PARSERS,
     "extra_namespaces": (_namespaces, "names like deploy or load_test, separated by commas"),
     "workspace": (_optional_folder, "the path of a folder, or nothing to watch none"),
     "nats_url": (_nats_url, "nats://host:4222, several separated by commas, or nothing for none"),

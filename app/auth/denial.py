@@ -85,8 +85,8 @@ def http_refusal(request: Request[object, object, object], error: Exception) -> 
         # Routing fails before any guard: an unauthenticated client must not learn the methods.
         try:
             authenticate_scope(request.scope)
-        except UnauthorizedError as unauthorized:
-            error = unauthorized
+        except SightlineError as refused:
+            error = refused
     status, headers, body = refusal(error)
     _logged(status, error, request.scope)
     media_type = headers.pop("content-type")

@@ -18,6 +18,7 @@ from ..state import (
 )
 from .access import FULL, HOOKS, SESSION, Access
 from .audit import Audit
+from .bearers import Bearers, bearers_of
 from .browsers import BrowserSessions, LogIn
 from .credentials import Credential
 from .named import Change, NamedToken, NamedTokens
@@ -53,6 +54,7 @@ class Keyring:
             str
         ]()  # the ids of tokens, and the names of users, that were used in this run
         self.users = users_of(settings, clock)
+        self.bearers: Bearers | None = bearers_of(settings, clock)
         self.allowed_origins = settings.allowed_origins
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
@@ -99,6 +101,10 @@ class Keyring:
         found = self.named.find(candidate)
         if found is not None:
             self._use(found.id, "token_used", found)
+        elif self.bearers is not None:
+            found = self.bearers.credential(candidate)
+            if found is not None:
+                self._use(found.access.name, "token_used", found)
         return found
 
     def credential_of_user(self, name: str) -> Credential:
@@ -111,7 +117,7 @@ class Keyring:
     @property
     def knows_users(self) -> bool:
         """Whether there may be others than the session token: only then is anything signed."""
-        return self.named.configured or self.users is not None
+        return self.named.configured or self.users is not None or self.bearers is not None
 
     def _use(self, key: str, action: str, credential: Credential) -> None:
         if key not in self._used:

@@ -19,7 +19,7 @@ from tests.kit.tokens import new_token
 from tests.snippets import snippets
 from tests.support import FakeClock
 
-DOCUMENTED, _, _ = snippets("docs/users.md", "sh nginx nginx")
+DOCUMENTED, _, _, BY_JWT = snippets("docs/users.md", "sh nginx nginx sh")
 HEADER = "X-Forwarded-User"
 PROXY = "10.0.0.5"
 HOST = b"gateway.example"
@@ -139,11 +139,18 @@ def test_an_entry_that_does_not_fit_is_named(entry: str, why: str) -> None:
 
 def test_the_settings_of_the_document_are_what_it_says() -> None:
     run = subprocess.run(
-        ["bash", "-c", f"{DOCUMENTED}\nenv -0"], capture_output=True, text=True, check=True, env={}
+        ["bash", "-c", f"{DOCUMENTED}{BY_JWT}\nenv -0"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={},
     )
     lines = (line.partition("=") for line in run.stdout.split("\0"))
     found = {name: text for name, _, text in lines if name.startswith("SIGHTLINE_")}
-    ours = users_of(Settings.from_environ(found), FakeClock())
+    settings = Settings.from_environ(found)
+    assert settings.jwt_jwks is not None
+    assert settings.jwt_audience == ("sightline",)
+    ours = users_of(settings, FakeClock())
     assert ours is not None
     assert ours.trusts(PROXY)
     assert ours.credential("alice@example.org").access.is_admin

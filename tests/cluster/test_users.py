@@ -55,7 +55,7 @@ class Nginx(Address):
         super().__init__(port, HOST)
         self.folder = folder
         text = (ROOT / "deploy" / "nginx.conf.template").read_text()
-        _, beside, inside = snippets("docs/users.md", "sh nginx nginx")
+        _, beside, inside, _ = snippets("docs/users.md", "sh nginx nginx sh")
         assert LOG_IN in beside
         maps, server = text.partition("\nserver {")[0], text.rpartition("\nserver {")[2]
         server = re.sub(r"(?m)^    (ssl_|add_header).*\n", "", server).replace(" ssl;", ";")

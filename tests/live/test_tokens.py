@@ -3,6 +3,8 @@
 import asyncio
 import json
 import random
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +19,11 @@ from app.auth.publishing import HeldPublisher
 from app.auth.token_file import editing
 from app.channels.filters import EventFilter
 from app.errors import UnauthorizedError
+from tests.kit import issuer
 from tests.kit.event_stream import Reader, ask
 from tests.kit.gateway import Gateway, Start, url
 from tests.kit.http import TOKEN, Connection, dial, request
+from tests.kit.issuer import claims, jwk_of, jwks, rsa_key, signed
 from tests.kit.messages import close_code, receive
 from tests.kit.tokens import add_token
 from tests.kit.waiting import WATCHDOG_S, until
@@ -29,7 +33,15 @@ TYPES = ("alpha.one", "alpha.two", "beta.one", "beta.two", "gamma.two", "system.
 BOUNDS = (["*"], ["alpha.*"], ["*.two", "beta.one"], ["beta.two"], ["alpha.*", "*.one", "system.*"])
 ASKED = ("*", "alpha.*,beta.*", "*.two,gamma.one", "alpha.one", "*.one,*.two")
 NAMESPACES = ("alpha", "beta", "gamma")
-KINDS = ["token", "user"]  # of a caller
+KINDS = ["token", "user", "jwt"]  # of a caller
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> str:
+    """The path of the issuer's keys."""
+    path = tmp_path / "jwks.json"
+    path.write_bytes(jwks(jwk_of(rsa_key(), "one")))
+    return str(path)
 
 
 def marker(type_: str) -> str:
@@ -137,14 +149,15 @@ async def everything(gateway: Gateway, caller: Caller, asked: str, access: Acces
     [
         pytest.param("auto", BOUNDS[2:3], 1, ["token"], id="one"),
         pytest.param("auto", BOUNDS[2:3], 1, ["user"], id="user"),
+        pytest.param("auto", BOUNDS[2:3], 1, ["jwt"], id="jwt"),
         pytest.param("auto", BOUNDS, 2, KINDS, id="journal", marks=pytest.mark.slow),
         pytest.param("", BOUNDS, 2, KINDS, id="memory", marks=pytest.mark.slow),
     ],
 )
 async def test_no_event_outside_of_a_tokens_patterns_reaches_it_by_any_route(
-    start: Start, journal: str, bounds: list[list[str]], filters: int, kinds: list[str]
+    start: Start, keys: str, journal: str, bounds: list[list[str]], filters: int, kinds: list[str]
 ) -> None:
-    """Also of a user whom a proxy names: each bound and filter is tried by a drawn kind of caller."""
+    """Each bound and filter is tried by a drawn kind of caller: users of a proxy and by JWT too."""
     gateway = await start(
         extra_namespaces=NAMESPACES,
         journal=journal,
@@ -153,13 +166,17 @@ async def test_no_event_outside_of_a_tokens_patterns_reaches_it_by_any_route(
         trusted_user_header="X-Forwarded-User",
         trusted_proxies=("127.0.0.1",),
         trusted_users=tuple(f"reader{n}=read:{','.join(bound)}" for n, bound in enumerate(bounds)),
+        jwt_jwks=keys,
+        **issuer.SETTINGS,
     )
     await publish(gateway)
     chance = random.Random(19)
     for number, bound in enumerate(bounds):
         secret = await token(gateway, f"reader{number}", "read", read=tuple(bound))
         user = {"X-Forwarded-User": f"reader{number}", "Origin": url(gateway)}
-        callers: dict[str, Caller] = {"token": bearer(secret), "user": user}
+        said = {"scope": "sightline:read", "sightline_read": bound}
+        by_jwt = bearer(signed(claims(time.time(), **said)))
+        callers: dict[str, Caller] = {"token": bearer(secret), "user": user, "jwt": by_jwt}
         access = Access("reader", ("read",), bound)
         for asked in chance.sample(ASKED, filters):
             asked_for = EventFilter(asked.split(","))

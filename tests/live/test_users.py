@@ -69,6 +69,9 @@ async def test_the_console_works_without_a_log_in_and_all_routes_hold_the_user(
         async with gateway.http(headers=page(gateway, user)) as http:
             assert (await http.get("/api/events")).status_code == status
             assert "log-out" not in (await http.get("/")).text or user == "eve"
+    for user, status in (("mallory", 403), ("eve", 405)):
+        async with gateway.http(headers=page(gateway, user)) as http:
+            assert (await http.put("/api/events")).status_code == status
     async with gateway.http(headers=page(gateway, "alice")) as http:
         assert (await http.get("/api/sessions")).status_code == 200
         audit = (await http.get("/api/events?types=system.audit")).json()["events"]
