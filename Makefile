@@ -174,7 +174,7 @@ docs: $(DOCS) ## build the documentation as a site: open build/site/index.html
 LOCK := uv pip compile --no-strip-extras --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11
 
 lock: ## resolve the dependencies of pyproject.toml again (needs uv)
-	$(LOCK) --extra workspace --extra metrics --extra nats --extra otlp --group build \
+	$(LOCK) --extra workspace --extra metrics --extra nats --extra otlp --extra jwt --group build \
 		pyproject.toml clients/python/pyproject.toml -o requirements.lock
 	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
 	$(LOCK) --group browser -c requirements.lock -c requirements-dev.lock -o requirements-browser.lock

@@ -224,6 +224,8 @@ class Gateway:
                     self.outbound.start(tasks)
                     keyring.watch()
                     owned.append(tasks.create_task(keyring.token_store.watch()))
+                    if keyring.bearers is not None:
+                        owned.append(tasks.create_task(keyring.bearers.watch()))
                     if settings.workspace is not None:
                         emit = self.publisher.emit
                         sources = sources_of(settings.workspace, emit, self._report_blind)

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .redaction.kinds import KINDS, choice_of
+from .user_parsers import USER_PARSERS
 from .webhooks.endpoint import entries_of, secrets_of
 
 MIB = 1024 * 1024
@@ -165,6 +166,7 @@ PARSERS: dict[str, _Parser] = {
     "max_event_bytes": _WHOLE,
     "allowed_origins": (_origins, "origins like http://localhost:5173, separated by commas"),
     "allowed_hosts": (_hosts, "hosts like example.org or example.org:3000, separated by commas"),
+    **USER_PARSERS,
     "extra_namespaces": (_namespaces, "names like deploy or load_test, separated by commas"),
     "workspace": (_optional_folder, "the path of a folder, or nothing to watch none"),
     "nats_url": (_nats_url, "nats://host:4222, several separated by commas, or nothing for none"),

@@ -39,6 +39,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_event_bytes: int = 262144
     allowed_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
+    trusted_user_header: str | None = None  # in which a trusted proxy names the user
+    trusted_proxies: tuple[str, ...] = ()  # addresses, networks, or "unix"
+    trusted_users: tuple[str, ...] = ("*=read",)  # entries like alice=admin or bob=read:git.*
+    jwt_jwks: str | None = None  # a file or an https:// address with the issuer's public keys
+    jwt_issuer: str | None = None
+    jwt_audience: tuple[str, ...] = ()
+    jwt_scopes_claim: str = "scope"
     extra_namespaces: tuple[str, ...] = ()
     workspace: Path | None = Path(".")
     nats_url: str | None = None  # None: a single gateway, with its memory as the log

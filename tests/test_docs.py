@@ -25,7 +25,7 @@ from tests.snippets import PAGES, ROOT, blocks, snippets, to_run
 
 Wire = ControlMessage | Connected | Gap | Heartbeat | Subscribed | Pong | ErrorMessage | Notice
 ENVELOPE = {"type", "timestamp", "sequence_number", "data", "metadata"}
-KINDS = {"text", "json", "sh", "bash", "console", "python", "js", "ts", "html"}
+KINDS = {"text", "json", "nginx", "sh", "bash", "console", "python", "js", "ts", "html"}
 STRANGER = re.compile(r"pipx? (install|run) [^\n]*\bsightline(?!-)\b(?![\w.-])|'sightline\[")
 LOGIN, VITE, TLS = snippets("docs/login.md", "sh js sh")
 _, _, BROWSER, LISTEN = snippets("docs/protocol.md", "json json js python")

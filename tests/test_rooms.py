@@ -11,7 +11,7 @@ APP = TESTS.parent / "app"
 # The rooms and the modules at the root, from the ground up. All of them are named here.
 FLOORS = [
     {"errors", "events", "metrics", "redaction", "timers"},
-    {"settings", "parsers", "state", "log", "catalog", "webhooks"},
+    {"settings", "parsers", "user_parsers", "state", "log", "catalog", "webhooks"},
     {"channels", "auth"},
     {"journal", "ingest", "sources", "attention"},
     {"ws"},
@@ -29,7 +29,9 @@ KNOWS = {
     "click": r"(plugin)\.py|server/(serve|sockets)\.py|cli/\w+\.py",
     "prometheus_client": r"api/metrics\.py",
     "ahocorasick_rs": r"redaction/\w+\.py|channels/encoding\.py",
-    "httpx": r"webhooks/http\.py",
+    "httpx": r"webhooks/http\.py|auth/key_set\.py",
+    "jwt": r"auth/(key_set|jwt_tokens)\.py",
+    "cryptography": r"auth/key_set\.py",
     "orjson": r"channels/encoding\.py",
     "watchfiles": r"sources/\w+\.py",
     "inotify_simple": r"sources/\w+\.py",

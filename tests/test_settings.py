@@ -30,6 +30,9 @@ def test_reads_every_kind() -> None:
         NATS_DOMAIN="hub",
         REDACT="token, jwt,key:password_hint",
         NATS_REPLICAS="3",
+        TRUSTED_USER_HEADER="X-Forwarded-User",
+        TRUSTED_PROXIES="10.0.0.0/24, fd00::5,unix",
+        TRUSTED_USERS="alice@x.org=admin *=read:git.*,chat.*",
     )
     assert settings == Settings(
         max_clients=3,
@@ -45,6 +48,9 @@ def test_reads_every_kind() -> None:
         nats_stream="blue-1",
         nats_domain="hub",
         nats_replicas=3,
+        trusted_user_header="X-Forwarded-User",
+        trusted_proxies=("10.0.0.0/24", "fd00::5", "unix"),
+        trusted_users=("alice@x.org=admin", "*=read:git.*,chat.*"),
         redact=("token", "jwt", "key:password_hint"),
     )
 
@@ -67,6 +73,18 @@ def test_reads_every_kind() -> None:
         ("ALLOWED_ORIGINS", "http://[::1"),
         ("ALLOWED_HOSTS", "a/b"),
         ("EXTRA_NAMESPACES", "Deploy"),
+        ("TRUSTED_USER_HEADER", "Authorization"),
+        ("TRUSTED_USER_HEADER", "Sec-Fetch-Site"),
+        ("TRUSTED_USER_HEADER", "X_User"),
+        ("TRUSTED_PROXIES", "proxy.example.org"),
+        ("TRUSTED_PROXIES", "10.0.0.5/24"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "::/0"),
+        ("TRUSTED_USERS", "alice"),
+        ("JWT_JWKS", "http://login.example.org/jwks"),
+        ("JWT_JWKS", "https://user:pass@login.example.org/jwks"),
+        ("JWT_JWKS", "ftp://login.example.org/jwks"),
+        ("JWT_SCOPES_CLAIM", ""),
         ("NATS_STREAM", "a.b"),
         ("NATS_DOMAIN", "a.b"),
         ("NATS_DOMAIN", ">"),

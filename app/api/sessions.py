@@ -71,9 +71,14 @@ async def end_session(id: FromPath[str], keyring: NamedDependency[Keyring]) -> N
 async def log_out(request: HTTPRequest, keyring: NamedDependency[Keyring]) -> Response[None]:
     """Log the calling browser out and close its connections."""
     credential: Credential = request.scope["state"]["credential"]
+    if credential.kind == "user":
+        raise BadRequestError(
+            "a proxy has logged this user in, and the gateway cannot end that: log out at the proxy,"
+            " at /oauth2/sign_out of oauth2-proxy"
+        )
     if credential.kind != "cookie":
         raise BadRequestError(
-            "a session token cannot log out: DELETE /api/sessions logs browsers out, and"
+            "a token cannot log out: DELETE /api/sessions logs browsers out, and"
             " `sightline token --rotate` makes a new token"
         )
     keyring.end_session(credential.id)

@@ -15,6 +15,10 @@ EVERYTHING = ("*",)
 SESSION = "session"  # the name of the session token, and of what it opened
 HOOKS = "hooks"  # the name of the hook token
 RESERVED = (SESSION, HOOKS)
+# Begin the names of users whom others vouch for. No named token can have a colon in its name, so
+# nobody takes the name of another.
+USER = "user:"  # a trusted proxy does
+JWT = "jwt:"  # the issuer of a JWT does
 _MOST_SHOWN = 5
 
 
@@ -52,7 +56,7 @@ class Access:
 
     @property
     def is_named(self) -> bool:
-        """Whether a named token gives this access."""
+        """Whether this is the access of a named token or a user, and not the gateway's own."""
         return self.name not in RESERVED
 
     @property
@@ -83,10 +87,9 @@ class Access:
     def require(self, need: Need) -> None:
         """Raise `ForbiddenError` unless a route that needs this scope may be used."""
         if not self.allows(need):
-            has = ", ".join(sorted(self.scopes))
+            has = ", ".join(sorted(self.scopes)) or "nothing"
             raise ForbiddenError(
-                f"the token {self.name!r} has the scope {has}, and this needs {need}: make a token"
-                f" with `sightline token create --scope {need}`"
+                f"{self._shown} has the scope {has}, and this needs {need}: {self._remedy(need)}"
             )
 
     def require_publish(self, type_: str) -> None:
@@ -98,10 +101,22 @@ class Access:
         shown = ", ".join(self.publish[:_MOST_SHOWN]) or "nothing"
         more = len(self.publish) - _MOST_SHOWN
         raise ForbiddenError(
-            f"event type {type_[:80]!r} is outside of what the token {self.name!r} may publish:"
+            f"event type {type_[:80]!r} is outside of what {self._shown} may publish:"
             f" {shown}{f' and {more} more' if more > 0 else ''}; publish such a type, or make a token"
             f" that may"
         )
+
+    @property
+    def _shown(self) -> str:
+        kind = "user" if self.name.startswith((USER, JWT)) else "token"
+        return f"the {kind} {self.name!r}"
+
+    def _remedy(self, need: Need) -> str:
+        if self.name.startswith(USER):
+            return f"add {self.name.removeprefix(USER)}={need} to SIGHTLINE_TRUSTED_USERS"
+        if self.name.startswith(JWT):
+            return f"ask the issuer of the token for the scope sightline:{need}"
+        return f"make a token with `sightline token create --scope {need}`"
 
 
 def scope_of(text: str) -> Scope:

@@ -1,7 +1,7 @@
 """Reads the credentials of a request: tokens, login cookies, browser keys. Decides nothing."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, cast
 from urllib.parse import parse_qsl
 
@@ -10,7 +10,7 @@ import msgspec
 from .access import FULL, NOTHING, Access
 
 Headers = Iterable[tuple[bytes, bytes]]
-AuthenticatedBy = Literal["token", "cookie"]
+AuthenticatedBy = Literal["token", "cookie", "user", "jwt"]
 KEY_HEADER = "X-Browser-Key"
 KEY_PARAMETER = "browser_key"  # only on GET: `EventSource` cannot send headers
 KEY_SUBPROTOCOL = b"key."
@@ -29,14 +29,38 @@ _PORT = re.compile(rb":([0-9]+)\Z")
 class Credential:
     """What authenticated a request. Its connections are closed when it ends; `ended` stays true."""
 
-    __slots__ = ("access", "ended", "id", "kind")
+    __slots__ = ("_ended", "_left_s", "access", "id", "kind")
 
-    def __init__(self, kind: AuthenticatedBy, id_: str = "", access: Access = FULL) -> None:
-        """`id_` is the id of the browser session or named token, empty for the session token."""
+    def __init__(
+        self,
+        kind: AuthenticatedBy,
+        id_: str = "",
+        access: Access = FULL,
+        left_s: Callable[[], float] | None = None,
+    ) -> None:
+        """`id_` is the id of the browser session or named token, empty for all others.
+
+        `left_s` returns the seconds to the end of a credential that ends by itself.
+        """
         self.kind: AuthenticatedBy = kind
         self.id = id_
         self.access = access
-        self.ended = False
+        self._ended = False
+        self._left_s = left_s
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the credential ends by itself; None if others end it."""
+        return None if self._left_s is None else self._left_s()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the credential has ended."""
+        return self._ended or (self._left_s is not None and self._left_s() <= 0)
+
+    @ended.setter
+    def ended(self, value: bool) -> None:
+        self._ended = value
 
 
 def credential_in(scope: Mapping[str, object]) -> Credential:

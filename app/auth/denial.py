@@ -26,8 +26,9 @@ from ..errors import (
 from ..metrics import Counters
 from ..settings import Settings
 from .access import NOTHING
+from .browser_rules import check_browser_rules, shared_origin
 from .credentials import access_in
-from .guards import authenticate_scope, check_browser_rules, shared_origin
+from .guards import authenticate_scope
 from .tokens import Keyring
 
 RETRY_AFTER_S = 5
@@ -84,8 +85,8 @@ def http_refusal(request: Request[object, object, object], error: Exception) -> 
         # Routing fails before any guard: an unauthenticated client must not learn the methods.
         try:
             authenticate_scope(request.scope)
-        except UnauthorizedError as unauthorized:
-            error = unauthorized
+        except SightlineError as refused:
+            error = refused
     status, headers, body = refusal(error)
     _logged(status, error, request.scope)
     media_type = headers.pop("content-type")

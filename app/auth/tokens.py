@@ -18,6 +18,7 @@ from ..state import (
 )
 from .access import FULL, HOOKS, SESSION, Access
 from .audit import Audit
+from .bearers import Bearers, bearers_of
 from .browsers import BrowserSessions, LogIn
 from .credentials import Credential
 from .named import Change, NamedToken, NamedTokens
@@ -26,8 +27,10 @@ from .session_token import SessionToken as SessionToken, session_token as sessio
 from .tickets import MAX_TICKETS, TICKET_LIFETIME_S as TICKET_LIFETIME_S, Tickets as Tickets
 from .token_bucket import TokenBucket, Value
 from .token_file import TokenFile
+from .trusted_users import users_of
 
 MOST_TIMER_S = 24 * 60 * 60.0  # event loops refuse timers of years
+MOST_USED = 10_000
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _log = structlog.get_logger("sightline.login")
 
@@ -52,7 +55,10 @@ class Keyring:
         `shared` has the named tokens and has been read; without it, they are in the state folder.
         """
         self.audit = audit or Audit(clock)
-        self._used = set[str]()  # the ids of the named tokens that were used in this run
+        self._used = set[str]()  # in this run: ids of tokens, and names of users
+        self.users = users_of(settings, clock)
+        self.bearers: Bearers | None = bearers_of(settings, clock)
+        self.allowed_origins = settings.allowed_origins
         self.session_token = session_token(settings)
         self.token_credential = Credential("token")
         self.hook_credential = _hook_credential()
@@ -100,10 +106,32 @@ class Keyring:
         if is_hook and self.is_hook_token(candidate):
             return self.hook_credential
         found = self.named.find(candidate)
-        if found is not None and found.id not in self._used:
-            self._used.add(found.id)
-            self.audit.record("token_used", found.access.name)
+        if found is not None:
+            self._use(found.id, "token_used", found)
+        elif self.bearers is not None:
+            found = self.bearers.credential(candidate)
+            if found is not None:
+                self._use(found.access.name, "token_used", found)
         return found
+
+    def credential_of_user(self, name: str) -> Credential:
+        """The credential of a user whom a trusted proxy names; raises `ForbiddenError`."""
+        assert self.users is not None
+        found = self.users.credential(name)
+        self._use(found.access.name, "user_seen", found)
+        return found
+
+    @property
+    def knows_users(self) -> bool:
+        """Whether there may be others than the session token: only then is anything signed."""
+        return self.named.configured or self.users is not None or self.bearers is not None
+
+    def _use(self, key: str, action: str, credential: Credential) -> None:
+        if key not in self._used:
+            if len(self._used) >= MOST_USED:  # a proxy or an issuer may name any number of users
+                self._used.clear()
+            self._used.add(key)
+            self.audit.record(action, credential.access.name)
 
     def make_ticket(self, credential: Credential) -> str:
         """Make a ticket; the browser that it logs in may do what this credential may do."""
@@ -201,7 +229,7 @@ class Keyring:
 
     def _changed(self, changes: list[Change]) -> None:
         """Record what happened to named tokens; what the start finds is no change."""
-        self.audit.publishes = self.named.configured or bool(changes)
+        self.audit.publishes = self.knows_users or bool(changes)
         for action, token in changes if self._watching else ():
             self.audit.record(action, token.name, scopes=list(token.scopes))
         self._set_timer()

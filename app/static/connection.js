@@ -38,7 +38,10 @@ export class Connection {
     this._state = { name: "connecting" };
     button.addEventListener("click", reconnect);
     logOutButton?.addEventListener("click", () => {
-      logOut().catch(() => setText(announcer, "Not logged out: the gateway does not answer"));
+      logOut().then(
+        (done) => done || setText(logOutButton, "Log out at the proxy"),
+        () => setText(announcer, "Not logged out: the gateway does not answer"),
+      );
     });
   }
 

@@ -18,10 +18,15 @@ export function keepKey(answer) {
   localStorage.setItem(STORED_AS, answer.headers.get(HEADER));
 }
 
-/** Log this browser out. Rejects, and changes nothing, if the gateway does not answer. */
+/**
+ * Log this browser out. False, and nothing has changed, if a proxy has logged it in. Rejects, and changes
+ * nothing, if the gateway does not answer.
+ */
 export async function logOut() {
   const answer = await fetch(new URL("api/logout", BASE), { method: "POST", headers: keyHeaders() });
+  if (answer.status === 400) return false;
   if (!answer.ok && answer.status !== 401) throw new Error(`POST api/logout answered ${answer.status}`);
   localStorage.removeItem(STORED_AS);
   location.replace(new URL("login", BASE));
+  return true;
 }

@@ -19,6 +19,7 @@ from ..errors import BadRequestError, CloseCode
 from ..events import Gap, Position
 from ..journal.journal import Journal
 from ..settings import Settings
+from .expiry import Expiry
 from .history_replay import HistorySubscription
 from .messages import Connected, HistoryStart, Limits, Notice, encode
 from .outlet import Outlet
@@ -110,6 +111,7 @@ async def client_flow(
         registry.check(request.client_id, request.credential)
         await backend.catch_up(request.position)  # before a place is taken over
     place = registry.reserve(request.client_id, request.credential)
+    expiry = Expiry(place, bus.clock)
     subscription = connection = None
     try:
         await accept()
@@ -150,6 +152,7 @@ async def client_flow(
         )
         yield connection
     finally:
+        expiry.cancel()
         registry.release(place)
         if subscription is not None:
             subscription.close()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from app.auth.authentication import authenticate
+from app.auth.browser_rules import check_browser_rules
 from app.auth.browsers import LIFETIME_S
-from app.auth.guards import authenticate, check_browser_rules
 from app.auth.tokens import Keyring
 from app.errors import ForbiddenError, UnauthorizedError
 from app.settings import Settings

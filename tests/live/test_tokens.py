@@ -3,6 +3,8 @@
 import asyncio
 import json
 import random
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +19,11 @@ from app.auth.publishing import HeldPublisher
 from app.auth.token_file import editing
 from app.channels.filters import EventFilter
 from app.errors import UnauthorizedError
+from tests.kit import issuer
 from tests.kit.event_stream import Reader, ask
-from tests.kit.gateway import Gateway, Start
+from tests.kit.gateway import Gateway, Start, url
 from tests.kit.http import TOKEN, Connection, dial, request
+from tests.kit.issuer import claims, jwk_of, jwks, rsa_key, signed
 from tests.kit.messages import close_code, receive
 from tests.kit.tokens import add_token
 from tests.kit.waiting import WATCHDOG_S, until
@@ -29,6 +33,15 @@ TYPES = ("alpha.one", "alpha.two", "beta.one", "beta.two", "gamma.two", "system.
 BOUNDS = (["*"], ["alpha.*"], ["*.two", "beta.one"], ["beta.two"], ["alpha.*", "*.one", "system.*"])
 ASKED = ("*", "alpha.*,beta.*", "*.two,gamma.one", "alpha.one", "*.one,*.two")
 NAMESPACES = ("alpha", "beta", "gamma")
+KINDS = ["token", "user", "jwt"]  # of a caller
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> str:
+    """The path of the issuer's keys."""
+    path = tmp_path / "jwks.json"
+    path.write_bytes(jwks(jwk_of(rsa_key(), "one")))
+    return str(path)
 
 
 def marker(type_: str) -> str:
@@ -80,21 +93,25 @@ async def read_stream(reader: Reader, last: int) -> list[str]:
     return texts
 
 
-async def everything(gateway: Gateway, secret: str, asked: str, access: Access) -> list[str]:
-    """All that a token gets by any route that reads, while events are published."""
+Caller = dict[str, str]  # the headers of one that may read
+
+
+async def everything(gateway: Gateway, caller: Caller, asked: str, access: Access) -> list[str]:
+    """All that a caller gets by any route that reads, while events are published."""
     query = f"types={asked}"
+    headers = list(caller.items())
     async with (
-        gateway.connect(f"?{query}&last_sequence_number=0", token=secret) as recent,
-        gateway.connect(f"?{query}", token=secret) as live,
-        gateway.http(headers=bearer(secret)) as http,
+        gateway.connect(f"?{query}&last_sequence_number=0", token=None, headers=headers) as recent,
+        gateway.connect(f"?{query}", token=None, headers=headers) as live,
+        gateway.http(headers=caller) as http,
     ):
         clients = [recent, live]
         if gateway.journal is not None:
             past = f"?{query}&history=1&last_sequence_number=0"
-            clients.append(await gateway.connect(past, token=secret))
+            clients.append(await gateway.connect(past, token=None, headers=headers))
         position = (b"Last-Event-ID", f"{gateway.bus.epoch}:0".encode())
-        credential = (b"X-Session-Token", secret.encode())
-        stream = await ask(gateway, credential, position, query=f"?{query}")
+        raw = [(key.encode(), value.encode()) for key, value in caller.items() if key != "Origin"]
+        stream = await ask(gateway, *raw, position, query=f"?{query}")
         assert (await stream.head()).status == 200
         subscribe = json.dumps({"type": "subscribe", "types": [*asked.split(","), "gamma.two"]})
         for client in clients:
@@ -128,27 +145,43 @@ async def everything(gateway: Gateway, secret: str, asked: str, access: Access) 
 
 
 @pytest.mark.parametrize(
-    ("journal", "bounds", "filters"),
+    ("journal", "bounds", "filters", "kinds"),
     [
-        pytest.param("auto", BOUNDS[2:3], 1, id="one"),
-        pytest.param("auto", BOUNDS, 2, id="journal", marks=pytest.mark.slow),
-        pytest.param("", BOUNDS, 2, id="memory", marks=pytest.mark.slow),
+        pytest.param("auto", BOUNDS[2:3], 1, ["token"], id="one"),
+        pytest.param("auto", BOUNDS[2:3], 1, ["user"], id="user"),
+        pytest.param("auto", BOUNDS[2:3], 1, ["jwt"], id="jwt"),
+        pytest.param("auto", BOUNDS, 2, KINDS, id="journal", marks=pytest.mark.slow),
+        pytest.param("", BOUNDS, 2, KINDS, id="memory", marks=pytest.mark.slow),
     ],
 )
 async def test_no_event_outside_of_a_tokens_patterns_reaches_it_by_any_route(
-    start: Start, journal: str, bounds: list[list[str]], filters: int
+    start: Start, keys: str, journal: str, bounds: list[list[str]], filters: int, kinds: list[str]
 ) -> None:
+    """Each bound and filter is tried by a drawn kind of caller: users of a proxy and by JWT too."""
     gateway = await start(
-        extra_namespaces=NAMESPACES, journal=journal, replay_limit=1000, max_clients=20
+        extra_namespaces=NAMESPACES,
+        journal=journal,
+        replay_limit=1000,
+        max_clients=20,
+        trusted_user_header="X-Forwarded-User",
+        trusted_proxies=("127.0.0.1",),
+        trusted_users=tuple(f"reader{n}=read:{','.join(bound)}" for n, bound in enumerate(bounds)),
+        jwt_jwks=keys,
+        **issuer.SETTINGS,
     )
     await publish(gateway)
     chance = random.Random(19)
     for number, bound in enumerate(bounds):
         secret = await token(gateway, f"reader{number}", "read", read=tuple(bound))
+        user = {"X-Forwarded-User": f"reader{number}", "Origin": url(gateway)}
+        said = {"scope": "sightline:read", "sightline_read": bound}
+        by_jwt = bearer(signed(claims(time.time(), **said)))
+        callers: dict[str, Caller] = {"token": bearer(secret), "user": user, "jwt": by_jwt}
         access = Access("reader", ("read",), bound)
         for asked in chance.sample(ASKED, filters):
             asked_for = EventFilter(asked.split(","))
-            whole = "\n".join(await everything(gateway, secret, asked, access))
+            caller = callers[chance.choice(kinds)]
+            whole = "\n".join(await everything(gateway, caller, asked, access))
             for type_ in (*TYPES, AUDIT):
                 if access.may_read(type_):
                     assert not asked_for.matches(type_) or marker(type_) in whole
