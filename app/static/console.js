@@ -19,6 +19,7 @@ import { Backfill } from "./history/backfill.js";
 import { Scrollback } from "./history/scrollback.js";
 import { parse } from "./json.js";
 import { listenToKeys } from "./keys.js";
+import { chipNumbers } from "./notes.js";
 import { Notices } from "./notices.js";
 import { Overview } from "./overview.js";
 import { Panel } from "./panel.js";
@@ -97,9 +98,10 @@ const away = new Away(byId("away"), {
   problems,
   announce,
 });
+const sight = () => (panel.paused ? panel.timeInSight() : null); // the time that the feed shows, null for the newest
 const axis = new Axis(
   { place: byId("axis"), slider: byId("axis-slider"), ticks: byId("axis-ticks"), label: byId("axis-label") },
-  { jump: (time) => scrollback.jump(time), follow: () => panel.resume(), sight: () => (panel.paused ? panel.timeInSight() : null) },
+  { jump: (time) => scrollback.jump(time), follow: () => panel.resume(), sight },
 );
 
 const stream = new EventStream({
@@ -145,11 +147,13 @@ function setFilter(filter) {
 
 function glance() {
   const now = Date.now();
+  const at = sight();
   const parts = [
-    () => drawChart(byId("chart"), byId("pace"), overview, now),
+    () => drawChart(byId("chart"), byId("pace"), overview, now, at),
+    () => (byId("glance").dataset.then = at !== null && at < overview.minutes(now)[0].start),
     () => drawCommit(byId("commit"), overview.commit, now),
     () => drawWorkflows(byId("workflows"), byId("workflows-title"), overview.workflows, now),
-    () => controls.count(overview.totals, panel.live.failures),
+    () => controls.count(chipNumbers(panel)),
     () => panel.tick(),
     () => scrollback.tick(),
     () => away.tick(),

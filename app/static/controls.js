@@ -51,11 +51,13 @@ export class Controls {
     this._choose("type", event.type);
   }
 
-  /** Show the events of the last 15 minutes on the chips, `totals` by namespace, and the failures among the newest. */
-  count(totals, failures) {
+  /** Show numbers on the chips: see `chipNumbers`. */
+  count({ counts, failures, isWhole }) {
+    this.failedButton.classList.toggle("any", failures > 0);
     setText(this.failedButton.lastElementChild, failures.toLocaleString("en"));
     for (const [namespace, chip] of this._namespaces) {
-      setText(chip.lastElementChild, (totals.get(namespace) ?? 0).toLocaleString("en"));
+      const number = counts.get(namespace) ?? (isWhole ? 0 : undefined);
+      setText(chip.lastElementChild, number === undefined ? "" : number.toLocaleString("en"));
     }
   }
 

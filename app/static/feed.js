@@ -42,6 +42,7 @@ export class Feed {
     this._start = 0;
     this._next = next;
     this.failures = 0; // entries that report one
+    this.counts = new Map(); // events by namespace
     this.left = null; // the line where the user left
     this._messages = new Map(); // open chat messages by id or agent
     this._writing = new Set(); // open ones that had a chunk in the last ten seconds
@@ -155,6 +156,7 @@ export class Feed {
     this._start = 0;
     this.characters = 0;
     this.failures = 0;
+    this.counts.clear();
     this.left = null;
     this._messages.clear();
     this._writing.clear();
@@ -183,13 +185,19 @@ export class Feed {
   _remember(entry) {
     this.characters += entry.size;
     if (entry.failure) this.failures += 1;
+    this._count(entry, 1);
     if (entry.kind === "left") this.left = entry;
   }
 
   _forget(entry) {
     this.characters -= entry.size;
     if (entry.failure) this.failures -= 1;
+    this._count(entry, -1);
     if (entry === this.left) this.left = null;
+  }
+
+  _count({ kind, namespace }, by) {
+    if (kind === "event") this.counts.set(namespace, (this.counts.get(namespace) ?? 0) + by);
   }
 
   /** Insert loaded entries, and put the chunks of chat messages together anew. */

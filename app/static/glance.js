@@ -2,7 +2,7 @@
 
 import { clock, drawing, element, setText } from "./dom.js";
 import { text } from "./fields.js";
-import { MINUTES } from "./overview.js";
+import { MINUTE_MS, MINUTES } from "./overview.js";
 import { count } from "./sentences.js";
 import { ago, span } from "./times.js";
 import { unisolated, visible } from "./visible.js";
@@ -13,8 +13,11 @@ const GAP = 3;
 const FEWEST_SLOTS = 5; // of the chart
 const LONGEST_TITLE = 2000;
 
-/** Draw the chart of events a minute: one bar per minute, divided by namespace. It begins where there is data. */
-export function drawChart(chart, caption, overview, now) {
+/**
+ * Draw the chart of events a minute: one bar per minute, divided by namespace. It begins where there is data. `sight` is
+ * the time that the feed shows, where that is not the newest: its minute is marked.
+ */
+export function drawChart(chart, caption, overview, now, sight = null) {
   const minutes = overview.minutes(now);
   const order = [...overview.totals.keys()].sort();
   const most = Math.max(...minutes.map(({ total }) => total), 1);
@@ -25,6 +28,7 @@ export function drawChart(chart, caption, overview, now) {
     const bar = drawing("g", {}, drawing("title", {}, `${at}: ${described(total, counts)}. Click to go there`));
     const column = { x: i * width, width: width - GAP };
     bar.append(drawing("rect", { ...column, y: 0, height: HEIGHT, class: "minute" }));
+    if (sight !== null && sight >= start && sight < start + MINUTE_MS) bar.append(drawing("rect", { ...column, y: 0, height: HEIGHT, class: "sight" }));
     let y = HEIGHT;
     for (const namespace of order) {
       const number = counts.get(namespace);
@@ -102,7 +106,7 @@ function workflowRow({ id, name, step, steps, stepName, uncertain, failed, error
   const label = name || id;
   const said = progressOf({ step, steps, failed, time }, now);
   const bar = element("progress", { max: Math.max(steps, 1), value: Math.max(step, 0), "aria-label": `${label}: ${said}` });
-  const doubt = "Events were lost since it last moved: it may have ended";
+  const doubt = "Events were lost since it last moved: it may have finished";
   return element(
     "div",
     {

@@ -6,12 +6,13 @@
  */
 
 const SPARE_PX = 240; // drawn beyond the edges, for fast scrolling
+const SPARE_FOLLOWED_PX = 60; // the same of a list that follows: its rows change with every event
 
 export class VirtualList {
   /** `make(row)` returns an element; `refresh(element, row)` brings it up to date. */
   constructor(scroller, canvas, { lead, tail }, { make, refresh }) {
     Object.assign(this, { scroller, canvas, lead, tail, make, refresh });
-    this.total = 0; // pixels
+    this.total = this.at = this.height = 0; // pixels: of all rows, above the window, of the window
     this.rows = [];
     this.newestFirst = false;
     this.open = new Set(); // keys
@@ -35,13 +36,17 @@ export class VirtualList {
   /** Show `rows`, oldest first; `follow` keeps the newest one visible, `hold` a row: `{row, offset}`. */
   draw(rows = this.rows, follow = false, hold = null) {
     this.rows = rows;
+    // Read before anything is written: a read after that makes the browser lay out the page at once.
+    const { scrollTop, clientHeight } = this.scroller;
     const { top, total } = this._layout();
-    this.total = total;
+    const end = Math.max(0, total - clientHeight);
+    const at = follow ? (this.newestFirst ? 0 : end) : hold ? top(this.placeOf(hold.row)) - hold.offset : scrollTop;
+    Object.assign(this, { total, at: Math.max(0, Math.min(at, end)), height: clientHeight });
     this.canvas.style.height = `${total}px`;
-    if (follow) this.scroller.scrollTop = this.newestFirst ? 0 : total;
-    else if (hold) this.scroller.scrollTop = top(this.placeOf(hold.row)) - hold.offset;
-    const from = this.scroller.scrollTop - SPARE_PX;
-    const to = this.scroller.scrollTop + this.scroller.clientHeight + SPARE_PX;
+    if (this.at !== scrollTop) this.scroller.scrollTop = this.at;
+    const spare = follow ? SPARE_FOLLOWED_PX : SPARE_PX;
+    const from = this.at - spare;
+    const to = this.at + clientHeight + spare;
     const wanted = new Map();
     for (let place = this._placeAt(from, top); place < rows.length; place += 1) {
       const y = top(place);

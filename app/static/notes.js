@@ -29,6 +29,19 @@ export function tallyOf({ live, past, view, keepsAll }) {
   return live.foldedAway && !keepsAll ? `${of}, ${live.foldedAway.toLocaleString("en")} older folded away` : of;
 }
 
+/**
+ * The numbers on the chips: the events of the page, by namespace, and the failures among them. Without a filter they
+ * are those of the list. A window over the history holds only what fits its filter: of other namespaces nothing is
+ * known, so they have no number unless the live feed has one.
+ */
+export function chipNumbers({ live, past, view }) {
+  if (!past) return { counts: live.counts, failures: live.failures, isWhole: true };
+  if (!past.attached) return { counts: past.feed.counts, failures: past.feed.failures, isWhole: isEmpty(view.filter) };
+  const counts = new Map(live.counts);
+  for (const [namespace, number] of past.feed.counts) counts.set(namespace, Math.max(number, counts.get(namespace) ?? 0));
+  return { counts, failures: Math.max(live.failures, past.feed.failures), isWhole: true };
+}
+
 /** Why nothing is shown: see `drawEmpty`. */
 export function whyEmpty({ live, view, keepsAll, loading }) {
   if (live.length || !isEmpty(view.filter)) return loading ? "searching" : "filtered";

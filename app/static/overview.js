@@ -3,7 +3,7 @@
 import { keyOf, numberOf, text } from "./fields.js";
 import { unisolated } from "./visible.js";
 
-const MINUTE_MS = 60_000;
+export const MINUTE_MS = 60_000;
 export const MINUTES = 15;
 const MOST_WORKFLOWS = 50;
 const MOVES = new Set(["workflow.started", "workflow.step_completed", "workflow.finished", "workflow.failed"]);

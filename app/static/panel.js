@@ -293,9 +293,9 @@ export class Panel {
 
   /** Report the ends of the list that are near. */
   _edges(scrolled) {
-    const { scrollTop, clientHeight } = this.scroller;
-    const near = NEAR * clientHeight;
-    const [atTop, atBottom] = [scrollTop < near, this.list.total - scrollTop - clientHeight < near];
+    const { at, height, total } = this.list;
+    const near = NEAR * height;
+    const [atTop, atBottom] = [at < near, total - at - height < near];
     if (this.list.newestFirst ? atBottom : atTop) this.onEdge("oldest", scrolled);
     if (this.past && !this.past.attached && (this.list.newestFirst ? atTop : atBottom)) this.onEdge("newest", scrolled);
   }

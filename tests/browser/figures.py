@@ -1,7 +1,8 @@
 """Figures of the console under load: `python -m tests.browser.figures`, two minutes on a quiet machine.
 
 40 sessions of agents at 1,000 events a second: the longest frame and the longest task, beside the feed and
-with a session open, and the JavaScript heap. A busy machine holds up frames too, so each is tried three times.
+with a session open, the CPU time of the page's own thread a frame, and the JavaScript heap. A busy machine holds up
+frames too, so each is tried three times; the CPU time is the page's alone.
 """
 
 import tempfile

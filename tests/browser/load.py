@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Page
+from playwright.sync_api import CDPSession, Page
 
 from tests.browser.gateway import Gateway, until
 
@@ -88,10 +88,22 @@ def agent_event(number: int) -> Event:
 def calm(
     page: Page, gateway: Gateway, seconds: float, make: Callable[[int], Event] | None = None
 ) -> dict[str, float]:
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.evaluate(WATCH_FRAMES)
+    before = _cpu_ms(cdp)
     with flood(gateway, make):
         page.wait_for_timeout(seconds * 1000)
-    return dict(page.evaluate(FRAMES))
+    seen = dict(page.evaluate(FRAMES))
+    seen["cpu_ms_a_frame"] = round((_cpu_ms(cdp) - before) / max(1, seen["frames"]), 1)
+    cdp.detach()
+    return seen
+
+
+def _cpu_ms(cdp: CDPSession) -> float:
+    """The CPU time that the page's thread has used in tasks: other processes do not lengthen it."""
+    metrics = cdp.send("Performance.getMetrics")["metrics"]
+    return 1000 * float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
 
 
 def pour(page: Page, gateway: Gateway, first: int, count: int) -> None:

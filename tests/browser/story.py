@@ -8,12 +8,16 @@ Scene = tuple[float, str, dict[str, Any], dict[str, Any]]
 LENGTH_S = 14 * 60.0
 
 COMMITS = [
-    ("Amelia", "Let the feed fold the files of one commit", ["feed", "view", "sentences", "rows"]),
-    ("Amelia", "Bound what the feed remembers, and say what it folded away", ["feed", "panel"]),
-    ("Murat", "Test that a gap stands where the loss is", ["gap_test", "replay_test", "vectors"]),
-    ("Amelia", "Read the retained events before the live ones", ["history", "console"]),
-    ("Paige", "Describe the console for people who never saw it", ["console", "index", "keys"]),
-    ("Amelia", "Keep the filter in the address", ["filters", "controls", "filters_test"]),
+    (
+        "Developer",
+        "Let the feed fold the files of one commit",
+        ["feed", "view", "sentences", "rows"],
+    ),
+    ("Developer", "Bound what the feed remembers, and say what it folded away", ["feed", "panel"]),
+    ("Tester", "Test that a gap stands where the loss is", ["gap_test", "replay_test", "vectors"]),
+    ("Developer", "Read the retained events before the live ones", ["history", "console"]),
+    ("Writer", "Describe the console for people who never saw it", ["console", "index", "keys"]),
+    ("Developer", "Keep the filter in the address", ["filters", "controls", "filters_test"]),
 ]
 PLAN = ["Collect requirements", "Interview users", "Draft the PRD", "Review with team", "Publish"]
 BUILD = ["install", "lint", "types", "unit tests", "browser tests", "package"]
@@ -51,7 +55,9 @@ def past() -> list[Scene]:
 def _night(rng: random.Random) -> Iterator[Scene]:
     """Three agents that worked while nobody looked."""
     tasks = ["Port the parser", "Fix the flaky test", "Write the release notes"]
-    for number, (agent, task) in enumerate(zip(["Amelia", "Murat", "Paige"], tasks, strict=True)):
+    for number, (agent, task) in enumerate(
+        zip(["Developer", "Tester", "Writer"], tasks, strict=True)
+    ):
         began = -9 * 3600.0 + number * 4000
         session = {"session_id": f"night-{number}", "folder": "/home/ada/sightline"}
         yield began, "agent.session_started", session | {"prompt": task, "task": task}, {
@@ -77,10 +83,10 @@ def _night(rng: random.Random) -> Iterator[Scene]:
 
 def _workflows() -> Iterator[Scene]:
     plan = {"workflow_id": "wf-prd", "workflow_name": "Create PRD"}
-    yield 12, "workflow.started", plan | {"project": "sightline"}, {"agent": "Winston"}
+    yield 12, "workflow.started", plan | {"project": "sightline"}, {"agent": "Architect"}
     for index, step in enumerate(PLAN[:3], 1):
         data = plan | {"step_name": step, "step_index": index, "total_steps": len(PLAN)}
-        yield index * 215, "workflow.step_completed", data, {"agent": "Winston"}
+        yield index * 215, "workflow.step_completed", data, {"agent": "Architect"}
     for night, began in enumerate((40.0, 330.0, 650.0)):
         build = {"workflow_id": f"wf-build-{night}", "workflow_name": "Build and test"}
         yield began, "workflow.started", build, {"source": "ci"}
@@ -99,18 +105,18 @@ def _workflows() -> Iterator[Scene]:
 def _development() -> Iterator[Scene]:
     story = {"story_id": "5.2", "title": "Show the feed", "epic_id": "5"}
     epic = {"epic_id": "5", "title": "See what the agents do"}
-    yield 60, "state.epic_created", epic, {"agent": "Bob"}
-    yield 66, "state.story_created", story, {"agent": "Bob"}
+    yield 60, "state.epic_created", epic, {"agent": "Planner"}
+    yield 66, "state.story_created", story, {"agent": "Planner"}
     states = ["ready", "in_progress", "in_review", "done"]
     for at, before, after in zip((92, 410, 726), states, states[1:], strict=False):
         move = {"story_id": "5.2", "from_state": before, "to_state": after}
-        yield at, "state.story_transitioned", move, {"agent": "Amelia"}
+        yield at, "state.story_transitioned", move, {"agent": "Developer"}
         card = {"card_id": "5.2", "from_column": before, "to_column": after}
-        yield at + 0.4, "kanban.card_moved", card, {"agent": "Bob"}
+        yield at + 0.4, "kanban.card_moved", card, {"agent": "Planner"}
     rng = random.Random(5)
     for number, (author, message, names) in enumerate(COMMITS):
         at = 110 + number * 116.0
-        folder = "docs" if author == "Paige" else "tests" if author == "Murat" else "src"
+        folder = "docs" if author == "Writer" else "tests" if author == "Tester" else "src"
         for edit in range(3):
             data = {"path": f"{folder}/{rng.choice(names)}.js", "size": rng.randrange(900, 9000)}
             yield at + 20 * edit, "file.modified", data, {"source": "workspace"}
@@ -131,38 +137,38 @@ def _development() -> Iterator[Scene]:
 
 def _talk() -> Iterator[Scene]:
     people = {"ceremony_id": "c-1", "ceremony_type": "stand_up"}
-    team = ["Winston", "Amelia", "Murat", "Bob"]
-    yield 20, "ceremony.started", people | {"participants": team}, {"agent": "Bob"}
+    team = ["Architect", "Developer", "Tester", "Planner"]
+    yield 20, "ceremony.started", people | {"participants": team}, {"agent": "Planner"}
     for at, agent, said in (
-        (24, "Amelia", "I take the feed today; the client is merged."),
-        (31, "Murat", "I will kill the gateway while it replays and see who notices."),
-        (39, "Winston", "The PRD needs one more answer from the users."),
+        (24, "Developer", "I take the feed today; the client is merged."),
+        (31, "Tester", "I will kill the gateway while it replays and see who notices."),
+        (39, "Architect", "The PRD needs one more answer from the users."),
     ):
         yield at, "ceremony.message", {"ceremony_id": "c-1", "content": said}, {"agent": agent}
     summary = "Three on the console, one on the docs"
     ended = {"ceremony_id": "c-1", "summary": summary, "duration_ms": 29_000}
-    yield 49, "ceremony.ended", ended, {"agent": "Bob"}
+    yield 49, "ceremony.ended", ended, {"agent": "Planner"}
     question = "Should the filter run in the gateway or in the page?"
-    asked = {"role": "user", "content": question, "agent_name": "Winston"}
+    asked = {"role": "user", "content": question, "agent_name": "Architect"}
     yield 780, "chat.message_sent", asked, {}
-    yield 781, "chat.thinking_started", {"agent_name": "Winston"}, {}
-    yield 786, "chat.thinking_finished", {"agent_name": "Winston", "duration_ms": 4800}, {}
+    yield 781, "chat.thinking_started", {"agent_name": "Architect"}, {}
+    yield 786, "chat.thinking_finished", {"agent_name": "Architect", "duration_ms": 4800}, {}
     words = ANSWER.split(" ")
     for index in range(0, len(words), 2):
         chunk = " ".join(words[index : index + 2]) + " "
-        data = {"chunk": chunk, "message_id": "m-1", "agent_name": "Winston"}
+        data = {"chunk": chunk, "message_id": "m-1", "agent_name": "Architect"}
         yield 787 + index / 10, "chat.streaming_chunk", data, {}
-    done = {"role": "assistant", "content": ANSWER, "agent_name": "Winston", "message_id": "m-1"}
+    done = {"role": "assistant", "content": ANSWER, "agent_name": "Architect", "message_id": "m-1"}
     yield 793, "chat.message_received", done, {}
 
 
 def _end() -> Iterator[Scene]:
     switch = {"mode": "write", "previous_mode": "read_only", "reason": "review passed"}
     yield 700, "session.mode_changed", switch, {"source": "supervisor"}
-    yield 745, "provider.changed", {"provider": "local", "model": "small"}, {"agent": "Murat"}
-    error = {"message": "disk almost full: 2 % left", "code": "ENOSPC", "component": "artifacts"}
+    yield 745, "provider.changed", {"provider": "local", "model": "small"}, {"agent": "Tester"}
+    error = {"message": "disk almost full: 2 % left", "code": "ENOSPC", "component": "storage"}
     yield 812, "system.error", error, {}
-    yield 826, "file.modified", {"path": "docs/prd.md", "size": 15210}, {"agent": "Winston"}
+    yield 826, "file.modified", {"path": "docs/prd.md", "size": 15210}, {"agent": "Architect"}
     for index, part in enumerate(DRAFT.split(" ")):
-        data = {"chunk": f"{part} ", "message_id": "m-2", "agent_name": "Winston"}
+        data = {"chunk": f"{part} ", "message_id": "m-2", "agent_name": "Architect"}
         yield 830 + index / 10, "chat.streaming_chunk", data, {}

@@ -109,7 +109,7 @@ def test_the_page_says_who_works_who_waits_and_who_failed(page: Page, gateway: G
     expect(page.get_by_test_id("agent-asks")).to_contain_text("git push --force")
     expect(agents(page).nth(1)).to_contain_text("rate_limit: The model is busy")
     expect(page.get_by_test_id("agent-call")).to_contain_text("make test")
-    expect(agents(page).nth(3)).to_contain_text("3 failed calls")
+    expect(agents(page).nth(3)).to_contain_text("3 failed")
 
 
 @pytest.mark.parametrize("cleanly", [True, False], ids=["restarted", "killed"])
@@ -494,7 +494,7 @@ def test_forty_sessions_are_drawn_and_the_ended_ones_fold(
     page = late_page()
     expect(page.get_by_test_id("agents-tally")).to_contain_text("24 finished")
     expect(agents(page)).to_have_count(16 + 6)
-    page.get_by_test_id("more-ended").click()
+    page.get_by_test_id("more-finished").click()
     expect(agents(page)).to_have_count(40)
     assert agents(page).first.get_attribute("data-state") == "waiting"
     page.set_viewport_size({"width": 1920, "height": 1080})

@@ -314,6 +314,29 @@ def test_a_page_that_was_cut_off_for_long_gets_all_of_it_from_the_journal(
     expect(rows(page).first).to_contain_text("after")
 
 
+def test_the_chips_count_what_is_listed_and_the_head_says_now_beside_the_past(
+    open_page: Callable[[], Page], old: OldGateway
+) -> None:
+    for number in range(40):
+        data = {"role": "user", "content": f"early {number}"}
+        old.publish(3 * HOUR_S - number, "chat.message_sent", data)
+    old.publish(90, "file.created", {"path": "a.py"})
+    page = open_page()
+    log_in_old(page, old)
+    expect(page.get_by_test_id("tally")).to_have_text("41 of 41 events shown")
+    expect(page.get_by_test_id("namespace-chat")).to_have_text("chat40")
+    expect(page.get_by_test_id("namespace-file")).to_have_text("file1")
+    glance = page.get_by_test_id("glance")
+    expect(glance).to_have_attribute("data-then", "false")
+    page.keyboard.press("G")
+    expect(glance).to_have_attribute("data-then", "true")
+    heading = glance.get_by_role("heading", name="Last commit · now")
+    expect(heading).to_be_visible()
+    page.keyboard.press("g")
+    expect(glance).to_have_attribute("data-then", "false")
+    expect(page.locator("#chart .sight")).to_have_count(1)
+
+
 # --- failures, times, and no journal ---
 
 

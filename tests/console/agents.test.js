@@ -17,7 +17,7 @@ const { Fleet, treeOf } = await import("../../app/static/agents/fleet.js");
 const { Names, relative, shortened } = await import("../../app/static/agents/names.js");
 const { aheadOf } = await import("../../app/static/agents/past.js");
 const { spanOf, Timeline } = await import("../../app/static/agents/timeline.js");
-const { asks, costOf, figures, shortStateOf, span, stateOf, tally, ticking, tokens } = await import("../../app/static/agents/words.js");
+const { asks, costOf, figures, groupOf, shortStateOf, span, stateOf, tally, ticking, tokens } = await import("../../app/static/agents/words.js");
 const { Feed } = await import("../../app/static/feed.js");
 const { View } = await import("../../app/static/view.js");
 
@@ -56,7 +56,7 @@ test("a card says the call that runs, what it did, and what it cost as far as th
   ]);
   assert.deepEqual([card.state, card.name, card.project, card.task], ["working", "Claude Code", "shop", "Fix it"]);
   assert.deepEqual([card.doing.tool_name, card.doing.summary, card.facts.message], ["Bash", "make test", "I look first."]);
-  assert.deepEqual(figures(card).map(([words]) => words), ["4 calls", "1 failed call", "1 file", "1 commit", "45.1k tokens", "$0.21"]);
+  assert.deepEqual(figures(card).map(([words]) => words), ["4 calls", "1 failed", "1 file", "1 commit", "45.1k tokens", "$0.21"]);
   assert.equal(ticking(START + 60 - card.doing.started), "0:42");
 });
 
@@ -65,6 +65,13 @@ test("a card says nothing of costs that nobody reported", () => {
   assert.deepEqual(figures(card).map(([words]) => words), ["1 call"]);
   const [free] = cardsOf([of("turn_started"), of("usage_reported", { input_tokens: 5 })]);
   assert.deepEqual(figures(free).map(([words]) => words), ["5 tokens"]);
+});
+
+test("a session that finished with a failure is counted where its card is", () => {
+  const cards = cardsOf([of("error", { error: "rate_limit" }), of("session_finished", {}, 1)]);
+  assert.deepEqual(cards.map(groupOf), ["finished"]);
+  assert.deepEqual(tally(cards), [["1 finished, 1 failed", "finished"]]);
+  assert.equal(shortStateOf(cards[0], START + 60), "failed 59 s ago");
 });
 
 test("a card shows the call that the agent runs itself rather than one that waits for a sub-agent", () => {
@@ -81,10 +88,12 @@ test("sessions that need a person come first, and the tally counts them", () => 
     of("session_finished", {}, 4, "e"),
   ]);
   assert.deepEqual(cards.map(({ session_id: id }) => id), ["q", "f", "w", "e"]);
-  assert.deepEqual(tally(cards), ["1 waiting for you", "1 failed", "1 working", "1 finished"]);
-  assert.deepEqual(cards.map((card) => stateOf(card, START + 60)), ["waiting for you", "failed, 59 s ago", "working", "finished, 56 s ago"]);
-  assert.deepEqual(cards.slice(1).map((card) => shortStateOf(card, START + 60)), ["failed, 59 s ago", "working", "56 s ago"]);
-  assert.match(shortStateOf(cards[0], START + 60), /^waiting \d+ s$/);
+  const words = (all) => tally(all).map(([one]) => one);
+  assert.deepEqual(words(cards), ["1 waiting for you", "1 failed", "1 working", "1 finished"]);
+  assert.deepEqual(tally(cards).map(([, group]) => group), cards.map(groupOf));
+  assert.deepEqual(cards.map((card) => stateOf(card, START + 60)), ["waiting for you", "failed 59 s ago", "working for 1 min", "finished 56 s ago"]);
+  assert.deepEqual(cards.slice(1).map((card) => shortStateOf(card, START + 60)), ["failed 59 s ago", "working for 1 min", "56 s ago"]);
+  assert.match(shortStateOf(cards[0], START + 60), /^waiting for \d+ s$/);
   assert.equal(costOf(cards), "");
   const usage = (cost) => ({ usage: { cost_usd: cost } });
   assert.equal(costOf([usage(0.21), { usage: null }, usage(0.743)]), "$0.95 reported by 2 of 3");
@@ -95,7 +104,7 @@ test("a session without news says for how long, and is silent after ten minutes 
   const fleet = new Fleet();
   fleet.take([of("turn_started"), called("a")]);
   const state = (after) => stateOf(fleet.cards(START + after)[0], START + after);
-  assert.deepEqual([30, 240, 720].map(state), ["working", "working, quiet for 4 min", "silent for 12 min"]);
+  assert.deepEqual([30, 240, 720].map(state), ["working for 30 s", "working, quiet for 4 min", "silent for 12 min"]);
 });
 
 test("what the gateway says of a silent session leaves its card silent, not waiting", () => {
@@ -156,7 +165,7 @@ test("paths are relative to the folder of the session, and to nothing else", () 
 test("spans, clocks and tokens in words", () => {
   assert.deepEqual([5, 65, 7500, 200_000].map(span), ["5 s", "1 min", "2 h 5 min", "2 d"]);
   assert.deepEqual([42, 723, 3723].map(ticking), ["0:42", "12:03", "1:02:03"]);
-  assert.deepEqual([940, 45_200, 1_300_000].map(tokens), ["940", "45.2k", "1.3M"]);
+  assert.deepEqual([940, 45_200, 99_949, 99_950, 999_499, 999_500, 1_300_000].map(tokens), ["940", "45.2k", "99.9k", "100k", "999k", "1.0M", "1.3M"]);
 });
 
 test("only edits that succeeded change files, and a patch names its own", () => {

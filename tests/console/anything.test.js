@@ -14,6 +14,7 @@ const { toCsv, toJson } = await import("../../app/static/export.js");
 const { Feed } = await import("../../app/static/feed.js");
 const { NO_FILTER } = await import("../../app/static/filters.js");
 const { drawChart, drawCommit, drawWorkflows } = await import("../../app/static/glance.js");
+const { chipNumbers } = await import("../../app/static/notes.js");
 const { Notices } = await import("../../app/static/notices.js");
 const { Overview } = await import("../../app/static/overview.js");
 const { Panel } = await import("../../app/static/panel.js");
@@ -57,7 +58,7 @@ function console_() {
     drawChart(places[0], places[1], overview, NOW);
     drawCommit(places[2], overview.commit, NOW);
     drawWorkflows(places[3], places[4], overview.workflows, NOW);
-    controls.count(overview.totals, feed.failures);
+    controls.count(chipNumbers({ live: feed, past: null }));
     panel.tick();
   };
   const shows = (items) => {

@@ -6,6 +6,7 @@ import { Feed } from "../../app/static/feed.js";
 import { matcher, NO_FILTER } from "../../app/static/filters.js";
 import { itemsOf } from "../../app/static/history/pages.js";
 import { Past } from "../../app/static/history/past.js";
+import { chipNumbers } from "../../app/static/notes.js";
 import { place } from "../../app/static/history/positions.js";
 import { chunk, commit, event, file, said } from "./events.js";
 import { Journal } from "./journal.js";
@@ -38,6 +39,12 @@ const newer = (past, journal, live, options) => {
   past.append(itemsOf(page, "asc"), page);
   past.join(live, page);
 };
+/** The numbers of events by namespace, counted anew. */
+function counted(feed) {
+  const numbers = {};
+  for (const { type } of eventsOf(feed)) numbers[type.split(".")[0]] = (numbers[type.split(".")[0]] ?? 0) + 1;
+  return Object.entries(numbers);
+}
 const eventsOf = (feed) => feed.entries().filter(({ kind }) => kind === "event").map((entry) => entry.event);
 
 /** The window is one run of the events that fit, within its bounds. */
@@ -49,6 +56,7 @@ function assertRun(past, journal, filter = NO_FILTER) {
   assert.deepEqual(shown.map((one) => one.sequence_number), all.slice(from, from + shown.length).map((one) => one.sequence_number));
   assert.ok(shown.every((one, i) => one === all[from + i]));
   assert.ok(past.feed.length <= past.feed.mostEntries);
+  assert.deepEqual([...past.feed.counts].filter(([, number]) => number).sort(), counted(past.feed).sort());
   const indexes = past.feed.entries().map(({ index }) => index);
   assert.ok(indexes.every((index, i) => i === 0 || index > indexes[i - 1]));
   if (past.attached && shown.length) assert.equal(shown.at(-1), all.at(-1));
@@ -132,6 +140,25 @@ test("a window that is opened in the middle of the history grows in both directi
   while (past.older) older(past, journal);
   assertRun(past, journal);
   assert.equal(eventsOf(past.feed).length, 120);
+});
+
+test("the numbers on the chips are those of the list; a window for a filter knows nothing of what it leaves out", () => {
+  const make = (i) => (i % 3 ? said(`n${i}`) : commit(i));
+  const { journal, live, older: from } = history({ make });
+  const numbers = (past, filter = NO_FILTER) => {
+    const { counts, failures, isWhole } = chipNumbers({ live, past, view: { filter } });
+    return [Object.fromEntries(counts), failures, isWhole];
+  };
+  assert.deepEqual(numbers(null), [{ git: 10, chat: 20 }, 0, true]);
+  const past = Past.of(live.entries(), NO_FILTER, { older: from, newer: null });
+  while (past.older) older(past, journal);
+  assert.deepEqual(numbers(past), [{ git: 40, chat: 80 }, 0, true]);
+  const git = { ...NO_FILTER, namespaces: ["git"] };
+  const some = Past.of(live.entries(), git, { older: from, newer: null });
+  while (some.older) older(some, journal);
+  assert.deepEqual(numbers(some, git), [{ git: 40, chat: 20 }, 0, true]);
+  some.detach();
+  assert.deepEqual(numbers(some, git), [{ git: 40 }, 0, false]);
 });
 
 test("rows of live events keep their keys in the window, so what is open stays open", () => {

@@ -5,7 +5,7 @@ import { text } from "../fields.js";
 import { count } from "../sentences.js";
 import { visible } from "../visible.js";
 import { treeOf } from "./fleet.js";
-import { asks, callWords, costOf, figures, shortStateOf, span, stateOf, tally, ticking } from "./words.js";
+import { asks, callWords, costOf, failedOf, figures, groupOf, shortStateOf, span, stateOf, tally, ticking } from "./words.js";
 
 const GROUPS = [
   ["waiting", "Waiting for you"],
@@ -13,28 +13,26 @@ const GROUPS = [
   ["silent", "Silent"],
   ["working", "Working"],
   ["idle", "Idle"],
-  ["ended", "Ended"],
+  ["finished", "Finished"],
 ];
-const MOST_ENDED = 6; // are shown before a person asks for more
+const MOST_FINISHED = 6; // are shown before a person asks for more
 const MOST_CHILDREN = 4;
 const MORE = 50;
 const MANY = 8; // sessions at work: more of them are shown with less of each
 const LONGEST_MESSAGE = 240;
 
-const groupOf = ({ ended, state }) => (ended === null ? state : "ended");
-
 /** The address of a session's timeline on this page. */
 export const linkTo = (id) => `#session=${encodeURIComponent(id)}`;
 
 export class Cards {
-  constructor({ list, tally: tallyPlace, cost }) {
-    Object.assign(this, { list, _tally: tallyPlace, _cost: cost });
+  constructor({ pane, list, tally: tallyPlace, cost }) {
+    Object.assign(this, { list, _pane: pane, _tally: tallyPlace, _cost: cost });
     this._items = new Map(); // by session: {item, drawn}
-    this._mostEnded = MOST_ENDED;
+    this._mostFinished = MOST_FINISHED;
     this._groups = new Map(GROUPS.map(([name, title]) => [name, this._group(name, title)]));
-    this._more = element("button", { type: "button", class: "more", "data-testid": "more-ended" });
+    this._more = element("button", { type: "button", class: "more", "data-testid": "more-finished" });
     this._more.addEventListener("click", () => {
-      this._mostEnded += MORE;
+      this._mostFinished += MORE;
       this.draw(this._cards, this._now, this._selected);
     });
   }
@@ -43,17 +41,18 @@ export class Cards {
   draw(cards, now, selected = null) {
     Object.assign(this, { _cards: cards, _now: now, _selected: selected });
     const focused = document.activeElement; // a card that moves in the page loses the focus
-    this._tally.replaceChildren(...tally(cards).map((words) => element("span", { "data-state": words.split(" ")[1] }, words)));
-    setText(this._cost, costOf(cards));
+    this._tally.replaceChildren(...tally(cards).map(([words, group]) => element("span", { "data-state": group }, words)));
+    this._drawCost(costOf(cards));
     const wanted = new Set();
-    const ended = cards.filter(({ ended: one }) => one !== null);
-    this.list.classList.toggle("dense", cards.length - ended.length > MANY);
-    const hidden = new Set(ended.slice(this._mostEnded).filter(({ session_id: id }) => id !== selected));
+    const finished = cards.filter(({ ended }) => ended !== null);
+    this._pane.classList.toggle("dense", cards.length - finished.length > MANY);
+    const hidden = new Set(finished.slice(this._mostFinished).filter(({ session_id: id }) => id !== selected));
     for (const [name] of GROUPS) {
       const { place, items, number } = this._groups.get(name);
       const members = cards.filter((card) => groupOf(card) === name);
       place.hidden = !members.length;
-      setText(number, `${members.length}`);
+      place.classList.toggle("several", members.length > 1);
+      setText(number, `${members.length}${failedOf(members, name)}`);
       let before = null;
       for (const card of members) {
         if (hidden.has(card)) continue;
@@ -70,10 +69,16 @@ export class Cards {
       this._items.delete(id);
     }
     this._more.hidden = !hidden.size;
-    setText(this._more, `Show ${Math.min(hidden.size, MORE)} more of ${hidden.size}`);
-    const { place } = this._groups.get("ended");
+    setText(this._more, hidden.size > MORE ? `Show ${MORE} of ${hidden.size} more` : `Show ${hidden.size} more`);
+    const { place } = this._groups.get("finished");
     if (this._more.parentNode !== place) place.append(this._more);
     if (focused !== document.activeElement && this.list.contains(focused)) focused.focus({ preventScroll: true });
+  }
+
+  _drawCost(said) {
+    if (this._cost.textContent === said) return;
+    const [amount] = said.split(" ", 1);
+    this._cost.replaceChildren(element("b", {}, amount), said.slice(amount.length));
   }
 
   /** Move the focus `by` cards; false if it is not on a card. */
@@ -107,7 +112,7 @@ export class Cards {
     }
     const { item, link } = known;
     item.dataset.state = card.state;
-    item.classList.toggle("ended", card.ended !== null);
+    item.classList.toggle("finished", card.ended !== null);
     item.classList.toggle("selected", card.session_id === selected);
     if (card.session_id === selected) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");

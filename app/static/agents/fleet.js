@@ -76,6 +76,7 @@ export class Fleet {
       tag: this.names.tag(session.id),
       facts: this._facts.get(session.id),
       doing: doing(session, card),
+      turn_started: session.main.turnStarted ?? card.started,
       calls: [...counts.values()].reduce((sum, number) => sum + number, 0),
       notable: FAILED.filter((state) => counts.get(state)).map((state) => [state, counts.get(state)]),
     });

@@ -37,7 +37,7 @@ export class Agents {
     this._namesVersion = 0;
     this._cards = [];
     this._closedHash = "";
-    this.cards = new Cards({ list: byId("agents-list"), tally: byId("agents-tally"), cost: byId("agents-cost") });
+    this.cards = new Cards({ pane: byId("agents"), list: byId("agents-list"), tally: byId("agents-tally"), cost: byId("agents-cost") });
     this.session = new SessionPage(
       {
         head: byId("session"),

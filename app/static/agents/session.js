@@ -258,8 +258,8 @@ export class SessionPage {
       ...figures(card).filter(([words]) => !/^[\d,]+ (file|commit)s?$/.test(words)), // listed below
       [`since ${clock(card.started * 1000).slice(0, 8)}`, ""],
       [`${card.ended === null ? "for" : "took"} ${duration(card.duration_ms)}`, ""],
-      ...(card.model ? [[text(card.model, 60), ""]] : []),
-      ...(card.folder ? [[text(card.folder, 200), "path"]] : []),
+      ...(card.model ? [[text(card.model, 60), "aside"]] : []),
+      ...(card.folder ? [[text(card.folder, 200), "aside path"]] : []),
     ];
     const drawn = JSON.stringify([facts, [...card.facts.files], [...card.facts.commits]]);
     if (drawn === this._drawn) return;
@@ -331,7 +331,7 @@ function wordsOf({ kind, record, agents, state }, folder) {
 
 function noteOf({ type, data }) {
   if (type === "agent.session_started") return `The session started${data.reason ? `: ${text(data.reason)}` : ""}`;
-  if (type === "agent.session_finished") return `The session ended${data.reason ?? data.status ? `: ${text(data.reason ?? data.status)}` : ""}`;
+  if (type === "agent.session_finished") return `The session finished${data.reason ?? data.status ? `: ${text(data.reason ?? data.status)}` : ""}`;
   return text(data.kind) || text(type);
 }
 

@@ -3,6 +3,7 @@
 import { text } from "../fields.js";
 import { count } from "../sentences.js";
 import { shortened } from "./names.js";
+import { ORDER } from "./standing.js";
 
 const ASKS = { permission: "asks for permission", plan: "asks you to approve its plan", question: "asks you a question" };
 const STATES = { waiting: "waiting for you", silent: "silent", working: "working", idle: "idle", failed: "failed", finished: "finished" };
@@ -25,25 +26,27 @@ export function ticking(seconds) {
   return `${hours ? `${hours}:${two(Math.floor((whole % 3600) / 60))}` : Math.floor(whole / 60)}:${two(whole % 60)}`;
 }
 
-/** A number of tokens: `940`, `45.2k`, `1.3M`. */
+/** A number of tokens: `940`, `45.2k`, `164k`, `1.3M`. */
 export function tokens(number) {
   if (number < 1000) return `${number}`;
-  return number < 999_950 ? `${(number / 1000).toFixed(1)}k` : `${(number / 1e6).toFixed(1)}M`;
+  if (number < 999_500) return `${(number / 1000).toFixed(number < 99_950 ? 1 : 0)}k`;
+  return `${(number / 1e6).toFixed(1)}M`;
 }
 
-/** A session's state and since when: `silent for 12 min`, `idle, 7 min ago`. */
+/** A session's state and since when: `working for 12 min`, `failed 7 min ago`. */
 export function stateOf(card, now) {
   const { state, ended, last } = card;
   if (state === "waiting") return STATES.waiting;
   if (state === "silent") return `silent for ${span(now - last)}`;
-  if (state === "working") return now - last > QUIET_S ? `working, quiet for ${span(now - last)}` : STATES.working;
-  return `${STATES[state] ?? state}, ${span(now - (ended ?? last))} ago`;
+  if (state === "working") return now - last > QUIET_S ? `working, quiet for ${span(now - last)}` : `working for ${span(now - card.turn_started)}`;
+  if (state === "idle") return `idle for ${span(now - last)}`;
+  return `${STATES[state] ?? state} ${span(now - (ended ?? last))} ago`;
 }
 
-/** The same for a card, below a heading that names the state: `waiting 2 min`, `5 min ago`. */
+/** The same for a card, below a heading that names the state: `waiting for 2 min`, `5 min ago`. */
 export function shortStateOf(card, now) {
   if (card.ended !== null && card.state !== "failed") return `${span(now - card.ended)} ago`;
-  return card.state === "waiting" ? `waiting ${span(now - card.attention.since)}` : stateOf(card, now);
+  return card.state === "waiting" ? `waiting for ${span(now - card.attention.since)}` : stateOf(card, now);
 }
 
 /** What a person is asked, without the tool: `asks for permission`. */
@@ -74,7 +77,7 @@ export function figures(card) {
   const { calls, notable, facts, usage, background, gaps } = card;
   const found = [];
   if (calls) found.push([count(calls, "call"), ""]);
-  for (const [state, number] of notable) found.push([count(number, `${state} call`), state === "failed" ? "bad" : "warn"]);
+  for (const [state, number] of notable) found.push([`${number.toLocaleString("en")} ${state}`, state === "failed" ? "bad" : "warn"]);
   if (gaps) found.push(["events lost", "warn"]);
   if (facts?.files.size) found.push([count(facts.files.size, "file"), ""]);
   if (facts?.commits.size) found.push([count(facts.commits.size, "commit"), ""]);
@@ -87,13 +90,21 @@ export function figures(card) {
   return found;
 }
 
-/** How many sessions are in each state, in words: `1 waiting for you, 2 working`. */
+/** The heading that a card is below: its state, or `finished` for a session that is over, however it went. */
+export const groupOf = ({ ended, state }) => (ended === null ? state : "finished");
+
+/** How many sessions are below each heading: `[words, group]`, such as `1 waiting for you`, `9 finished, 2 failed`. */
 export function tally(cards) {
-  const counts = new Map();
-  for (const { state, ended } of cards) {
-    const name = ended !== null && state !== "failed" ? "finished" : state;
-    counts.set(name, (counts.get(name) ?? 0) + 1);
+  const found = [];
+  for (const group of ORDER) {
+    const members = cards.filter((card) => groupOf(card) === group);
+    if (members.length) found.push([`${members.length} ${STATES[group]}${failedOf(members, group)}`, group]);
   }
-  const order = ["waiting", "failed", "silent", "working", "idle", "finished"];
-  return order.filter((state) => counts.has(state)).map((state) => `${counts.get(state)} ${state === "waiting" ? "waiting for you" : state}`);
+  return found;
+}
+
+/** How many of the finished sessions failed: `, 2 failed`, or "". */
+export function failedOf(members, group) {
+  const failed = group === "finished" ? members.filter(({ state }) => state === "failed").length : 0;
+  return failed ? `, ${failed} failed` : "";
 }

@@ -110,6 +110,7 @@ export class Axis {
   _say(time, now) {
     const said = time === null ? "Now" : moment(time, now);
     setText(this.label, said);
+    this.label.dataset.then = time !== null;
     this.slider.setAttribute("aria-valuetext", said);
   }
 }
