@@ -236,6 +236,7 @@ class Gateway:
                         task.cancel()
                     keyring.close()
                     self.begin_drain()
+                    await asyncio.sleep(0)  # for an array half published: see `publish_all`
                     await self.registry.emptied(LAST_GRACE_S)
                     await self.backend.stop()
                     await self.outbound.stop()

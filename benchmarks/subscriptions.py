@@ -80,13 +80,22 @@ async def measure() -> dict[str, float]:
 
     bus = make_bus()
     behind = bus.subscribe()
-    found["publish, one client that is behind"] = best(lambda: publish(bus), lambda: drain(behind))
-    found["take, by a client that is behind"] = best(lambda: drain(behind), lambda: publish(bus))
+    found["publish, one consumer in the process"] = best(
+        lambda: publish(bus), lambda: drain(behind)
+    )
+    found["take, from a queue"] = best(lambda: drain(behind), lambda: publish(bus))
 
     bus = make_bus()
     bus.subscribe()
     publish(bus, 1000)
-    found["publish, one client whose queue is full"] = best(lambda: publish(bus))
+    found["publish, one queue in the process that is full"] = best(lambda: publish(bus))
+
+    bus = make_bus()
+    for _ in range(CLIENTS - 1):
+        bus.groups.go_direct(bus.subscribe(), _Sink())
+    bus.subscribe().fall_behind()
+    publish(bus, 1000)
+    found[f"publish, {CLIENTS} clients of which one stalled"] = best(lambda: publish(bus))
 
     bus = make_bus()
     inside = bus.subscribe()

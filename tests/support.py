@@ -1,7 +1,9 @@
 """What the unit tests share: a clock they turn by hand, and a small bus."""
 
+import asyncio
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,12 @@ class FakeTimer:
             self._clock.timers.remove(self)
 
 
+def _soon(flush: Callable[[], None]) -> None:
+    """At the end of the turn, where a loop runs; elsewhere a test ends the turn itself."""
+    with suppress(RuntimeError):
+        asyncio.get_running_loop().call_soon(flush)
+
+
 def make_bus(
     clock: Clock,
     *,
@@ -68,7 +76,7 @@ def make_bus(
     """A bus of epoch `EPOCH`, small enough to overflow by hand; any `a.x` type may go through it."""
     store = ReplayStore(EPOCH, window_s, max_events, max_bytes)
     bounds = QueueBounds(queue_size, queue_max_bytes)
-    return EventBus(store, Catalog(), clock, lambda flush: None, bounds, replay_limit, Counters())
+    return EventBus(store, Catalog(), clock, _soon, bounds, replay_limit, Counters())
 
 
 def contents(data: bytes = b"{}") -> Contents:

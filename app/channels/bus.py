@@ -1,7 +1,8 @@
 """`EventBus`: stores each numbered event and offers it to every matching subscription.
 
-There is no await between "number given" and "stored and offered". Events for direct consumers are
-gathered for one turn of the event loop and written once, as one run of bytes per filter.
+There is no await between "number given" and "stored and offered". Code in the process has an event
+in its queue when `accept` returns. For connections, events are gathered for one turn of the event
+loop, and handed over together: direct ones are written one run of bytes per filter.
 """
 
 import secrets
@@ -15,8 +16,8 @@ from ..catalog.registry import Catalog
 from ..events import Clock, Event, Gap, Position
 from ..metrics import Counters
 from .filters import EventFilter
-from .frames import EVENT, FIN_TEXT, frame_header as frame_header, usual_header
-from .groups import Group, Groups, Route
+from .frames import EVENT, frame_header as frame_header
+from .groups import Groups
 from .owner import Owner
 from .replay import NO_REPLAY, Replay, ReplayStore
 from .subscription import QueueBounds, Subscription
@@ -58,22 +59,21 @@ class EventBus:
         self.clock = clock
         self.counters = counters
         self.owner = Owner()
-        self._published = counters.published
         self._store = replay_store
         self._catalog = catalog
         self._call_soon = call_soon
         self._bounds = bounds
         self._replay_limit = replay_limit
-        self.groups = Groups(self.flush, catalog.label_of)
+        self.groups = Groups(self.flush, catalog.label_of, counters)
         self._routes = self.groups.routes  # the same dict: saves a look-up an event
         self._follower: Follower | None = None
         self._follow: Callable[[Event], None] | None = None  # its `offer`: saves a look-up an event
         # The current turn of the loop:
-        self._dirty: list[Group] = []  # the groups whose `turn` is not empty
+        self._turn: list[Event] = []  # not yet handed to connections
         self._turn_bytes = 0
         self._turn_began = 0.0
-        self._flushed = 0  # the head at the last flush
         self._flush_is_due = False
+        self._flushing = False
 
     @property
     def epoch(self) -> str:
@@ -101,10 +101,10 @@ class EventBus:
         because numbers are reused. Direct consumers must have been closed: their connections name
         the old epoch.
         """
-        self.owner.require_here()
+        self.flush()
         changed = epoch != self.epoch or head < self.head
         for group in self.groups:
-            for subscription, queue in group.queued.items():
+            for subscription, queue in group.queues.items():
                 expired = Gap(subscription.position + 1, head, None, "expired")
                 queue.interrupt(Gap(None, None, None, "epoch_changed") if changed else expired)
         self._store.begin(epoch, head)
@@ -143,10 +143,9 @@ class EventBus:
         """
         if get_ident() != self.owner.thread:
             self.owner.require_here()
-        route = self._routes.get(type_) or self._new_route(type_)
+        route = self._routes.get(type_) or self.groups.route(type_)
         data, metadata = contents
         encoded = EVENT % (route.prefix, timestamp.encode(), number, data, metadata)
-        size = len(encoded)
         now = self.clock.monotonic()
         event = Event(
             type_, timestamp, number, now if accepted_at is None else accepted_at, encoded
@@ -154,60 +153,42 @@ class EventBus:
         self._store.append(event)
         if self._follow is not None:
             self._follow(event)
-        self._published[route.label] += 1
-        for group in route.groups:
-            if group.direct:
-                if not group.turn:
-                    if not self._dirty:
-                        self._begin_turn(now)
-                    self._dirty.append(group)
-                usual = 126 <= size < 65536  # saves a call
-                header = usual_header(FIN_TEXT, 126, size) if usual else frame_header(size)
-                group.turn += (header, encoded)
-            if group.queued:
-                for queue in group.queued.values():
-                    queue.put_nowait(event)
-        self._turn_bytes += size
-        if self._turn_bytes >= FLUSH_BYTES or number - self._flushed >= FLUSH_EVENTS:
+        for queue in route.queues:
+            queue.put_nowait(event)
+        turn = self._turn
+        if not turn:
+            self._turn_began = now
+        turn.append(event)
+        self._turn_bytes += len(encoded)
+        if self._turn_bytes >= FLUSH_BYTES or len(turn) >= FLUSH_EVENTS:
             self.flush()
-        return event
-
-    def _begin_turn(self, now: float) -> None:
-        self._turn_began = now
-        if not self._flush_is_due:
+        elif not self._flush_is_due:
             self._call_soon(self._end_turn)
             self._flush_is_due = True  # set last: if `call_soon` raises, the next event tries again
+        return event
 
     def _end_turn(self) -> None:
         self._flush_is_due = False
         self.flush()
 
     def flush(self) -> None:
-        """Write this turn's events to the direct consumers: the same bytes to all of one filter.
+        """Hand this turn's events to the connections: the same bytes to all of one filter.
 
-        A write may call `flush` again: each group's turn is emptied before it is written.
+        A write may call `flush` again, which does nothing; what a write publishes comes next.
         """
         if get_ident() != self.owner.thread:
             self.owner.require_here()
-        self._turn_bytes, self._flushed = 0, self.head
-        dirty, self._dirty = self._dirty, []
-        if not dirty:
+        if self._flushing:
             return
-        for group in dirty:
-            turn, group.turn = group.turn, []
-            frames = b"".join(turn)
-            self.counters.delivered += len(turn) // 2 * len(group.direct)
-            for writer in tuple(group.direct.values()):
-                try:
-                    writer.write(frames)
-                except Exception as error:  # one failing client must not affect the others
-                    writer.fail(error)
-        self.counters.publish_to_write.observe(self.clock.monotonic() - self._turn_began)
-
-    def _new_route(self, type_: str) -> Route:
-        route = self.groups.route(type_)
-        self._published.setdefault(route.label, 0)
-        return route
+        self._flushing = True
+        try:
+            while turn := self._turn:
+                began = self._turn_began
+                self._turn, self._turn_bytes = [], 0
+                if self.groups.distribute(turn):
+                    self.counters.publish_to_write.observe(self.clock.monotonic() - began)
+        finally:
+            self._flushing = False
 
     def subscribe(self, *types: str | type[msgspec.Struct]) -> Subscription:
         """Subscribe to patterns and catalog structs, from the next event on; without any, to all.

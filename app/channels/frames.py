@@ -1,13 +1,16 @@
 """The bytes of an event for clients: the JSON message, and the header of its WebSocket frame."""
 
 import struct
+from collections.abc import Iterable
+
+from ..events import Event
 
 EVENT = (
     b'%b%b","sequence_number":%d,"data":%b,"metadata":%b}'  # prefix, timestamp, number, contents
 )
 FIN_TEXT = 0x81
 _short_header = struct.Struct(">BB").pack
-usual_header = struct.Struct(">BBH").pack  # (FIN_TEXT, 126, size), for 126 to 65535 bytes
+_usual_header = struct.Struct(">BBH").pack
 _long_header = struct.Struct(">BBQ").pack
 
 
@@ -21,5 +24,16 @@ def frame_header(size: int) -> bytes:
     if size < 126:
         return _short_header(FIN_TEXT, size)
     if size < 65536:
-        return usual_header(FIN_TEXT, 126, size)
+        return _usual_header(FIN_TEXT, 126, size)
     return _long_header(FIN_TEXT, 127, size)
+
+
+def frames_of(events: Iterable[Event]) -> bytes:
+    """The frames of these events, as one run of bytes."""
+    parts: list[bytes] = []
+    for event in events:
+        encoded = event.encoded
+        size = len(encoded)
+        usual = 126 <= size < 65536  # saves a call
+        parts += (_usual_header(FIN_TEXT, 126, size) if usual else frame_header(size), encoded)
+    return b"".join(parts)

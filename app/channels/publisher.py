@@ -11,12 +11,7 @@ import msgspec
 import structlog
 
 from ..catalog.registry import Catalog
-from ..errors import (
-    JournalUnavailableError,
-    PublishError,
-    UnavailableError,
-    WrongLoopError,
-)
+from ..errors import JournalUnavailableError, PublishError, UnavailableError, WrongLoopError
 from ..events import Clock, Event
 from ..redaction import Redactor
 from .backend import ChannelBackend
@@ -116,17 +111,15 @@ class EventPublisher:
     ) -> list[Event]:
         """Check all `(type, data, metadata)`, then publish all in order. One refusal refuses all.
 
-        `keys` has one key for each event; `key` and `durable` as in `publish`.
+        The loop gets a turn every 64 events. Once the first is published all are, also if the call
+        is cancelled or a shutdown begins. `keys` has one key an event; `durable` as in `publish`.
 
         Raises:
             PublishError: as `publish`; nothing was published.
             UnavailableError: as `publish`; a backend that failed half-way has published some.
         """
         self._ensure_open()
-        checked = await self._checks.check_all(events)
-        check_key = self._checks.check_key
-        keys = [key if key is None else check_key(key) for key in keys or [None] * len(checked)]
-        pairs = list(zip(checked, keys, strict=True))
+        pairs = await self._checks.check_all(events, keys)
         if not self._owner.is_here():
             there = self._publish_pairs(pairs, durable)
             return await asyncio.wrap_future(self._loop_calls.run(there))
@@ -138,7 +131,19 @@ class EventPublisher:
         self._ensure_open()
         if durable:
             self._ensure_durable()
-        accepted = [self._backend.submit(*event, key) for event, key in pairs]
+        accepted: list[Event | asyncio.Future[Event]] = []
+        cancelled: asyncio.CancelledError | None = None
+        for event, key in pairs:
+            accepted.append(self._backend.submit(*event, key))
+            self._since_pause += 1
+            if self._since_pause >= YIELD_EVERY and not (self._closed or cancelled):
+                self._since_pause = 0
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError as cancel:
+                    cancelled = cancel  # after the rest, which is published without a pause
+        if cancelled is not None:
+            raise cancelled
         if waited := [one for one in accepted if not isinstance(one, Event)]:
             await asyncio.wait(waited)
             failed = [error for one in waited if (error := one.exception()) is not None]
@@ -147,13 +152,8 @@ class EventPublisher:
                     raise failed[0]
                 done = len(accepted) - len(failed)
                 why = "; ".join(dict.fromkeys((str(failed[0]), str(failed[-1]))))
-                raise UnavailableError(
-                    f"{done} of {len(accepted)} are published; of the rest: {why}"
-                )
-        self._since_pause += len(accepted)
-        if self._since_pause >= YIELD_EVERY:
-            self._since_pause = 0
-            await asyncio.sleep(0)
+                of_all = f"{done} of {len(accepted)} are published"
+                raise UnavailableError(f"{of_all}; of the rest: {why}")
         events = [one if isinstance(one, Event) else one.result() for one in accepted]
         if durable and events and self.disk is not None:
             await self.disk.stored(events[-1].sequence_number)

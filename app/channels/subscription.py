@@ -28,9 +28,10 @@ class DirectWriter(Protocol):
 class Subscription:
     """The events of the stream that match a filter: in order, once; every loss is reported.
 
-    A consumer is *behind* (it takes from `queue`, an `asyncio.Queue`) or *direct* (the bus writes
-    to it, and the queue is empty). It starts behind, with its replay in the queue. A consumer in
-    this process stays behind; it may also use `queue` alone: `await subscription.queue.get()`.
+    A consumer takes from `queue`, an `asyncio.Queue`, which has its replay at the start and gets
+    each event at once. So it is for code in this process, which may also use `queue` alone:
+    `await subscription.queue.get()`. A connection is *behind* (its queue is filled once a turn) or
+    *direct* (the bus writes to it once a turn, and the queue is empty).
     """
 
     __slots__ = ("_bus", "filter", "queue")
@@ -76,7 +77,7 @@ class Subscription:
     def position(self) -> int:
         """The last number handed over or filtered out: the position to resume from."""
         if (position := self.queue.position) is None:
-            self._bus.flush()  # a direct consumer is owed the events of this turn
+            self._bus.flush()  # a connection is owed the events of this turn
             position = self.queue.position
         return self._bus.head if position is None else position
 
@@ -92,13 +93,10 @@ class Subscription:
 
     def go_direct(self, writer: DirectWriter) -> bool:
         """Have the bus write to `writer` from the next event on; False while an item is owed."""
-        if self.owed or self.closed:
-            return False
-        self._bus.groups.go_direct(self, writer)
-        return True
+        return not self.closed and self._bus.groups.go_direct(self, writer)
 
     def fall_behind(self) -> None:
-        """Take from the queue again, from the next event on."""
+        """Have the queue filled once a turn, from the next event on: for a connection."""
         if not self.closed:
             self._bus.groups.fall_behind(self)
 

@@ -221,6 +221,7 @@ class HistorySubscription(Subscription):
         if not replay.resumed and not with_gaps:
             live.close()
             return False
+        live.fall_behind()
         replayed, self.queue, self._live = self.queue, live.queue, live
         replayed.wake()  # the outlet waits there
         outlet.catch_up()

@@ -63,6 +63,7 @@ class SendingOutlet(ABC):
     async def run(self) -> None:
         """Send until the subscription is closed; cancelling stops between two sends."""
         self._beat_due = self._clock.monotonic() + self._heartbeat_interval_s
+        self._subscription.fall_behind()
         while not self._subscription.closed:
             if data := self._next():
                 await self._write(data)

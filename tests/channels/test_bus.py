@@ -1,6 +1,7 @@
 """The bus: numbering, stamping, and the seam between replay and live."""
 
 import re
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from app.channels.bus import new_epoch
 from app.channels.filters import EventFilter
 from app.channels.frames import frame_header
 from app.channels.groups import MAX_ROUTES
+from app.channels.subscription import Subscription
 from app.errors import InvalidPatternError, UnknownEventTypeError
 from app.events import Gap, Position
 from tests.support import EPOCH, FakeClock, brief, contents, drain, make_bus, publish
@@ -51,6 +53,66 @@ def test_all_subscribers_get_the_same_object_with_the_same_number() -> None:
     assert some.take() is second
 
 
+def test_code_in_the_process_has_an_event_at_once_and_a_connection_at_the_flush() -> None:
+    bus = make_bus(FakeClock())
+    inside, connection = bus.subscribe(), bus.subscribe()
+    connection.fall_behind()
+    publish(bus, "a.x", "a.x")
+    assert (drain(inside), drain(connection)) == ([1, 2], [])
+    bus.flush()
+    assert (drain(inside), drain(connection)) == ([], [1, 2])
+
+
+def test_a_connection_loses_and_doubles_nothing_where_it_changes_in_mid_turn() -> None:
+    bus = make_bus(FakeClock(), queue_size=9)
+    changes: list[Callable[[Subscription], object]] = [
+        lambda one: one.fall_behind(),
+        lambda one: one.refilter(EventFilter(["a.*"])),
+        lambda one: one.position,
+        lambda one: one.settle(),
+    ]
+    for change in changes:
+        subscription = bus.subscribe()
+        publish(bus, "a.x")
+        subscription.fall_behind()
+        publish(bus, "a.x")
+        change(subscription)
+        publish(bus, "a.x")
+        bus.flush()
+        assert drain(subscription) == [bus.head - 2, bus.head - 1, bus.head]
+
+
+def test_a_connection_that_is_owed_events_of_this_turn_does_not_go_direct() -> None:
+    class Writer:
+        def write(self, frames: bytes) -> None:
+            raise AssertionError("events before these are in the queue")
+
+        def fail(self, error: Exception) -> None:
+            raise error
+
+    bus = make_bus(FakeClock())
+    subscription = bus.subscribe()
+    subscription.fall_behind()
+    publish(bus, "a.x")
+    assert not subscription.go_direct(Writer())
+    publish(bus, "a.x")
+    bus.flush()
+    assert drain(subscription) == [1, 2]
+
+
+def test_a_connection_gets_the_events_of_its_turn_before_the_gap_of_another_epoch() -> None:
+    bus = make_bus(FakeClock())
+    connection = bus.subscribe()
+    connection.fall_behind()
+    publish(bus, "a.x")
+    bus.flush()
+    publish(bus, "a.x")
+    bus.begin("epoch2", 0)
+    publish(bus, "a.x")
+    bus.flush()
+    assert drain(connection) == [(None, None, None, "epoch_changed"), 1]
+
+
 def test_subscribing_takes_patterns_and_structs_and_is_live_from_now() -> None:
     bus = make_bus(FakeClock())
     publish(bus, "workflow.started")
@@ -75,9 +137,10 @@ def test_a_closed_subscription_gets_nothing_more() -> None:
     bus = make_bus(FakeClock())
     subscription = bus.subscribe()
     assert bus.subscriptions == 1
+    publish(bus, "a.x")
     subscription.close()
     publish(bus, "a.x")
-    assert (bus.subscriptions, drain(subscription)) == (0, [])
+    assert (bus.subscriptions, drain(subscription)) == (0, [1])
 
 
 def test_a_closed_subscription_stays_away_also_with_another_filter() -> None:

@@ -1,11 +1,12 @@
 """The publisher: encode and check first, number second, never stop the work that it reports."""
 
 import asyncio
+import itertools
 import json
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from app.catalog.types import WorkflowStarted
 from app.channels import loop_calls as module
 from app.channels.backend import MemoryBackend
 from app.channels.bus import Contents, EventBus
-from app.channels.check import TURN_BYTES
+from app.channels.check import EVENT_BYTES, TURN_BYTES
 from app.channels.encoding import encode
 from app.channels.publisher import YIELD_EVERY, EventPublisher
 from app.errors import (
@@ -349,20 +350,76 @@ async def test_an_array_that_failed_half_way_says_how_far_each_end_of_it_came() 
         await publisher.publish_all([up])
 
 
-async def test_a_large_array_lets_the_loop_turn_while_it_is_checked(bus: EventBus) -> None:
-    publisher = EventPublisher(MemoryBackend(bus), Catalog(["plugin"]), bus.clock, 10_000)
-    turns = 0
+async def heads_of_turns(bus: EventBus, work: Coroutine[None, None, object]) -> list[int]:
+    """The head at each turn of the loop while `work` runs, and at its end."""
+    heads: list[int] = []
 
-    async def count() -> None:
-        nonlocal turns
+    async def watch() -> None:
         while True:
+            heads.append(bus.head)
             await asyncio.sleep(0)
-            turns += 1
 
-    counting = asyncio.create_task(count())
+    watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
-    events = (("plugin.up", {"a": "x" * 8000}, {}) for _ in range(100))
-    await publisher.publish_all(events)
-    counting.cancel()
-    assert turns >= 100 * 8000 // TURN_BYTES
-    assert bus.head == 100
+    await work
+    watching.cancel()
+    return [*heads, bus.head]
+
+
+@pytest.mark.parametrize(
+    ("data", "metadata"), [({"a": "x" * 8000}, {}), ({}, {"a": "x" * 8000}), ({}, {})]
+)
+async def test_a_large_array_lets_the_loop_turn_while_it_is_checked(
+    bus: EventBus, data: dict[str, object], metadata: dict[str, object]
+) -> None:
+    publisher = EventPublisher(MemoryBackend(bus), Catalog(["plugin"]), bus.clock, 10_000)
+    events = [("plugin.up", data, metadata)] * 1000
+    heads = await heads_of_turns(bus, publisher.publish_all(events))
+    size = EVENT_BYTES + len(str(data)) + len(str(metadata))
+    # Nothing is published before all is checked.
+    assert heads.count(0) >= 1000 // (TURN_BYTES // size + 1)
+    assert bus.head == 1000
+
+
+async def test_a_large_array_lets_the_loop_turn_while_it_is_published(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    heads = await heads_of_turns(bus, publisher.publish_all([("plugin.up", {}, {})] * 1000))
+    steps = [after - before for before, after in itertools.pairwise(heads)]
+    assert max(steps) == YIELD_EVERY
+    assert sum(steps) == 1000
+
+
+async def published_when(
+    bus: EventBus, publisher: EventPublisher, act: Callable[[asyncio.Task[list[Event]]], object]
+) -> asyncio.Task[list[Event]]:
+    """The ended task that published 1,000 events in one array; `act` ran when some were published."""
+    publishing = asyncio.create_task(publisher.publish_all([("plugin.up", {}, {})] * 1000))
+    while not bus.head:  # noqa: ASYNC110 (turns of the loop are what is meant)
+        await asyncio.sleep(0)
+    assert bus.head < 1000
+    act(publishing)
+    await asyncio.wait({publishing})
+    return publishing
+
+
+async def test_an_array_that_is_cancelled_when_some_is_published_is_published_whole(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    publishing = await published_when(bus, publisher, lambda publishing: publishing.cancel())
+    assert publishing.cancelled()
+    assert bus.head == 1000
+
+
+async def test_an_array_is_published_whole_in_the_turn_in_which_a_shutdown_begins(
+    bus: EventBus, publisher: EventPublisher
+) -> None:
+    heads = list[int]()
+
+    def shut_down(publishing: asyncio.Task[list[Event]]) -> None:
+        publisher.close()
+        asyncio.get_running_loop().call_soon(lambda: heads.append(bus.head))
+
+    publishing = await published_when(bus, publisher, shut_down)
+    assert [event.sequence_number for event in publishing.result()] == [*range(1, 1001)]
+    assert heads == [1000]

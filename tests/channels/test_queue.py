@@ -5,6 +5,7 @@ import itertools
 from collections import Counter
 
 import pytest
+from hypothesis import given, strategies as st
 
 from app.channels.filters import EventFilter
 from app.channels.queue import EventQueue
@@ -121,6 +122,41 @@ async def test_a_gap_that_replaces_what_is_owed_wakes_every_consumer() -> None:
             (None, None, None, "epoch_changed"),
             1,
         ]
+
+
+@given(st.lists(st.lists(st.sampled_from([0, 40, 400]), max_size=5), max_size=6), st.data())
+def test_many_events_at_once_are_as_each_by_itself(
+    turns: list[list[int]], data: st.DataObject
+) -> None:
+    buses = [make_bus(FakeClock(), queue_size=3, queue_max_bytes=700) for _ in range(2)]
+    at_once, one_by_one = (bus.subscribe().queue for bus in buses)
+    numbers = itertools.count(1)
+    for sizes in turns:
+        events = [make_event(next(numbers), data=b'{"k":"%s"}' % (b"x" * n)) for n in sizes]
+        at_once.put_all(events)
+        for event in events:
+            one_by_one.put_nowait(event)
+        for _ in range(data.draw(st.integers(0, 3))):
+            assert at_once.take() == one_by_one.take()
+        for queue in (at_once, one_by_one):
+            assert (queue.qsize(), queue.dropped, queue._unfinished_tasks, queue._bytes) == (
+                at_once.qsize(),
+                buses[0].counters.dropped["slow_consumer"],
+                one_by_one._unfinished_tasks,
+                sum(len(event.encoded) for event in at_once._queue),
+            )
+    while (item := at_once.take()) is not None:
+        assert item == one_by_one.take()
+    assert one_by_one.take() is None
+
+
+async def test_many_events_at_once_wake_a_waiting_consumer() -> None:
+    queue = make_bus(FakeClock()).subscribe().queue
+    getting = [asyncio.ensure_future(queue.get()) for _ in range(2)]
+    await asyncio.sleep(0)
+    queue.put_all([make_event(1), make_event(2)])
+    async with asyncio.timeout(WATCHDOG_S):
+        assert [brief(item) for item in await asyncio.gather(*getting)] == [1, 2]
 
 
 def test_a_gap_alone_takes_no_place_and_the_queue_is_not_empty() -> None:

@@ -168,6 +168,11 @@ class Stream(RuleBasedStateMachine):
         client.patterns = patterns
 
     @rule(index=PICK)
+    def become_a_connection(self, index: int) -> None:
+        """Its queue is filled once a turn from now on; here a turn is a step of the machine."""
+        self.pick(index).subscription.fall_behind()
+
+    @rule(index=PICK)
     def heartbeat(self, index: int) -> None:
         client = self.pick(index)
         position = client.subscription.position
@@ -220,6 +225,7 @@ class Stream(RuleBasedStateMachine):
 
     @invariant()
     def queues_are_bounded_and_drops_are_counted(self) -> None:
+        self.bus.flush()
         for client in self.clients:
             subscription = client.subscription
             assert len(subscription) == len(client.queue) <= QUEUE_SIZE

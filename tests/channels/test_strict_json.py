@@ -113,6 +113,30 @@ def test_what_is_no_lone_surrogate_keeps_its_own_reason(text: bytes, expected: s
     assert reason(caught.value, text) == expected
 
 
+def test_the_depth_of_a_long_text_is_that_of_all_its_parts() -> None:
+    strings = b'"[[\\"[[",' * 60_000  # over two parts; the ends of parts are inside of strings
+    text = b'{"x":[' + strings + b"[[[]]]," * 40_000 + strings + nested(200) + b"]}"
+    assert depth(text) == 2 + 200
+    assert 256 < depth(b"[" * 4_000_000) <= 4_000_000
+
+
+@pytest.mark.parametrize("before", [rb"\u0041", rb"\ud83d\ude00", rb"\\", "é".encode()])
+@pytest.mark.parametrize("shift", range(12))
+def test_a_lone_surrogate_is_found_in_a_long_text(before: bytes, shift: int) -> None:
+    head = b'{"a":"' + b"x" * shift + before * 30_000
+    for behind in (b'"}', b" and " * 30_000 + b'"}'):
+        text = head + rb"\ud800" + behind
+        with pytest.raises(msgspec.DecodeError) as caught:
+            msgspec.json.decode(text)
+        assert reason(caught.value, text).startswith(
+            f"a lone surrogate, \\ud800, at byte {len(head)}"
+        )
+        text = head + rb"\ud83d\ude00" + behind[:-2]
+        with pytest.raises(msgspec.DecodeError) as caught:
+            msgspec.json.decode(text)
+        assert reason(caught.value, text) == "Input data was truncated"
+
+
 def test_an_error_about_a_field_and_one_about_the_stack_keep_their_reasons() -> None:
     field = msgspec.ValidationError("Expected `int`")
     assert reason(field, rb'{"a":"\ud800"}') == "Expected `int`"

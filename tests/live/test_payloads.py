@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.api import events
 from tests.kit.gateway import Gateway, Start
 from tests.kit.http import TOKEN_LINE, dial, request, rest
 from tests.kit.messages import receive
@@ -29,11 +30,37 @@ REFUSED = {
     "a number of 5,000 digits": (event("9" * 5_000), 400),
     "10 MB": (event(json.dumps("x" * 10_000_000)), 413),
     "4 MB of small objects": (event("[" + '{"a":[true]},' * 300_000 + "1]"), 413),
+    "4 MB of small objects, cut off": (event("[" + '{"a":[true]},' * 300_000 + "1]")[:-2], 400),
+    "4 MB of escapes, cut off": (event('"' + r"\n" * 2_000_000 + '"')[:-2], 400),
+    "4 MB of tiny events": (b"[%s1]" % ((event("1") + b",") * 90_000), 413),
     "a type with a line break": (b'{"type":"live.a\\r\\nb","data":{}}', 400),
     "a type with an escape": (b'{"type":"live.\\u001b[2J","data":{}}', 400),
     "a type over 64 characters": (b'{"type":"live.%s","data":{}}' % (b"a" * 60), 400),
     "UTF-16": (event('"x"').decode().encode("utf-16"), 400),
 }
+
+
+async def test_a_long_body_is_refused_with_the_place_and_is_never_decoded_as_a_whole(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await start(extra_namespaces=("live",))
+    monkeypatch.setattr(events, "_decode", None)
+    good, headers = event('"%s"' % ("x" * 1000)), {"Content-Type": "application/json"}
+    async with gateway.http() as http:
+        for last, why in (
+            (b'{"type":"live.any","data":[]}', "`$[90].data`: Expected `object`, got `array`"),
+            (
+                b'{"type":"live.any","data":{},"metadata":1}',
+                "`$[90].metadata`: Expected `object`, got `int`",
+            ),
+            (b'{"type":"live.any"}', "Object missing required field `data` - at `$[90]`"),
+            (b'{"type":"live.any","data":{', "JSON is malformed: "),
+        ):
+            body = b"[%s%s]" % ((good + b",") * 90, last)
+            answer = await http.post("/api/events", content=body, headers=headers)
+            assert answer.status_code == 400
+            assert answer.json()["message"].startswith(why)
+    assert gateway.bus.head == 0
 
 
 def nested(levels: int) -> str:

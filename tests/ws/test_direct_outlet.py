@@ -5,9 +5,12 @@
 
 import asyncio
 
+import msgspec
+
 from app.channels.bus import FLUSH_BYTES, FLUSH_EVENTS
 from app.channels.filters import EventFilter
 from app.ws.outlet import MAX_CONTROL, DirectOutlet
+from tests.kit.frames import frames as whole_frames
 from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
 
 
@@ -116,19 +119,69 @@ def test_a_writer_that_publishes_while_it_is_written_to_sees_the_position_before
     assert brief(subscription.take()) == 2
 
 
+def test_what_many_writers_publish_while_they_are_written_to_reaches_each_in_order() -> None:
+    bus = make_bus(FakeClock(), queue_size=1000)
+    written: list[list[object]] = [[], []]
+
+    class Publishing:
+        def __init__(self, seen: list[object]) -> None:
+            self.seen = seen
+
+        def write(self, frames: bytes) -> None:
+            events = [msgspec.json.decode(payload) for _, payload in whole_frames(frames)]
+            self.seen += [event["sequence_number"] for event in events]
+            if bus.head < 2 * FLUSH_EVENTS:
+                publish(bus, *["a.x"] * FLUSH_EVENTS)
+                bus.flush()
+
+        def fail(self, error: Exception) -> None:
+            raise error
+
+    for seen in written:
+        assert bus.subscribe().go_direct(Publishing(seen))
+    publish(bus, "a.x")
+    bus.flush()
+    assert written == [[*range(1, bus.head + 1)]] * 2
+
+
+def test_clients_whose_filters_take_the_same_events_of_a_turn_get_the_same_bytes() -> None:
+    bus = make_bus(FakeClock())
+    written: dict[str, list[bytes]] = {}
+
+    class Writer:
+        def __init__(self, pattern: str) -> None:
+            self.write = written.setdefault(pattern, []).append
+
+        def fail(self, error: Exception) -> None:
+            raise error
+
+    for pattern in ("*", "a.*", "a.x", "b.*", "c.*"):
+        assert bus.subscribe(pattern).go_direct(Writer(pattern))
+    publish(bus, "a.x", "b.y", "a.x")
+    bus.flush()
+    assert [len(whole_frames(frames)) for frames in written["*"]] == [3]
+    assert [len(whole_frames(frames)) for frames in written["b.*"]] == [1]
+    assert written["a.*"][0] is written["a.x"][0]
+    publish(bus, "a.x", "a.x")
+    bus.flush()
+    assert written["*"][1] is written["a.*"][1] is written["a.x"][1]
+    assert written["c.*"] == []
+
+
 def test_what_is_published_and_delivered_is_counted_each_way() -> None:
     wire = Wire()
     wire.join("git.*")
     behind = wire.bus.subscribe("git.*")
     publish(wire.bus, "git.commit_created", "chat.message_sent", "git.commit_created")
-    counted = {k: n for k, n in wire.bus.counters.published.items() if n}
-    assert counted == {"git": 2, "chat": 1}
     assert wire.bus.counters.delivered == 0
     wire.bus._end_turn()
+    counted = {k: n for k, n in wire.bus.counters.published.items() if n}
+    assert counted == {"git": 2, "chat": 1}
     assert wire.bus.counters.delivered == 3 + 2
     behind.take()
     assert wire.bus.counters.delivered == 3 + 2 + 1
     publish(wire.bus, "git.commit_created")
+    wire.bus.flush()
     assert wire.bus.counters.published["git"] == 3
 
 
@@ -147,11 +200,12 @@ def test_a_turn_is_observed_from_its_first_event_to_its_write() -> None:
         assert (observed.total_s, sum(observed.buckets)) == (0.5 * turns, turns)
 
 
-def test_without_a_direct_subscription_there_is_no_turn() -> None:
+def test_a_turn_that_writes_to_nobody_is_not_observed() -> None:
     wire = Wire()
     wire.subscription.close()
-    publish(wire.bus, *["a.x"] * 2 * FLUSH_EVENTS)
-    assert wire.due == []
+    publish(wire.bus, "a.x")
+    wire.bus._end_turn()
+    assert sum(wire.bus.counters.publish_to_write.buckets) == 0
 
 
 def test_a_transport_that_raises_is_aborted_and_the_others_are_served() -> None:

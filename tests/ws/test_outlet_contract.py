@@ -119,6 +119,7 @@ async def test_an_answer_in_order_comes_behind_the_gap_that_stands_for_the_event
     publish(client.bus, "a.x")
     assert answer(client, "subscribed", in_order=True)
     publish(client.bus, *["a.x"] * QUEUE_SIZE)
+    client.bus.flush()
     assert await received(client) == ["gap", "subscribed", 2, 3, 4, 5]
 
 

@@ -151,4 +151,5 @@ def test_types_past_the_catalog_share_one_label_of_the_metrics() -> None:
         bus.accept(f"foreign{number}.up", TIME, number, (b"{}", b"{}"))
     bus.accept("chat.message_sent", TIME, 3001, (b"{}", b"{}"))
     bus.accept("chat.of_nobody", TIME, 3002, (b"{}", b"{}"))
+    bus.flush()
     assert dict(bus.counters.published) == {"other": 3001, "chat": 1}
