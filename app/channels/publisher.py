@@ -11,16 +11,12 @@ import msgspec
 import structlog
 
 from ..catalog.registry import Catalog
-from ..errors import (
-    JournalUnavailableError,
-    PublishError,
-    UnavailableError,
-    WrongLoopError,
-)
+from ..errors import JournalUnavailableError, PublishError, UnavailableError, WrongLoopError
 from ..events import Clock, Event
 from ..redaction import Redactor
 from .backend import ChannelBackend
 from .check import Checked, EventCheck
+from .compiled import mypyc_attr
 from .encoding import Fields
 from .loop_calls import LoopCalls
 from .owner import Owner
@@ -40,6 +36,7 @@ class Disk(Protocol):
         """Wait until the event with this number is stored; raises as `ensure_storing`."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EventPublisher:
     """Publishes by type name or by catalog struct. One per gateway, injected, never a global."""
 
@@ -125,8 +122,9 @@ class EventPublisher:
         self._ensure_open()
         checked = await self._checks.check_all(events)
         check_key = self._checks.check_key
-        keys = [key if key is None else check_key(key) for key in keys or [None] * len(checked)]
-        pairs = list(zip(checked, keys, strict=True))
+        given: Sequence[str | None] = keys or [None] * len(checked)
+        own = [None if key is None else check_key(key) for key in given]
+        pairs = list(zip(checked, own, strict=True))
         if not self._owner.is_here():
             there = self._publish_pairs(pairs, durable)
             return await asyncio.wrap_future(self._loop_calls.run(there))
