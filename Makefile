@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks kill-journal screenshots static quick check format bench bench-cluster bench-journal soak attack docs lock test-agents film
+.PHONY: help install run test test-unit test-slow test-js test-cluster test-attack test-browser test-frameworks kill-journal screenshots static quick check format wheel test-compiled bench bench-loops bench-cluster bench-journal soak attack docs lock test-agents film
 
 help: ## list all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -86,7 +86,7 @@ test: $(DEV) ## run the tests (two minutes on two cores; JOBS=4 workers)
 	echo "make test: all passed in $$(($$(date +%s) - began)) s"
 
 # Folders of tests that start processes or servers; all other folders are unit tests.
-NOT_UNIT := agents browser cli cluster console contract documents frameworks kit live sources
+NOT_UNIT := agents browser cli cluster compiled console contract documents frameworks kit live sources
 UNIT := $(filter-out $(NOT_UNIT:%=tests/%/) %__pycache__/,$(sort $(wildcard tests/*/)))
 UNIT += tests/test_gateway.py tests/test_rooms.py tests/test_settings.py
 
@@ -123,6 +123,21 @@ test-agents: $(DEV) ## test the hooks with the real Claude Code and a scripted m
 		npm install --silent --no-save --no-package-lock --prefix build/claude-code @anthropic-ai/claude-code@$(CLAUDE_CODE)
 	$(PYTEST) -s tests/agents
 
+WHEEL := build/compiled
+
+wheel: $(DEV) ## build the wheel with its hot modules compiled, in build/compiled (a minute; needs a C compiler)
+	@rm -rf $(WHEEL)
+	HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m hatchling build -t wheel -d $(WHEEL)
+
+# The modules are compiled as `sightline`; the tests get it under the name `app` too.
+test-compiled: $(DEV) ## test the compiled wheel with the unit tests of the stream (needs a C compiler)
+	@command -v $(or $(CC),cc) >/dev/null || \
+		{ echo "skipped: a compiled wheel needs a C compiler, such as gcc with libc6-dev"; exit 0; }; \
+	set -e; $(MAKE) wheel; \
+	$(BIN)/python -m pip install --quiet --no-index --no-deps --target $(WHEEL)/packages $(WHEEL)/*.whl; \
+	$(BIN)/python tests/kit/installed.py $(WHEEL)/packages pytest tests/compiled tests/channels \
+		tests/redaction/test_publishing.py tests/ws
+
 screenshots: $(BROWSER) ## take the screenshots in docs/images again
 	$(BIN)/python -m tests.browser.screenshots docs/images
 
@@ -153,6 +168,9 @@ format: $(DEV) ## rewrite the sources with black and ruff's safe fixes
 bench: $(BENCH) ## measure the gateway beside its peers (20 minutes)
 	$(BIN)/python -m benchmarks
 
+bench-loops: $(BENCH) ## measure asyncio beside uvloop, pure beside compiled, and each newer Python (10 minutes)
+	$(BIN)/python -m benchmarks.loops
+
 bench-cluster: $(DEV) ## measure the gateway on NATS JetStream, with one and two gateways (3 minutes)
 	$(BIN)/python -m benchmarks.cluster
 	$(BIN)/python -m benchmarks.million
@@ -177,6 +195,7 @@ lock: ## resolve the dependencies of pyproject.toml again (needs uv)
 	$(LOCK) --extra workspace --extra metrics --extra nats --extra otlp --extra jwt --group build \
 		pyproject.toml clients/python/pyproject.toml -o requirements.lock
 	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --group compile -c requirements.lock -c requirements-dev.lock -o requirements-compile.lock
 	$(LOCK) --group browser -c requirements.lock -c requirements-dev.lock -o requirements-browser.lock
 	$(LOCK) --group frameworks clients/python/pyproject.toml -o requirements-frameworks.lock
 	$(LOCK) --group bench -c requirements.lock -c requirements-dev.lock -o requirements-bench.lock

@@ -1,9 +1,13 @@
 """`python -m benchmarks.publish`: what a publish in the process costs, nested data beside flat.
 
-Compare the ratios: the microseconds depend on the machine and on what else it does.
+Compare the ratios: the microseconds depend on the machine and on what else it does. With `--rounds`
+it prints the medians of CPU time with one direct client as JSON, for `benchmarks.loops`.
 """
 
+import argparse
 import asyncio
+import json
+import statistics
 import time
 from collections.abc import Callable
 
@@ -16,6 +20,7 @@ from app.channels.replay import ReplayStore
 from app.channels.subscription import QueueBounds
 from app.events import Clock
 from app.metrics import Counters
+from benchmarks import shapes
 
 KIB = 1024
 ROUNDS, TIMES = 40, 200
@@ -38,12 +43,14 @@ def of_hook(size: int) -> Fields:
     return {"session_id": "s-9", "details": {"calls": [call] * (size // 270)}}
 
 
-def publisher_of(max_event_bytes: int) -> EventPublisher:
+def publisher_of(
+    max_event_bytes: int, call_soon: Callable[..., object] = lambda flush: None
+) -> tuple[EventPublisher, EventBus]:
     clock, catalog = Clock(), Catalog(["bench"])
     store = ReplayStore("bench", 30, 1000, 64 * KIB * KIB)
     bounds = QueueBounds(1000, 16 * KIB * KIB)
-    bus = EventBus(store, catalog, clock, lambda flush: None, bounds, 100, Counters())
-    return EventPublisher(MemoryBackend(bus), catalog, clock, max_event_bytes)
+    bus = EventBus(store, catalog, clock, call_soon, bounds, 100, Counters())
+    return EventPublisher(MemoryBackend(bus), catalog, clock, max_event_bytes), bus
 
 
 def microseconds(work: Callable[[], object], times: int) -> float:
@@ -62,8 +69,34 @@ async def publish_many(publisher: EventPublisher, data: Fields, times: int) -> N
         await publisher.publish("agent.reported", data, {"source": "bench"})
 
 
+class Nowhere:
+    """A direct client whose bytes nobody reads."""
+
+    def write(self, frames: bytes) -> None:
+        pass
+
+    def fail(self, error: Exception) -> None:
+        raise error
+
+
+async def costs(rounds: int) -> dict[str, float]:
+    """Microseconds of CPU time of a publish of 1 KB, by shape."""
+    publisher, bus = publisher_of(256 * KIB, asyncio.get_running_loop().call_soon)
+    bus.subscribe().go_direct(Nowhere())
+    found = {}
+    for name, data in (("nested", shapes.nested(KIB)), ("flat", shapes.flat(KIB))):
+        spent = []
+        for _ in range(rounds):
+            began = time.process_time()
+            for _ in range(640):
+                await publisher.publish(shapes.TYPE, data)
+            spent.append((time.process_time() - began) / 640 * 1e6)
+        found[f"{name}_us"] = statistics.median(spent)
+    return found
+
+
 async def main() -> None:
-    publisher = publisher_of(256 * KIB)
+    publisher, _ = publisher_of(256 * KIB)
     print(f"{'':14} {'bytes':>7} {'encode':>10} {'publish':>10} {'of flat':>8}")
     for size in (KIB, 64 * KIB):
         base = 0.0
@@ -84,4 +117,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.publish", description=__doc__)
+    parser.add_argument("--rounds", type=int)
+    if rounds := parser.parse_args().rounds:
+        print(json.dumps(asyncio.run(costs(rounds))))
+    else:
+        asyncio.run(main())

@@ -180,6 +180,32 @@ def shares(results: Results) -> str:
     return table(["function", *(f"{int(clients):,} clients" for clients in columns)], rows)
 
 
+def loops(results: Results) -> str:
+    """Thousand deliveries a second by loop and build."""
+    found = results.of("loops")
+    rows = [
+        [way, *(number(one.median(way, "deliveries_per_s") / 1000) for one in found)]
+        for way in found[0].runs
+    ]
+    return table(["", *(f"{int(one.label):,} clients" for one in found)], rows)
+
+
+def pythons(results: Results) -> str:
+    """What a publish costs on each Python."""
+    rows = [
+        [
+            f"{one.label}, {build}",
+            *(number(one.median(build, figure)) for figure in ("nested_us", "flat_us")),
+            f"{1 / one.ratio(build, 'nested_us'):.2f}x",
+        ]
+        for one in results.of("pythons")
+        for build in one.runs
+    ]
+    if not rows:
+        raise ValueError
+    return table(["Python", "nested, µs", "flat, µs", "nested, against pure"], rows)
+
+
 def machine(results: Results) -> str:
     return table(["", ""], [[name, value] for name, value in results.machine.items()])
 
@@ -197,7 +223,15 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "alone": alone,
     "recorded": recorded,
     "profile": shares,
+    "pythons": pythons,
+    "loops": loops,
 }
+
+
+def fill(text: str, name: str, made: str) -> str:
+    """The page with a table between its marks."""
+    mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.S)
+    return mark.sub(lambda found: f"{found[1]}{made}\n{found[2]}", text)
 
 
 def write() -> None:
@@ -212,7 +246,6 @@ def write() -> None:
         except (IndexError, ValueError):
             print(f"{name}: not measured yet, left as it is")
             continue
-        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.S)
-        text = mark.sub(lambda found, made=made: f"{found[1]}{made}\n{found[2]}", text)
+        text = fill(text, name, made)
     PAGE.write_text(text)
     plots.draw(results)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from benchmarks.__main__ import arguments
 from benchmarks.events import Order, feed
 from benchmarks.readings import Check, Count, Drain, Reading, Time, frame_at
-from benchmarks.report import PAGE, TABLES, fan_out, filters, paced
+from benchmarks.report import PAGE, TABLES, fan_out, filters, loops, paced, pythons
 from benchmarks.results import Result, Results
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.shapes import file_of, file_of_tool_calls
@@ -221,6 +222,31 @@ def test_every_part_of_the_journals_benchmark_runs() -> None:
         "file",
         "bounds",
     }
+
+
+def test_pythons_and_loops_have_a_row_for_each_build() -> None:
+    pure, compiled = {"nested_us": 8.0, "flat_us": 6.0}, {"nested_us": 6.0, "flat_us": 4.0}
+    cost = Result(scenario="pythons", label="3.11", runs={"pure": [pure], "compiled": [compiled]})
+    runs = {"asyncio": [{"deliveries_per_s": 2e6}], "uvloop": [{"deliveries_per_s": 1e6}]}
+    speeds = [Result(scenario="loops", label=label, runs=runs) for label in ("10", "100")]
+    results = Results(machine={}, results=[cost, *speeds])
+    assert pythons(results).splitlines()[-1] == "| 3.11, compiled | 6 | 4 | 0.75x |"
+    assert loops(results).splitlines()[-1] == "| uvloop | 1,000 | 1,000 |"
+
+
+@pytest.mark.attack
+def test_the_benchmark_of_loops_measures_both_builds_and_changes_no_page() -> None:
+    before = PAGE.read_text()
+    command = [sys.executable, "-m", "benchmarks.loops", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    version = "{}.{}".format(*sys.version_info)
+    assert done.stdout.count(f"{version} pure: ") == 1
+    if shutil.which("cc"):
+        assert done.stdout.count(f"{version} compiled: ") == 1
+        assert done.stdout.count("asyncio, compiled: ") == 2
+    assert done.stdout.count("asyncio: ") == 2
+    assert PAGE.read_text() == before
 
 
 @pytest.mark.slow

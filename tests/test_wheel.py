@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import urllib.request
 import venv
 import zipfile
@@ -80,6 +81,19 @@ def test_the_gateways_wheel_holds_one_package_named_sightline_with_the_browser_c
         roots = {name.partition("/")[0] for name in wheel.namelist()}
     version = importlib.metadata.version(GATEWAY)
     assert roots == {"sightline", f"sightline_gateway-{version}.dist-info"}
+
+
+def test_without_the_switch_the_wheel_is_pure(wheels: tuple[Path, Path]) -> None:
+    assert wheels[0].name.endswith("-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(wheels[0]).namelist() if name.endswith(".so")]
+
+
+def test_a_source_distribution_can_be_compiled(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (sdist,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        assert [name for name in archive.getnames() if name.endswith("/hatch_build.py")]
 
 
 def test_the_wheels_carry_licence_and_types(wheels: tuple[Path, Path]) -> None:

@@ -16,6 +16,7 @@ from ..events import Clock, Event
 from ..redaction import Redactor
 from .backend import ChannelBackend
 from .check import Checked, EventCheck
+from .compiled import mypyc_attr
 from .encoding import Fields
 from .loop_calls import LoopCalls
 from .owner import Owner
@@ -35,6 +36,7 @@ class Disk(Protocol):
         """Wait until the event with this number is stored; raises as `ensure_storing`."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EventPublisher:
     """Publishes by type name or by catalog struct. One per gateway, injected, never a global."""
 

@@ -164,9 +164,9 @@ class ReplayStore:
 
 def _ascending(run: _Run) -> Iterator[int]:
     numbers, start = run
-    return (numbers[index] for index in range(start, len(numbers)))
+    return map(numbers.__getitem__, range(start, len(numbers)))
 
 
 def _descending(run: _Run) -> Iterator[int]:
     numbers, start = run
-    return (numbers[index] for index in range(len(numbers) - 1, start - 1, -1))
+    return map(numbers.__getitem__, range(len(numbers) - 1, start - 1, -1))

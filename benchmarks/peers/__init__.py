@@ -10,6 +10,8 @@ ROOT = Path(__file__).parent.parent.parent
 BUN_VERSION = "1.4.5"
 BUN_FOLDER = ROOT / "build" / "bun"
 BUN = BUN_FOLDER / "node_modules" / ".bin" / "bun"
+LOOPS = ROOT / "build" / "loops"
+UVLOOP, COMPILED = "--uvloop", "--compiled"  # options of the gateway
 TOKEN = "a-token-for-benchmarks"
 
 TITLES = {
@@ -40,8 +42,18 @@ def _install_bun() -> str | None:
     return None if BUN.exists() else f"npm could not install it: {done.stderr.strip()[-200:]}"
 
 
+def wheel_of(version: str) -> Path:
+    """Where `benchmarks.loops` installs the compiled wheel for a Python."""
+    return LOOPS / f"compiled{version}"
+
+
 def command(peer: str) -> list[str]:
     """The command that starts a peer, named before any options; the folder for its state follows."""
     if peer == "bun":
         return [str(BUN), "run", str(Path(__file__).parent / "bun.js")]
-    return [sys.executable, "-m", f"benchmarks.peers.{peer.partition(' ')[0]}"]
+    name, *options = peer.split()
+    way = ["-m"]
+    if COMPILED in options:
+        wheel = wheel_of("{}.{}".format(*sys.version_info))
+        way = [str(ROOT / "tests/kit/installed.py"), str(wheel)]
+    return [sys.executable, *way, f"benchmarks.peers.{name}"]

@@ -1,6 +1,7 @@
 """The complete gateway, as `litestar run` serves it; events are published from inside."""
 
 import asyncio
+import importlib
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from app.main import create_app
 from app.server.serve import uvicorn_config
 from app.settings import Settings
 from benchmarks.orders import serve_uvicorn
-from benchmarks.peers import TOKEN
+from benchmarks.peers import TOKEN, UVLOOP
 
 QUIET_S = 3600.0  # no heartbeat amid a run: the clients' bytes are compared
 NO_JOURNAL = "--no-journal"  # behind the folder
@@ -28,7 +29,9 @@ def main() -> None:
     app = create_app(settings)
     config = uvicorn_config(app, settings, port=0)
     publisher = app.dependencies["publisher"].dependency()
-    asyncio.run(serve_uvicorn(config, publisher.publish))
+    loop = importlib.import_module("uvloop").new_event_loop if UVLOOP in sys.argv else None
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(serve_uvicorn(config, publisher.publish))
 
 
 if __name__ == "__main__":

@@ -50,17 +50,18 @@ def test_the_image_is_locked_small_and_not_root() -> None:
     assert of["FROM"] == ["${PYTHON} AS build", "${PYTHON}"], "one base, which a digest can replace"
     assert of["USER"] == ["10001:10001"], "a number, so that `runAsNonRoot` can be checked"
     installs = re.findall(r"pip install ([^&]+)", " && ".join(of["RUN"]))
-    assert len(installs) == 2
+    assert len(installs) == 3
     assert all("--no-cache-dir" in install for install in installs)
-    assert "--require-hashes --requirement requirements.lock" in " ".join(installs[0].split())
-    for option in ("--no-deps", "--no-index", "--no-build-isolation"):
-        assert option in installs[1], "the second one fetches nothing"
+    for install in installs[:2]:
+        assert "--require-hashes --requirement requirements.lock" in " ".join(install.split())
+    for option in ("--no-deps", "--no-index", "/wheel/*.whl"):
+        assert option in installs[2], "the last one fetches nothing"
     last = found[[word for word, _ in found].index("FROM", 3) :]
     assert [rest for word, rest in last if word == "COPY"] == [
         "--from=build /opt/sightline /opt/sightline"
     ]
-    assert not any("pip" in rest for word, rest in last)
-    assert not re.search(r"ADD |sudo|apt|curl|latest", (DEPLOY / "Dockerfile").read_text())
+    assert not any(re.search("pip|apt|compile", rest) for word, rest in last)
+    assert not re.search(r"ADD |sudo|curl|latest", (DEPLOY / "Dockerfile").read_text())
     (check,) = of["HEALTHCHECK"]
     assert "/api/health" in check
     assert " CMD [" in " ".join(check.split()), "no shell between"
@@ -106,9 +107,22 @@ def test_the_commands_of_the_page_name_each_image_with_its_digest(tmp_path: Path
     ]
 
 
+def test_the_image_gets_a_compiled_wheel() -> None:
+    runs = [" ".join(rest.split()) for word, rest in instructions() if word == "RUN"]
+    (build,) = (run for run in runs if "hatchling build" in run)
+    assert build.startswith("HATCH_BUILD_HOOKS_ENABLE=1 /opt/compile/bin/python")
+    (tools,) = (run for run in runs if "/opt/compile/bin/pip install" in run)
+    assert tools.endswith("--requirement requirements-compile.lock")
+    compiler = next(run for run in runs if "apt-get install" in run)
+    assert "--no-install-recommends gcc libc6-dev " in compiler
+    lock = (ROOT / "requirements-compile.lock").read_text()
+    assert {"mypy", "setuptools"} <= set(re.findall(r"^([\w-]+)==", lock, re.M))
+
+
 def test_what_the_image_is_built_from_is_in_its_context() -> None:
     kept = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().split()[1:]}
-    assert kept == {"app", "clients", "pyproject.toml", "requirements.lock", "LICENSE"}
+    locks = {"requirements.lock", "requirements-compile.lock"}
+    assert kept == {"app", "clients", "hatch_build.py", "pyproject.toml", "LICENSE", *locks}
     hatch = (ROOT / "pyproject.toml").read_text()
     for path in re.findall(r'"(clients/[\w./]+)"', hatch):
         assert (ROOT / path).exists(), path
