@@ -51,10 +51,11 @@ def test_a_timer_acts_once_at_its_time_unless_it_was_cancelled(
     for step, number in steps:
         if step == "pass":
             loop.pass_s(number / 2)
-        elif step == "cancel" and number < len(set_at):
-            set_at[number][2].cancel()
-            if number not in acted:
-                cancelled.add(number)
+        elif step == "cancel" and set_at:
+            index = number % len(set_at)
+            set_at[index][2].cancel()
+            if index not in acted:
+                cancelled.add(index)
         elif step == "set":
             index, delay_s = len(set_at), (1.0, 2.0)[number % 2]
             timer = set_timer(
