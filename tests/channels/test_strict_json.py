@@ -123,8 +123,8 @@ def test_the_depth_of_a_long_text_is_that_of_all_its_parts() -> None:
 @pytest.mark.parametrize("before", [rb"\u0041", rb"\ud83d\ude00", rb"\\", "é".encode()])
 @pytest.mark.parametrize("shift", range(12))
 def test_a_lone_surrogate_is_found_in_a_long_text(before: bytes, shift: int) -> None:
-    head = b'{"a":"' + b"x" * shift + before * 30_000
-    for behind in (b'"}', b" and " * 30_000 + b'"}'):
+    head = b'{"a":"' + b"x" * shift + before * 40_000
+    for behind in (b'"}', b'x"}', b" and " * 30_000 + b'"}'):
         text = head + rb"\ud800" + behind
         with pytest.raises(msgspec.DecodeError) as caught:
             msgspec.json.decode(text)

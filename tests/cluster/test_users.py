@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.cluster.conftest import HOST, ROOT, TOKEN, Address, Fleet, GatewayProcess
+from tests.kit.login import CHROMIUM
 from tests.kit.processes import free_ports
 from tests.snippets import snippets
 
@@ -192,3 +193,26 @@ async def test_without_a_log_in_a_page_leads_to_it_and_a_token_goes_past_it(
     assert log_in[0].asked == asked
     async with nginx.page(Cookie="_oauth2_proxy=of-mallory") as page:
         assert (await page.get("/api/session")).status_code == 403
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+async def test_the_console_is_live_in_a_browser_that_the_proxy_has_logged_in(nginx: Nginx) -> None:
+    playwright = pytest.importorskip("playwright.async_api")
+    async with playwright.async_playwright() as started, asyncio.timeout(READY_S):
+        browser = await started.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+        )
+        context = await browser.new_context()
+        await context.add_cookies(
+            [{"name": "_oauth2_proxy", "value": "of-alice", "url": nginx.base}]
+        )
+        page = await context.new_page()
+        await page.goto(nginx.base)
+        await playwright.expect(page.get_by_test_id("state-text")).to_have_text("Live")
+        async with nginx.http() as http:
+            tick = {"type": "load.tick", "data": {"n": 7}}
+            assert (await http.post("/api/events", json=tick)).status_code == 201
+        await playwright.expect(page.get_by_role("article").first).to_be_visible()
+        await page.get_by_test_id("log-out").click()
+        await playwright.expect(page.get_by_test_id("log-out")).to_have_text("Log out at the proxy")
+        await browser.close()
