@@ -89,10 +89,8 @@ class EventPublisher:
         if key is not None:
             key = self._checks.check_key(key)
         if durable:
-            (durably,) = await self.publish_all(
-                [(event, data or {}, metadata or {})], [key], durable=True
-            )
-            return durably
+            one = (event, data or {}, metadata or {})
+            return (await self.publish_all([one], [key], durable=True))[0]
         checked = self._checks.check(event, data, metadata)
         try:
             accepted = self._backend.submit(*checked, key)
