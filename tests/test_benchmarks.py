@@ -238,7 +238,7 @@ def test_pythons_and_loops_have_a_row_for_each_build() -> None:
 def test_the_benchmark_of_loops_measures_both_builds_and_changes_no_page() -> None:
     before = PAGE.read_text()
     command = [sys.executable, "-m", "benchmarks.loops", "--quick"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1000)
     assert done.returncode == 0, done.stderr
     version = "{}.{}".format(*sys.version_info)
     assert done.stdout.count(f"{version} pure: ") == 1

@@ -74,10 +74,10 @@ class EventCheck:
             PublishError: as `check` and `check_key`.
         """
         checked, size = list[tuple[Checked, str | None]](), 0
-        pairs = zip(events, keys, strict=True) if keys else zip(events, repeat(None), strict=False)
-        for event, key in pairs:
+        given: Iterable[str | None] = keys or repeat(None)
+        for event, key in zip(events, given, strict=bool(keys)):
             one = self.check(*event)
-            checked.append((one, key if key is None else self.check_key(key)))
+            checked.append((one, None if key is None else self.check_key(key)))
             size += EVENT_BYTES + sum(map(len, one[2]))
             if size >= TURN_BYTES:
                 size = 0
