@@ -139,9 +139,11 @@ async def client_flow(
             subscription.start(connection.outlet, connection.fail)
         place.on_close, place.on_message = connection.close, connection.outlet.answer
         if connection.drained_here:
-            # A drain may begin inside a signal handler, which may only schedule a call.
+            # A drain may begin inside a signal handler, which may only schedule a call. The second
+            # turn is for events of the first: the flush has put them into the queue.
             schedule = asyncio.get_running_loop().call_soon_threadsafe
-            place.on_drain = partial(schedule, connection.close, CloseCode.RESTART, RESTARTS)
+            close = partial(schedule, connection.close, CloseCode.RESTART, RESTARTS)
+            place.on_drain = partial(schedule, close)
         if place.closed_with is not None:
             connection.close(*place.closed_with)
         log.info(

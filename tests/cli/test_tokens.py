@@ -2,9 +2,11 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 
 from app.auth.named import decode_file, hash_of
@@ -13,11 +15,13 @@ from app.state import write_private
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("SIGHTLINE_")]:
         monkeypatch.delenv(name)
-    return tmp_path
+    structlog.reset_defaults()  # as in a new process: another test may have configured it
+    yield tmp_path
+    structlog.reset_defaults()
 
 
 def sightline(*words: str) -> Result:
