@@ -19,6 +19,11 @@ class Timer:
         """Do not act. Idempotent."""
         self.action = None
 
+    def act(self) -> None:
+        """Act now, unless it was cancelled."""
+        if self.action is not None:
+            self.action()
+
 
 class _Timers:
     """The timers of one loop and one delay. They end in the order in which they were set.
@@ -30,23 +35,25 @@ class _Timers:
 
     def __init__(self, delay_s: float) -> None:
         self._delay_s = delay_s
-        self._waiting: deque[Timer] = deque()  # if there are any, the loop calls `_end_first`
+        self._waiting: deque[Timer] = deque()  # if there are any, the loop calls `_end_due`
 
     def set(self, loop: asyncio.AbstractEventLoop, action: Callable[[], object]) -> Timer:
         timer = Timer(loop.time() + self._delay_s, action)
         self._waiting.append(timer)
         if len(self._waiting) == 1:
-            loop.call_at(timer.due, self._end_first, loop)
+            loop.call_at(timer.due, self._end_due, loop)
         return timer
 
-    def _end_first(self, loop: asyncio.AbstractEventLoop) -> None:
-        action = self._waiting.popleft().action
-        while self._waiting and self._waiting[0].action is None:
-            self._waiting.popleft()
-        if self._waiting:
-            loop.call_at(self._waiting[0].due, self._end_first, loop)
-        if action is not None:
-            action()
+    def _end_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the first timer and all others that are due: one a turn would fall behind long turns."""
+        waiting = self._waiting
+        now = max(loop.time(), waiting[0].due)  # the loop may be early by the clock's resolution
+        while waiting and (waiting[0].due <= now or waiting[0].action is None):
+            loop.call_soon(
+                waiting.popleft().act
+            )  # each on its own: one may fail, or cancel another
+        if waiting:
+            loop.call_at(waiting[0].due, self._end_due, loop)
 
 
 _all: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, _Timers]] = WeakKeyDictionary()

@@ -32,8 +32,12 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _proxies(text: str) -> tuple[str, ...]:
     peers = _words(text)
-    for peer in peers:  # a network of everybody is no proxy
-        _check(peer == "unix" or ipaddress.ip_network(peer).prefixlen > 0)
+    for peer in peers:
+        if peer != "unix":
+            network = ipaddress.ip_network(peer)
+            _check(network.prefixlen > 0)  # a network of everybody is no proxy
+            # An IPv4 peer is compared as such, so a mapped network would never match.
+            _check(getattr(network.network_address, "ipv4_mapped", None) is None)
     return peers
 
 

@@ -80,6 +80,7 @@ def test_reads_every_kind() -> None:
         ("TRUSTED_PROXIES", "10.0.0.5/24"),
         ("TRUSTED_PROXIES", "0.0.0.0/0"),
         ("TRUSTED_PROXIES", "::/0"),
+        ("TRUSTED_PROXIES", "::ffff:10.0.0.0/104"),
         ("TRUSTED_USERS", "alice"),
         ("JWT_JWKS", "http://login.example.org/jwks"),
         ("JWT_JWKS", "https://user:pass@login.example.org/jwks"),

@@ -27,6 +27,9 @@ class FakeLoop:
         self.count += 1
         heapq.heappush(self.calls, (due, self.count, partial(action, *given)))
 
+    def call_soon(self, action: Callable[..., None]) -> None:
+        self.call_at(self.now, action)
+
     def pass_s(self, seconds: float) -> None:
         end = self.now + seconds
         while self.calls and self.calls[0][0] <= end:
@@ -71,6 +74,21 @@ def test_a_timer_acts_once_at_its_time_unless_it_was_cancelled(
         if index not in cancelled
     }
     assert not loop.calls
+
+
+def test_all_timers_that_are_due_act_in_one_turn_however_late_it_is() -> None:
+    loop, acted = FakeLoop(), list[int]()
+    for number in range(100):
+        set_timer(cast(asyncio.AbstractEventLoop, loop), 1.0, partial(acted.append, number))
+        loop.now += 0.001
+    loop.now = 9.0
+    _, _, first = heapq.heappop(loop.calls)
+    first()
+    turn = [action for _, _, action in sorted(loop.calls, key=lambda call: call[:2])]
+    for action in turn:
+        action()
+    assert acted == list(range(100))
+    assert len(turn) == 100
 
 
 async def test_an_action_that_fails_stops_no_other() -> None:

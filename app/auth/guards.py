@@ -58,8 +58,8 @@ def has_browser_session(scope: Scope) -> bool:
 def came_from(scope: Scope) -> str | None:
     """The address at the other end of the connection, or `UNIX`; None if the server names none."""
     client, server = scope.get("client"), scope.get("server")
-    if client is not None:
-        return client[0]
+    if client is not None:  # some servers believe a header that may say anything, also `UNIX`
+        return client[0] if client[0] != UNIX else None
     return UNIX if server is not None and server[0] and server[1] is None else None
 
 

@@ -13,7 +13,7 @@ from ..events import Clock
 from ..settings import Settings
 from .access import EVERYTHING, JWT, SCOPES, Access, Scope
 from .credentials import Credential
-from .key_set import KeySet
+from .key_set import ALGORITHMS, KeySet
 from .trusted_users import MOST_PATTERNS, NAME
 
 SKEW_S = 30.0  # of the issuer's clock, for `nbf` alone: a token never lasts longer than it says
@@ -61,7 +61,9 @@ class JWTTokens:
             raise _refusal("its header cannot be read") from None
         if not isinstance(algorithm, str) or not isinstance(kid, str | None) or "crit" in header:
             raise _refusal("its header has a field that is not known here")
-        key = self._keys.find(kid, algorithm)  # which has no `none` and no HS256
+        if algorithm not in ALGORITHMS:  # `none` and HS256 are not; the issuer need not be asked
+            raise _refusal(f"no key verifies the algorithm {algorithm[:20]!r} here")
+        key = self._keys.find(kid, algorithm)
         if key is None:
             raise _refusal(
                 f"the issuer has no key {str(kid)[:80]!r} for the algorithm {algorithm[:20]!r}"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +23,11 @@ FETCH_S = 10.0  # for one attempt, whatever trickles in
 MOST_AGE_S = 24 * 60 * 60.0  # keys that could not be had again for so long do not count
 MOST_BYTES = 256 * 1024
 MOST_KEYS = 100
+MOST_ASKED = 1000  # keys that are not known
 MIN_RSA_BITS = 2048
 _RSA = frozenset(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"))
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+ALGORITHMS = _RSA.union(_CURVES.values(), ("EdDSA",))
 _log = structlog.get_logger("sightline.tokens")
 PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey
 
@@ -91,9 +92,12 @@ class KeySet:
         self._fetch = _fetcher(source) if "://" in source else _reader(Path(source).expanduser())
         self._source = source
         self._keys: list[Key] | None = None
-        self._read_at = self._tried_at = float("-inf")
+        self._read_at = float("-inf")
         self._fault = "they were not read yet"
         self._wanted = asyncio.Event()
+        self._attempts = self._read_by = 0  # attempts begun, and the last one that succeeded
+        # By the id of a key that was not known: the attempts begun when it was first asked for.
+        self._asked: dict[str | None, int] = {}
 
     def read(self, path: Path) -> None:
         """Read a file now, in this thread: for the start.
@@ -111,7 +115,7 @@ class KeySet:
         """
         now = self._clock.monotonic()
         if self._keys is None or now - self._read_at > MOST_AGE_S:
-            self._want(now)
+            self._wanted.set()
             raise UnavailableError(
                 f"JWT cannot be checked now, because the issuer's keys cannot be had: {self._fault};"
                 " try again, or use another token"
@@ -123,23 +127,32 @@ class KeySet:
         ]
         if len(found) == 1:
             return found[0]
-        if not found and self._want(now):
+        is_known = kid is None or any(key.id == kid for key in self._keys)
+        if not is_known and not self._was_looked_for(kid):
             raise UnavailableError(
-                "the key of this JWT is not known yet, and the issuer's keys are being read again:"
-                " try again in a moment"
+                "the key of this JWT is not known yet, and the issuer's keys are read again within"
+                f" {AGAIN_S:g} s: try again then"
             )
         return None
 
-    def _want(self, now: float) -> bool:
-        """Ask for another attempt; False if one was just made."""
-        if now - self._tried_at < AGAIN_S:
-            return False
+    def _was_looked_for(self, kid: str | None) -> bool:
+        """Whether the keys were read since this one was first asked for; if not, ask for that.
+
+        Each key has its own answer: a stranger who asks for another one uses up nothing.
+        """
+        asked = self._asked.pop(kid, self._attempts)
+        if self._read_by > asked:
+            return True
+        if len(self._asked) >= MOST_ASKED:
+            self._asked.clear()
+        self._asked[kid] = asked
         self._wanted.set()
-        return True
+        return False
 
     async def refresh(self) -> bool:
         """Make one attempt to read the keys; the old ones stay if it fails."""
-        self._tried_at = self._clock.monotonic()
+        self._attempts += 1
+        attempt = self._attempts
         self._wanted.clear()
         try:
             async with asyncio.timeout(FETCH_S):
@@ -154,6 +167,7 @@ class KeySet:
             self._fault = f"{type(error).__name__}: {error}"[:200]
         else:
             self._take(keys)
+            self._read_by = attempt
             return True
         _log.warning("keys_not_read", source=self._source, error=self._fault)
         return False
@@ -166,9 +180,21 @@ class KeySet:
             except Exception as error:  # the keys must not end the gateway
                 _log.error("keys_not_read", error_type=type(error).__name__, exc_info=error)
                 done = False
-            with suppress(TimeoutError):
-                async with asyncio.timeout(EVERY_S if done else AGAIN_S):
-                    await self._wanted.wait()
+            await self._pause(EVERY_S if done else AGAIN_S)
+
+    async def _pause(self, most_s: float) -> None:
+        """Wait `AGAIN_S` at least, and then until an attempt is wanted, or `most_s` in all."""
+        rested = asyncio.Event()
+        timers = (
+            self._clock.call_later(AGAIN_S, rested.set),
+            self._clock.call_later(most_s, self._wanted.set),
+        )
+        try:
+            await rested.wait()
+            await self._wanted.wait()
+        finally:
+            for timer in timers:
+                timer.cancel()
 
     def _take(self, keys: list[Key]) -> None:
         self._keys = keys

@@ -8,6 +8,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import msgspec
@@ -26,7 +27,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _ID = re.compile(r"[0-9a-f]{16}")  # so no id is taken for the session token
 
 
-class NamedToken(msgspec.Struct, frozen=True, kw_only=True):
+class NamedToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One token as it is kept. Times are Unix seconds; `hash` is the SHA-256 of the secret."""
 
     id: str  # another one for each secret
@@ -198,9 +199,7 @@ class NamedTokens:
         new = {token.hash: token for token in tokens if self._left_s(token) > 0}
         self.configured = configured
         changes = changes_of(self._tokens.values(), new.values())
-        for token in tuple(self._tokens.values()):
-            if new.get(token.hash) != token:
-                self._drop(token)
+        self._end([token for token in self._tokens.values() if new.get(token.hash) != token])
         for token in new.values():
             if token.hash not in self._tokens:
                 self._tokens[token.hash] = token
@@ -224,8 +223,7 @@ class NamedTokens:
     def expire(self) -> list[Change]:
         """End all expired tokens, and return them."""
         expired = [token for token in self._tokens.values() if self._left_s(token) <= 0]
-        for token in expired:
-            self._drop(token)
+        self._end(expired)
         return [Change("token_expired", token) for token in expired]
 
     def next_end_s(self) -> float | None:
@@ -237,8 +235,11 @@ class NamedTokens:
         # By the wall clock: an expiry outlives restarts and reboots.
         return float("inf") if token.expires_at is None else token.expires_at - self._clock.wall()
 
-    def _drop(self, token: NamedToken) -> None:
-        del self._tokens[token.hash]
-        credential = self._credentials.pop(token.id)
-        credential.ended = True
-        self._on_end(token, credential)
+    def _end(self, tokens: list[NamedToken]) -> None:
+        """End all of them first, and then what they opened: if that fails for one, none stays."""
+        with ExitStack() as closing:
+            for token in tokens:
+                del self._tokens[token.hash]
+                credential = self._credentials.pop(token.id)
+                credential.ended = True
+                closing.callback(self._on_end, token, credential)

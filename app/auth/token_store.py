@@ -75,7 +75,6 @@ class TokenStore:
                 self._tokens.configured = True
                 self._on_change([])
             return
-        self._stamp = found.stamp
         if found.fault is not None:
             _log.error(
                 "tokens_not_believed",
@@ -84,4 +83,5 @@ class TokenStore:
                 remedy="no named token counts until this is right: see docs/tokens.md",
             )
         changes = self._tokens.replace(found.tokens or (), configured=found.tokens is not None)
+        self._stamp = found.stamp  # only now: if it failed, the next look does it again
         self._on_change(changes)

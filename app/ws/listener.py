@@ -151,10 +151,14 @@ class EventsSocket:
         admit(scope, NEEDS)
         request = asked(scope)
         scope["headers"] = []  # read already; an idle connection must not keep the token
+        subprotocol = _subprotocol(scope)
+        scope["subprotocols"] = []  # where a token may be, too
         with suppress(DisconnectedError):  # before it was accepted
-            await self._serve(request, scope, Socket(receive, send))
+            await self._serve(request, scope, Socket(receive, send), subprotocol)
 
-    async def _serve(self, request: ClientRequest, scope: Scope, socket: Socket) -> None:
+    async def _serve(
+        self, request: ClientRequest, scope: Scope, socket: Socket, subprotocol: str | None
+    ) -> None:
         """Carry one client from its upgrade to its last trace. Cancelling leaves nothing."""
         parts, transport = self._parts, self._transport(scope)
         peer = ":".join(map(str, scope.get("client") or ("unknown",)))
@@ -179,7 +183,7 @@ class EventsSocket:
             request,
             log=log,
             heartbeat_interval_s=parts.settings.heartbeat_interval_s,
-            accept=partial(socket.accept, _subprotocol(scope)),
+            accept=partial(socket.accept, subprotocol),
             connect=connect,
         ) as connection:
             try:

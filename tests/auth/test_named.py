@@ -171,6 +171,35 @@ async def test_any_change_of_a_record_ends_the_token_and_an_expired_one_is_not_f
     assert tokens.find(secret.encode()) is None
 
 
+def test_if_one_cannot_be_closed_all_have_ended_and_the_others_are_closed() -> None:
+    ended = list[str]()
+
+    def on_end(token: NamedToken, credential: Credential) -> None:
+        ended.append(token.name)
+        if len(ended) == 1:
+            raise RuntimeError("this connection cannot be closed")
+
+    tokens = NamedTokens(FakeClock(), on_end)
+    kept: list[NamedToken] = []
+    secrets = list[str]()
+    for name in "abc":
+        kept, secret = create(kept, new_token(name, "read"))
+        secrets.append(secret)
+    tokens.replace(kept, configured=True)
+    with pytest.raises(RuntimeError):
+        tokens.replace([], configured=True)
+    assert sorted(ended) == ["a", "b", "c"]
+    assert [tokens.find(secret.encode()) for secret in secrets] == [None] * 3
+
+
+def test_a_record_with_a_field_that_is_not_known_is_malformed() -> None:
+    kept, _ = create([], new_token("a", "read"))
+    later = encode_file(kept).replace('"name":', '"only_from":"10.0.0.5","name":', 1)
+    assert later != encode_file(kept)
+    with pytest.raises(ValueError, match="only_from"):
+        decode_file(later)
+
+
 async def test_a_file_that_changes_is_read_again_and_one_that_is_not_believed_admits_nobody(
     tmp_path: Path,
 ) -> None:

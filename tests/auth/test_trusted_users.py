@@ -10,6 +10,7 @@ import pytest
 from app.auth.authentication import authenticate
 from app.auth.browser_rules import check_browser_rules
 from app.auth.credentials import Credential, Headers
+from app.auth.guards import came_from
 from app.auth.named import NamedToken, check
 from app.auth.tokens import Keyring
 from app.auth.trusted_users import LIFETIME_S, UNIX, TrustedUsers, users_of
@@ -253,3 +254,11 @@ def test_the_credential_of_a_user_ends_after_its_time(tmp_path: Path) -> None:
     assert credential.left_s == 1
     clock.advance(1)
     assert credential.ended
+
+
+def test_no_address_is_taken_for_a_unix_socket() -> None:
+    """Some servers put into the scope whatever `X-Forwarded-For` says."""
+    tcp: Any = {"client": (UNIX, 0), "server": ("127.0.0.1", 3000)}
+    assert came_from(tcp) is None
+    unix: Any = {"client": None, "server": ("/run/sightline.sock", None)}
+    assert came_from(unix) == UNIX
