@@ -15,8 +15,7 @@ import socket
 import time
 from statistics import median
 
-from benchmarks.peers import TOKEN
-from benchmarks.peers.gateway import NO_JOURNAL
+from benchmarks.peers import NO_JOURNAL, TOKEN
 from benchmarks.server import READER_CORE, Server
 from benchmarks.shapes import KB, TYPE, nested
 

@@ -15,8 +15,7 @@ import msgspec
 from app.journal.retention import size_on_disk
 from benchmarks import journal_measures as measures
 from benchmarks.events import Order
-from benchmarks.peers import ROOT
-from benchmarks.peers.gateway import NO_JOURNAL
+from benchmarks.peers import NO_JOURNAL, ROOT
 from benchmarks.reader import Setup
 from benchmarks.report import number, table
 from benchmarks.results import machine

@@ -11,11 +11,12 @@ BUN_VERSION = "1.4.5"
 BUN_FOLDER = ROOT / "build" / "bun"
 BUN = BUN_FOLDER / "node_modules" / ".bin" / "bun"
 LOOPS = ROOT / "build" / "loops"
-UVLOOP, COMPILED = "--uvloop", "--compiled"  # options of the gateway
+UVLOOP, COMPILED, NO_JOURNAL = "--uvloop", "--compiled", "--no-journal"  # options of the gateway
 TOKEN = "a-token-for-benchmarks"
 
 TITLES = {
     "gateway": "Sightline",
+    f"gateway {NO_JOURNAL}": "Sightline without its journal",
     "seed": "a send per client and event (FastAPI)",
     "channels": "Litestar `ChannelsPlugin`",
     "broadcast": "`websockets.broadcast`",

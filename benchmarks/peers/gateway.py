@@ -9,10 +9,9 @@ from app.main import create_app
 from app.server.serve import uvicorn_config
 from app.settings import Settings
 from benchmarks.orders import serve_uvicorn
-from benchmarks.peers import TOKEN, UVLOOP
+from benchmarks.peers import NO_JOURNAL, TOKEN, UVLOOP
 
 QUIET_S = 3600.0  # no heartbeat amid a run: the clients' bytes are compared
-NO_JOURNAL = "--no-journal"  # behind the folder
 
 
 def main() -> None:
