@@ -9,6 +9,7 @@ import orjson
 from ahocorasick_rs import BytesAhoCorasick
 
 from ..errors import EventTooLargeError, InvalidDataError
+from .obstacle import obstacle
 from .strict_json import FLATTER, MAX_DEPTH, check_depth as check_depth
 
 Fields = Mapping[str, object]
@@ -39,11 +40,13 @@ def encode(
 
     Raises:
         InvalidDataError: `value` is not an object, is nested over 256 deep, or holds NaN, bytes, a
-            lone surrogate or a cycle; the message begins with `name`.
+            lone surrogate or a cycle; the message begins with `name`, and has the path to it.
         EventTooLargeError: the bytes are over `max_bytes`.
     """
+    plain: object = value
     try:
-        plain: object = value if type(value) is dict else _plain(value)
+        if type(value) is not dict:
+            plain = _plain(value)
         if type(plain) is dict:
             try:
                 encoded = orjson.dumps(plain, option=_AS_JSON)
@@ -65,7 +68,7 @@ def encode(
         ) from error
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise InvalidDataError(
-            f"{name} cannot be encoded as JSON: {str(error)[:200]};"
+            f"{name} cannot be encoded as JSON: {obstacle(name, plain) or str(error)[:200]};"
             " use strings, finite numbers, booleans, None, lists and dicts"
         ) from error
 

@@ -4,6 +4,7 @@ import dataclasses
 import enum
 import json
 import math
+import re
 import uuid
 from collections import OrderedDict, UserDict
 from datetime import UTC, date, datetime
@@ -101,14 +102,47 @@ def same(one: object, other: object) -> bool:
     return repr(one) == repr(other)
 
 
+STEP = re.compile(r'\.(\w+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]', re.ASCII)
+
+
+def path_in(message: str) -> str:
+    """The path that a refusal names, such as `.a[0]`."""
+    found = re.match(
+        rf"data cannot be encoded as JSON: data((?:{STEP.pattern})*) (is|has) ", message
+    )
+    assert found, message
+    return found[1]
+
+
+def at(step: re.Match[str], part: Any) -> list[Any]:
+    """What is there: more than one thing if keys have the same text."""
+    if step[2]:
+        return [part[int(step[2])]]
+    text = step[1] or json.loads(step[3])
+    return [inner for key, inner in part.items() if str(key) == text]
+
+
+def is_refused(part: object) -> bool:
+    try:
+        strictly(part)
+    except (TypeError, ValueError):
+        return True
+    return False
+
+
 @settings(max_examples=up_to(200), deadline=None)
 @given(st.dictionaries(st.text(max_size=4), VALUES, max_size=4))
 def test_a_value_is_refused_or_read_as_strict_json_has_it(value: dict[str, object]) -> None:
     try:
         expected = strictly(value)
     except (TypeError, ValueError):
-        with pytest.raises(InvalidDataError, match=r"^data cannot be encoded as JSON: "):
+        with pytest.raises(InvalidDataError) as refused:
             encode("data", value)
+        path, parts = path_in(str(refused.value)), [value]
+        for step in STEP.finditer(path):
+            parts = [inner for part in parts for inner in at(step, part)]
+        assert parts, path
+        assert all(is_refused(part) for part in parts), path
         return
     encoded, fields = encode("data", value)
     assert same(json.loads(encoded), expected)
@@ -134,6 +168,25 @@ def test_the_depth_is_the_same_whichever_encoder_takes_it(levels: int) -> None:
     else:
         with pytest.raises(InvalidDataError, match="nested"):
             encode("data", {"a": value})
+
+
+def test_a_refusal_names_the_path_to_a_cycle_and_to_a_key() -> None:
+    inner: dict[str, Any] = {"list": []}
+    inner["list"].append({"two words": inner})
+    with pytest.raises(
+        InvalidDataError, match=r'JSON: data\.a\.list\[0\]\["two words"\] is inside'
+    ):
+        encode("data", {"a": inner})
+    with pytest.raises(InvalidDataError, match=r"JSON: data\.a has a key that is of type tuple;"):
+        encode("data", {"a": {(1, 2): 3}})
+    with pytest.raises(InvalidDataError, match=r"JSON: data…(\.n){100} is nan;"):
+        encode("data", {"a": nested_in("n", 200, math.nan)})
+
+
+def nested_in(key: str, levels: int, value: object) -> object:
+    for _ in range(levels):
+        value = {key: value}
+    return value
 
 
 def test_a_large_value_is_measured_before_it_is_looked_at() -> None:
