@@ -267,3 +267,12 @@ def test_the_benchmark_of_posts_measures_all_three_servers() -> None:
     assert done.returncode == 0, done.stderr
     for server in ("bare route", "gateway  ", "gateway, journal"):
         assert done.stdout.count(server) == 3
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_held_turns_gets_the_answer_that_each_request_deserves() -> None:
+    command = [sys.executable, "-m", "benchmarks.held", "--runs", "1", "--retained", "500"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    statuses = [line.split()[-1] for line in done.stdout.splitlines()[1:]]
+    assert statuses == [*["413"] * 4, "400", "413", "400", "201", "101", "200"]
