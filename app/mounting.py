@@ -49,9 +49,11 @@ def redirected(app: ASGIApp) -> ASGIApp:
     """Redirect `/prefix` and `/login/` to paths at which the pages' relative URLs are right."""
 
     async def redirect(scope: Scope, receive: Receive, send: Send) -> None:
-        prefix = (scope.get("root_path") or "").rstrip("/")
-        right = {prefix: f"{prefix}/", f"{prefix}/login/": f"{prefix}/login"}.get(scope["path"])
-        if scope["type"] != ScopeType.HTTP or right is None:
+        path, prefix = scope["path"], (scope.get("root_path") or "").rstrip("/")
+        right = None
+        if scope["type"] == ScopeType.HTTP and path.startswith(prefix):
+            right = {"": f"{prefix}/", "/login/": f"{prefix}/login"}.get(path[len(prefix) :])
+        if right is None:
             await app(scope, receive, send)
             return
         location = "/" + quote(right).lstrip("/")  # `//name` would be another host

@@ -184,7 +184,7 @@ class SightlinePlugin(InitPlugin, CLIPlugin, ReceiveRoutePlugin):
 
         async def distribute(scope: Scope, receive: Receive, send: Send) -> None:
             below = unprefixed(scope)
-            if gateway.owns(normalize_path(below["path"])):
+            if below["path"] in gateway.paths or gateway.owns(normalize_path(below["path"])):
                 await gateway.app(below, receive, send)
             else:
                 await application(below if self.alone else scope, receive, send)

@@ -5,21 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
-from litestar import Request
 from litestar.di import NamedDependency
-from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
-from litestar.handlers import HTTPRouteHandler
 
-from ..auth.credentials import values_of
-from ..auth.denial import Uncopied
+from ..auth.credentials import ByName
+from ..auth.guards import headers_of
 from ..channels.encoding import Fields, ensure_can_fit
 from ..channels.strict_json import BODY_DEPTH, check_depth, reason
 from ..errors import BadRequestError, UnavailableError
 from ..ingest import cloudevents
 from ..ingest.cloudevents import Mapped
 from ..ws.flow import Parts
-from .answer import JSONAnswer, read_body
+from .answer import Answer, DirectRoute, HTTPRequest, read_body
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_BATCH = 1000
@@ -27,7 +24,6 @@ SHORT_BODY_BYTES = 64 * 1024  # decoded as a whole to explain a refusal, in abou
 CLOUD_MARGIN_BYTES = 1024  # for attributes of a CloudEvent that are not kept
 JSON = "application/json"
 KEY = re.compile(r"[!-~]{1,128}")
-HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 
 
 class NewEvent(msgspec.Struct):
@@ -60,20 +56,11 @@ _split_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_object = msgspec.json.Decoder(dict[str, object]).decode
 
 
-class _Route(Uncopied, HTTPRouteHandler):
-    """A route whose handler is not copied for each request."""
-
-
-@_Route(
-    "/api/events",
-    http_method=HttpMethod.POST,
-    request_max_body_size=MAX_BODY_BYTES,
-    opt={"scope": "publish"},
-)
-async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> JSONAnswer:
+@DirectRoute("/api/events", "parts", MAX_BODY_BYTES, {"scope": "publish"})
+async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) -> Answer:
     """Publish one event or an array, plain or as CloudEvents. If one is invalid, none is published."""
-    publisher, bus, headers = parts.publisher, parts.bus, request.scope["headers"]
-    content_type = _content_type(request)
+    publisher, bus, headers = parts.publisher, parts.bus, headers_of(request.scope)
+    content_type = _content_type(request, headers)
     binary = cloudevents.is_binary(headers) and cloudevents.is_json(content_type)
     if not binary and content_type not in (JSON, cloudevents.ONE, cloudevents.BATCH):
         raise HTTPException(
@@ -89,13 +76,13 @@ async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) ->
     elif binary:
         alone = True
         ensure_can_fit("data", body, publisher.max_event_bytes)
-        new = [cloudevents.parse_binary(headers, body)]
+        new = [cloudevents.parse_binary(request.scope["headers"], body)]
     else:
         new = _split_events(body)
         alone = isinstance(new, _Sent)
     batch: Sequence[_Sent | Mapped] = new if isinstance(new, list) else [new]
     _ensure_few(len(batch))
-    key, epoch = _key(request), bus.epoch
+    key, epoch = _key(headers), bus.epoch
     keys = [
         _key_of(e, key if batch is not new else key and f"{key}.{i}") for i, e in enumerate(batch)
     ]
@@ -111,13 +98,13 @@ async def publish_events(request: HTTPRequest, parts: NamedDependency[Parts]) ->
             " they may have been published, check before you publish them again"
         )
     published = [Published(bus.epoch, e.sequence_number, e.timestamp) for e in events]
-    return JSONAnswer(published[0] if alone else published, 201)
+    return Answer(201, published[0] if alone else published)
 
 
-def _content_type(request: HTTPRequest) -> str:
+def _content_type(request: HTTPRequest, headers: ByName) -> str:
     """The media type of the body, without parameters."""
-    values = values_of(request.scope["headers"], b"content-type")
-    return JSON if values[:1] == [JSON.encode()] else request.content_type[0]
+    values = headers.get(b"content-type")
+    return JSON if values == [JSON.encode()] else request.content_type[0]
 
 
 def _split_events(body: bytes) -> _Sent | list[_Sent]:
@@ -189,8 +176,8 @@ def _key_of(event: _Sent | Mapped, key: str | None) -> str | None:
     return event.key if isinstance(event, Mapped) else key
 
 
-def _key(request: HTTPRequest) -> str | None:
-    values = {*values_of(request.scope["headers"], b"idempotency-key")}
+def _key(headers: ByName) -> str | None:
+    values: set[bytes] = {*headers.get(b"idempotency-key", ())}
     if not values:
         return None
     key = values.pop().decode("latin-1")

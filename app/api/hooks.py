@@ -12,24 +12,20 @@ from typing import NamedTuple
 
 import msgspec
 import structlog
-from litestar import Request
 from litestar.di import NamedDependency
-from litestar.enums import HttpMethod
-from litestar.handlers import HTTPRouteHandler
 
 from ..attention.watcher import AttentionWatcher
-from ..auth.denial import Uncopied
 from ..auth.publishing import HeldPublisher
 from ..ingest import claude_code, codex
 from ..ingest.hooks import MAX_DATA_BYTES, AgentEvent, Hook, cut
 from ..ingest.recent import RecentTelemetry
-from .answer import read_body
+from .answer import Answer, DirectRoute, HTTPRequest, read_body
 
 MAX_HOOK_BYTES = 16 * 1024 * 1024  # a hook about a large file holds it several times over
 HOOK = {"hook": True, "scope": "publish"}
 ROOM = 1024  # for the metadata of an event, within its bound
-HTTPRequest = Request[object, object, object]  # type: ignore[type-var]
 _log = structlog.get_logger("sightline.hooks")
+_TAKEN = Answer(204)
 _decode = msgspec.json.Decoder(dict[str, object]).decode
 
 
@@ -41,31 +37,20 @@ class HookParts(NamedTuple):
     attention: AttentionWatcher
 
 
-class _Route(Uncopied, HTTPRouteHandler):
-    """A route whose handler is not copied for each request."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            path,
-            http_method=HttpMethod.POST,
-            request_max_body_size=MAX_HOOK_BYTES,
-            status_code=204,
-            opt=HOOK,
-        )
-
-
-@_Route("/api/hooks/claude-code")
-async def claude_code_hook(request: HTTPRequest, hook_parts: NamedDependency[HookParts]) -> None:
+@DirectRoute("/api/hooks/claude-code", "hook_parts", MAX_HOOK_BYTES, HOOK)
+async def claude_code_hook(request: HTTPRequest, hook_parts: NamedDependency[HookParts]) -> Answer:
     """Take what a hook of Claude Code says, as it is."""
     body = await read_body(request.scope, request.receive, MAX_HOOK_BYTES)
     _publish(body, claude_code.read, claude_code.SOURCE, hook_parts)
+    return _TAKEN
 
 
-@_Route("/api/hooks/codex")
-async def codex_hook(request: HTTPRequest, hook_parts: NamedDependency[HookParts]) -> None:
+@DirectRoute("/api/hooks/codex", "hook_parts", MAX_HOOK_BYTES, HOOK)
+async def codex_hook(request: HTTPRequest, hook_parts: NamedDependency[HookParts]) -> Answer:
     """Take what a hook of Codex says, as it is."""
     body = await read_body(request.scope, request.receive, MAX_HOOK_BYTES)
     _publish(body, codex.read, codex.SOURCE, hook_parts)
+    return _TAKEN
 
 
 ROUTES = (claude_code_hook, codex_hook)

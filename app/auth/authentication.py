@@ -6,9 +6,11 @@ from .browsers import BrowserSession
 from .credentials import (
     KEY_HEADER,
     KEY_PARAMETER,
+    ByName,
     Credential,
     Headers,
     Shown,
+    by_name,
     shown,
     values_of,
 )
@@ -42,7 +44,7 @@ def authenticate(
             the cookie or the proxy's user does not count here.
         ForbiddenError: the proxy's user is not one of those in the settings.
     """
-    headers = list(headers)
+    headers = by_name(headers)
     seen = shown(headers, b"" if changes else query)
     user = None if keyring.users is None else keyring.users.named_in(headers, peer)
     if seen.tokens:
@@ -73,7 +75,7 @@ def authenticate(
 
 
 def browser_session(
-    headers: list[tuple[bytes, bytes]], seen: Shown, keyring: Keyring, *, changes: bool
+    headers: ByName, seen: Shown, keyring: Keyring, *, changes: bool
 ) -> BrowserSession:
     """The session of the cookie, if a cookie counts here. The browser key is not checked."""
     if not seen.cookies:
@@ -99,9 +101,7 @@ def browser_session(
     return first
 
 
-def _check_user_page(
-    headers: list[tuple[bytes, bytes]], keyring: Keyring, *, changes: bool
-) -> None:
+def _check_user_page(headers: ByName, keyring: Keyring, *, changes: bool) -> None:
     """Refuse what a page of another origin may have sent.
 
     The proxy names the user in every request of the browser, whatever page sends it, and no browser

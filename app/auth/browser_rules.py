@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from ..errors import ForbiddenError
-from .credentials import Headers, values_of
+from .credentials import Headers, by_name, values_of
 
 _HOST = re.compile(rb"([^:]+|\[[^]]+\])(?::[0-9]{1,5})?")
 _LOCAL_HOSTS = {b"127.0.0.1", b"localhost", b"[::1]"}
@@ -23,7 +23,7 @@ def check_browser_rules(
     Raises:
         ForbiddenError: `Host` or `Origin` is not allowed; the message names the setting.
     """
-    headers = list(headers)
+    headers = by_name(headers)
     hosts, origins = values_of(headers, b"host"), values_of(headers, b"origin")
     _check_names(tuple(hosts), tuple(origins), allowed_hosts, allowed_origins, scheme)
 
@@ -75,7 +75,7 @@ def is_own_page(headers: Headers, allowed_origins: tuple[str, ...]) -> bool:
 
     A proxy may end TLS, so either scheme fits, unless an allowed origin with this host names one.
     """
-    headers = list(headers)
+    headers = by_name(headers)
     here = b"".join(values_of(headers, b"host")).lower()
     named = {one.encode() for one in allowed_origins if one.partition("://")[2].encode() == here}
     return all(

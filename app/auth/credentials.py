@@ -9,20 +9,14 @@ import msgspec
 
 from .access import FULL, NOTHING, Access
 
-Headers = Iterable[tuple[bytes, bytes]]
+ByName = dict[bytes, list[bytes]]  # the values of each header, whose name is in lower case
+Headers = Iterable[tuple[bytes, bytes]] | ByName
 AuthenticatedBy = Literal["token", "cookie", "user", "jwt"]
 KEY_HEADER = "X-Browser-Key"
 KEY_PARAMETER = "browser_key"  # only on GET: `EventSource` cannot send headers
 KEY_SUBPROTOCOL = b"key."
 TOKEN_SUBPROTOCOL = b"token."
 SIGNS = "sightline_signs"  # in the scope's state: whether events say which token published them
-# The headers with credentials, and the one that says which cookie is ours.
-_CARRIERS = frozenset(
-    {
-        *(b"authorization", b"cookie", b"host", b"sec-websocket-protocol"),
-        *(b"x-browser-key", b"x-session-token"),
-    }
-)
 _PORT = re.compile(rb":([0-9]+)\Z")
 
 
@@ -85,7 +79,7 @@ class Shown(msgspec.Struct):
 
 def shown(headers: Headers, query: bytes = b"") -> Shown:
     """Read the credentials; pass `query` only if a browser key in the query is allowed."""
-    headers = [pair for pair in headers if pair[0].lower() in _CARRIERS]
+    headers = by_name(headers)
     subprotocols = [
         item.strip()
         for value in values_of(headers, b"sec-websocket-protocol")
@@ -96,7 +90,7 @@ def shown(headers: Headers, query: bytes = b"") -> Shown:
         scheme, _, token = value.partition(b" ")
         if scheme.lower() == b"bearer":  # other schemes may belong to a proxy
             bearers.append(token.strip())
-    keys = values_of(headers, KEY_HEADER.lower().encode())
+    keys = [*values_of(headers, KEY_HEADER.lower().encode())]
     if query:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, encoding="latin-1")
         keys += [value.encode("latin-1") for name, value in pairs if name == KEY_PARAMETER]
@@ -111,8 +105,20 @@ def shown(headers: Headers, query: bytes = b"") -> Shown:
     )
 
 
+def by_name(headers: Headers) -> ByName:
+    """The headers by their names; what is that already stays."""
+    if isinstance(headers, dict):
+        return headers
+    found: ByName = {}
+    for name, value in headers:
+        found.setdefault(name.lower(), []).append(value)
+    return found
+
+
 def values_of(headers: Headers, name: bytes) -> list[bytes]:
     """All values of the header `name`, which is in lower case."""
+    if isinstance(headers, dict):
+        return headers.get(name, [])
     length = len(name)  # compared first: most headers have another one
     return [value for key, value in headers if len(key) == length and key.lower() == name]
 
@@ -126,7 +132,7 @@ def cookie_name(headers: Headers) -> str:
     return f"sightline_{port[1].decode() if port else 'default'}"
 
 
-def _login_cookies(headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+def _login_cookies(headers: ByName) -> list[bytes]:
     lines = values_of(headers, b"cookie")
     if not lines:
         return []

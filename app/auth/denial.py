@@ -10,7 +10,6 @@ from collections import Counter
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
@@ -28,7 +27,7 @@ from ..settings import Settings
 from .access import NOTHING
 from .browser_rules import check_browser_rules, shared_origin
 from .credentials import access_in
-from .guards import authenticate_scope
+from .guards import authenticate_scope, headers_of
 from .tokens import Keyring
 
 RETRY_AFTER_S = 5
@@ -155,15 +154,6 @@ def _sharing(send: Send, origin: bytes) -> Send:
     return send_shared
 
 
-class Uncopied:
-    """A route handler that is passed to its guards itself: Litestar would copy it each time."""
-
-    async def authorize_connection(self, connection: ASGIConnection) -> None:  # type: ignore[type-arg]
-        """Run every guard of the route."""
-        for guard in self.resolve_guards():  # type: ignore[attr-defined]
-            await guard(connection, self)
-
-
 class AccessGate:
     """Outermost middleware: checks Host and Origin, adds CORS headers, answers refused upgrades."""
 
@@ -174,11 +164,11 @@ class AccessGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or upgrade."""
-        send = _marking(send, self._counters.refusals)
+        send, headers = _marking(send, self._counters.refusals), headers_of(scope)
         if scope["path"] != OPEN_PATH:
             try:
                 check_browser_rules(
-                    scope["headers"],
+                    headers,
                     self._settings.allowed_hosts,
                     self._settings.allowed_origins,
                     scope["scheme"],
@@ -187,7 +177,7 @@ class AccessGate:
                 await answer(error, scope, send)
                 return
         if scope["type"] == ScopeType.HTTP:
-            origin = shared_origin(scope["headers"], self._settings.allowed_origins)
+            origin = shared_origin(headers, self._settings.allowed_origins)
             await self._app(scope, receive, _sharing(send, origin) if origin else send)
             return
         accepted = False

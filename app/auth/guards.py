@@ -12,13 +12,30 @@ from litestar.types import Scope
 from ..errors import UnauthorizedError
 from .access import Need
 from .authentication import authenticate, browser_session
-from .credentials import SIGNS, Credential, Headers, shown, values_of
+from .credentials import SIGNS, ByName, Credential, by_name, shown
 from .proof import arrived_at
 from .tokens import Keyring
 from .trusted_users import UNIX
 
 SUBPROTOCOL = "events.v1"
 PREFIX = "sightline_prefix"  # key in the scope's state: the path that the gateway is mounted at
+_HEADERS = "sightline_headers"  # key in the scope's state: what `headers_of` has read
+
+
+def headers_of(scope: Scope) -> ByName:
+    """The headers of a request by their names, which are read once for all checks.
+
+    They are read again if a middleware replaced them. Those of an upgrade are read each time, so that
+    an idle connection does not keep the token.
+    """
+    headers = scope["headers"]
+    read: tuple[object, ByName] | None = scope["state"].get(_HEADERS)
+    if read is not None and read[0] is headers:
+        return read[1]
+    found = by_name(headers)
+    if scope["type"] == ScopeType.HTTP:
+        scope["state"][_HEADERS] = headers, found
+    return found
 
 
 def cookie_path(scope: Scope) -> str:
@@ -28,8 +45,9 @@ def cookie_path(scope: Scope) -> str:
 
 def is_preflight(scope: Scope) -> bool:
     """Whether this is a CORS preflight, which browsers always send without credentials."""
-    names = {key for key, _ in scope["headers"]}
-    return _method(scope) == "OPTIONS" and {b"origin", b"access-control-request-method"} <= names
+    return _method(scope) == "OPTIONS" and (
+        {b"origin", b"access-control-request-method"} <= headers_of(scope).keys()
+    )
 
 
 def authenticate_scope(scope: Scope, *, is_hook: bool = False) -> Credential:
@@ -47,7 +65,7 @@ def authenticate_scope(scope: Scope, *, is_hook: bool = False) -> Credential:
 
 def has_browser_session(scope: Scope) -> bool:
     """Whether the browser is logged in. A browser that opens an address sends no browser key."""
-    headers = list(_headers(scope))
+    headers = _headers(scope)
     try:
         browser_session(headers, shown(headers), _keyring(scope), changes=False)
     except UnauthorizedError:
@@ -68,13 +86,13 @@ def _keyring(scope: Scope) -> Keyring:
     return keyring
 
 
-def _headers(scope: Scope) -> Headers:
+def _headers(scope: Scope) -> ByName:
     """The headers; some servers pass the subprotocols of an upgrade only in the scope."""
-    headers = scope["headers"]
+    headers = headers_of(scope)
     offered = cast(list[str], scope.get("subprotocols") or [])
-    if not offered or values_of(headers, b"sec-websocket-protocol"):
+    if not offered or b"sec-websocket-protocol" in headers:
         return headers
-    return [*headers, (b"sec-websocket-protocol", ",".join(offered).encode("latin-1", "replace"))]
+    return {**headers, b"sec-websocket-protocol": [",".join(offered).encode("latin-1", "replace")]}
 
 
 def _is_safe(scope: Scope) -> bool:

@@ -75,9 +75,12 @@ def parse(body: bytes, content_type: str) -> list[Mapped]:
     return [_mapped(event, given) for event, given in zip(events, attributes, strict=True)]
 
 
-def is_binary(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a request has a required header of a CloudEvent in binary mode."""
-    return not _REQUIRED_HEADERS.isdisjoint(name.lower() for name, _ in headers)
+def is_binary(names: Iterable[bytes]) -> bool:
+    """Whether a request has a required header of a CloudEvent in binary mode.
+
+    `names` are those of its headers, in lower case.
+    """
+    return not _REQUIRED_HEADERS.isdisjoint(names)
 
 
 def is_json(content_type: str) -> bool:

@@ -201,8 +201,9 @@ def _cut(
 
 def _whole(text: str) -> str:
     """The text with a question mark for each half of a character, which JSON cannot hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
+    if not text.isascii():  # which copies nothing, and most texts are
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "replace").decode()
     return text

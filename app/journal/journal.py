@@ -143,6 +143,10 @@ class Journal:
         """Take an event of the bus. Never waits. Only on the loop's thread."""
         self._turn.append(event)  # and no more: this is part of every publish
         if not self._look_is_due:
+            self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._look_is_due:
             assert self._loop is not None, "offered before `open`"
             self._loop.call_soon(self._look)
             self._look_is_due = True
@@ -159,14 +163,15 @@ class Journal:
         It sleeps meanwhile. If it woke to wait for more, it would take the interpreter from the loop.
         """
         self._look_is_due = False
+        if self._waiters.may_grow(len(self._turn)):
+            return self._look_soon()
         self._hand_over()
         if dropped := self._pending.drop_excess():
             self._waiters.settle(dropped, "too much waited for the disk")
         if self._waiters or self._storing.many_wait:
             self._wake()
         elif self._gathering is None:
-            assert self._loop is not None
-            self._gathering = self._loop.call_later(GATHER_S, self._wake)
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._wake)
 
     def _wake(self) -> None:
         if self._gathering is not None:
@@ -181,10 +186,9 @@ class Journal:
             JournalUnavailableError: the event cannot be stored.
         """
         self.ensure_storing()
-        self._hand_over()
         if number > self._stored:
             waiter = self._waiters.add(number)
-            self._wake()
+            self._look_soon()  # not now: others of this turn wait too
             await self._waiters.wait(waiter)
 
     def ensure_storing(self) -> None:
@@ -231,8 +235,9 @@ class Journal:
 
     def _on_report(self, progress: Progress) -> None:
         start, stored, reason, first, self._bytes = progress
-        if start is not self._start:  # the number is one of another epoch
-            stored = self._stored
+        if reason is not None:
+            self._hand_over()  # so that every publisher is told
+        stored = stored if start is self._start else self._stored  # else one of another epoch
         self._opened.set()
         changed = (reason is None) != (self._reason is None)
         self._stored, self._reason, self._first = stored, reason, first or self._first

@@ -4,12 +4,15 @@ import asyncio
 
 from ..errors import JournalUnavailableError
 
+GATHER_TURNS = 8  # of the loop, at most
+
 
 class Waiters:
     """Waits of one loop, each for a number of the present epoch."""
 
     def __init__(self) -> None:
         self._numbers: dict[asyncio.Future[None], int] = {}
+        self._events = self._turns = 0  # at the last `may_grow`, and how often it was true
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -30,6 +33,15 @@ class Waiters:
             await waiter
         finally:
             self._numbers.pop(waiter, None)
+
+    def may_grow(self, events: int) -> bool:
+        """Whether more may soon wait: this turn has brought further ones to the `events` to store.
+
+        A commit costs as much as several events in it, so those of many publishers share one.
+        """
+        further = bool(self._numbers) and events > self._events and self._turns < GATHER_TURNS
+        self._events, self._turns = (events, self._turns + 1) if further else (0, 0)
+        return further
 
     def settle(self, number: int, reason: str | None) -> None:
         """Wake the waiters up to `number`: it is stored, or `reason` says why not."""

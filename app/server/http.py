@@ -60,12 +60,14 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         transport.set_write_buffer_limits(high=1, low=0)
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES
+        # uvicorn asks the logger alone, and the lifespan configures all loggers anew.
+        self.access_log = self.access_log and self.config.access_log
         self.peer = peer_of(self.client[0] if self.client else None)
         self._known = False
         self._ending = False  # the next response is the last one
         self._running: GatewayCycle | None = None  # the current or last request
         self._deadline: Timer | asyncio.TimerHandle | None = None  # for the awaited part
-        self._unread: asyncio.TimerHandle | None = None
+        self._unread: Timer | asyncio.TimerHandle | None = None
         self._backlog = Backlog(transport)
         self._joined = JoinedWrites(transport, self.loop)
         self.begin("head")
@@ -99,8 +101,8 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         assert isinstance(cycle, GatewayCycle)
         self._known, self._running = self.known, cycle
         cycle.keep_alive = cycle.keep_alive and not self._ending
-        if self._unread is None:
-            self._watch_reader()
+        if self._unread is None:  # nothing is unread now, so there is nothing to measure
+            self._unread = set_timer(self.loop, UNREAD_TIMEOUT_S, self._look_at_reader)
         self._admit(partial(super()._start_asgi_task, cycle, app))
 
     def _admit(self, start: Callable[[], None]) -> None:

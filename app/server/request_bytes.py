@@ -7,13 +7,13 @@ body bytes and pipelined requests.
 import asyncio
 from typing import Literal, cast
 
-from .strict import StrictHTTPProtocol
+from .kept import KeptHTTPProtocol
 
 MAX_HEAD_BYTES = 8 * 1024  # also the longest line of the websockets library
 UNWANTED_BYTES = 64 * 1024  # of a body after its response, or of pipelined requests
 
 
-class CountingHTTPProtocol(StrictHTTPProtocol):
+class CountingHTTPProtocol(KeptHTTPProtocol):
     """Gives the parser at most `MAX_HEAD_BYTES` at once, and counts what they were.
 
     `part` is what is awaited: a head, a body, or None between two requests.

@@ -57,7 +57,10 @@ class StrictHTTPProtocol(HttpToolsProtocol):
         if len(self.headers) == MAX_HEADER_LINES:
             why = f"the head has over {MAX_HEADER_LINES} header lines: send fewer"
             self._stop(431, why, "head_too_large")
-        super().on_header(name, value.rstrip(b" \t"))
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))  # as uvicorn does, in one step less a header
 
     def on_headers_complete(self) -> None:
         """Refuse an ambiguous head; replace `Host` by the authority of an absolute target.

@@ -2,12 +2,14 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.auth.authentication import authenticate
 from app.auth.browser_rules import check_browser_rules
 from app.auth.browsers import LIFETIME_S
+from app.auth.guards import headers_of
 from app.auth.tokens import Keyring
 from app.errors import ForbiddenError, UnauthorizedError
 from app.settings import Settings
@@ -160,3 +162,14 @@ def test_a_key_may_be_sent_again_but_no_wrong_one_beside_it_also_as_strange_byte
             authenticate(headers, query, keyring, changes=False)
     with pytest.raises(UnauthorizedError, match="X-Browser-Key"):
         authenticate(headers, good[8:], keyring, changes=False)
+
+
+def test_headers_that_were_replaced_are_read_again_and_those_of_an_upgrade_are_not_kept() -> None:
+    scope: Any = {"type": "http", "headers": [(b"Host", b"a"), (b"host", b"b")], "state": {}}
+    first = headers_of(scope)
+    assert first == {b"host": [b"a", b"b"]}
+    assert headers_of({**scope}) is first
+    assert headers_of({**scope, "headers": [(b"host", b"c")]}) == {b"host": [b"c"]}
+    upgrade: Any = {**scope, "type": "websocket", "state": {}}
+    assert headers_of(upgrade) == first
+    assert upgrade["state"] == {}

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from app.auth.credentials import by_name
 from app.errors import BadRequestError, InvalidDataError
 from app.ingest.cloudevents import BATCH, ONE, Mapped, is_binary, is_json, parse, parse_binary
 
@@ -164,7 +165,7 @@ def raw(headers: dict[str, str], encoding: str = "latin-1") -> list[tuple[bytes,
 @pytest.mark.parametrize("sdk", [old_sdk, new_sdk])
 def test_binary_mode_is_read_as_the_python_sdk_writes_it(sdk: Any) -> None:
     headers, body = sdk(DATA)
-    assert is_binary(raw(headers))
+    assert is_binary(by_name(raw(headers)))
     assert is_json(headers.get("content-type", ""))
     mapped = parse_binary(raw(headers), body)
     assert (mapped.type, mapped.data) == ("chat.message_sent", DATA)
@@ -252,9 +253,9 @@ def test_a_header_given_twice_with_different_values_is_refused() -> None:
 
 
 def test_an_ordinary_request_is_not_in_binary_mode_and_binary_data_is_json() -> None:
-    assert not is_binary([(b"content-type", b"application/json"), (b"ce-other", b"x")])
+    assert not is_binary([b"content-type", b"ce-other"])
     for name in (b"Ce-Id", b"ce-source", b"ce-type", b"ce-specversion"):
-        assert is_binary([(name, b"")])
+        assert is_binary(by_name([(name, b"")]))
     for content_type in ("", "application/json", "Application/Vnd.X+JSON", "text/json"):
         assert is_json(content_type)
     for content_type in ("text/plain", "application/octet-stream", "application/jsonx"):

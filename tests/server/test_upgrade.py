@@ -13,6 +13,7 @@ from app.server.strict import StrictHTTPProtocol, is_usual_handshake
 from app.server.websocket import SightlineWebSocketProtocol
 from app.ws.outlet import TRANSPORT
 from tests.kit.examples import up_to
+from tests.kit.transport import FakeTransport
 
 USUAL = {
     b"host": b"127.0.0.1:3000",
@@ -27,38 +28,6 @@ ADDED = st.dictionaries(
     st.sampled_from((b"events.v1", b"events.v1, token.x", b"a,b", b"\xe4", b"", b"x;y")),
 )
 FOLLOWS = b"\x81\x80abcd"  # an empty text frame
-
-
-class FakeTransport(asyncio.Transport):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[bytes] = []
-        self.protocol: Any = None
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"sockname": ["127.0.0.1", 3000], "peername": ["127.0.0.1", 5000]}.get(name)
-
-    def write(self, data: Any) -> None:
-        self.writes.append(data)
-
-    def is_closing(self) -> bool:
-        return False
-
-    def get_protocol(self) -> Any:
-        return self.protocol
-
-    def set_protocol(self, protocol: Any) -> None:
-        self.protocol = protocol
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-    def close(self) -> None: ...
 
 
 def served(app: Any, ws: type[asyncio.Protocol], head: bytes) -> tuple[FakeTransport, ServerState]:
