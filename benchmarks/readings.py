@@ -15,9 +15,11 @@ NEEDLE = b'"sequence_number":'
 READ_BYTES = 1024 * 1024
 TIMED_BYTES = 64 * 1024
 _SINK = bytearray(READ_BYTES)
+_KEPT = 64  # bytes kept from one read to the next: a needle with its number is shorter
+_BUFFER = bytearray(_KEPT + READ_BYTES)  # of all clients: a thousand buffers would be a gigabyte
+_VIEW = memoryview(_BUFFER)
 _NUMBER = re.compile(NEEDLE + rb"(\d+),")
 _SENT = re.compile(rb'"sent":(\d+),')
-_KEPT = 64  # bytes kept from one read to the next: a needle with its number is shorter
 
 
 class Reading(Protocol):
@@ -52,34 +54,32 @@ class Count:
         self.fileno = client.fileno()
         self.bytes = self.events = self.first = self.last = self.gaps = 0
         self._receive = client.recv_into
-        self._buffer = bytearray(_KEPT + READ_BYTES)
-        self._view = memoryview(self._buffer)
-        self._kept = 0
+        self._rest = b""  # the end of the bytes before
         if begun:
-            self._buffer[: len(begun)] = begun
-            self._count(len(begun))
+            _BUFFER[: len(begun)] = begun
+            self._count(0, len(begun))
 
     def read(self) -> int:
-        count = self._receive(self._view[self._kept :], READ_BYTES)
+        kept = len(self._rest)
+        _BUFFER[:kept] = self._rest
+        count = self._receive(_VIEW[kept:], READ_BYTES)
         if not count:
             raise ConnectionError("the server closed a connection")
-        self._count(count)
+        self._count(kept, count)
         return count
 
-    def _count(self, count: int) -> None:
-        buffer, end = self._buffer, self._kept + count
+    def _count(self, kept: int, count: int) -> None:
+        buffer, end = _BUFFER, kept + count
         # Only what ends in the new bytes: what ended before was counted then.
-        self.events += buffer.count(NEEDLE, max(0, self._kept - len(NEEDLE) + 1), end)
-        self.gaps += buffer.count(b'"gap"', max(0, self._kept - 4), end)
+        self.events += buffer.count(NEEDLE, max(0, kept - len(NEEDLE) + 1), end)
+        self.gaps += buffer.count(b'"gap"', max(0, kept - 4), end)
         at = buffer.rfind(NEEDLE, 0, end)
         if at >= 0 and (number := _NUMBER.match(buffer, at, end)):  # else the next read has it
             self.last = int(number[1])
         if not self.first and (number := _NUMBER.search(buffer, 0, end)):
             self.first = int(number[1])
-        keep = min(_KEPT, end)
-        buffer[:keep] = buffer[end - keep : end]
+        self._rest = bytes(_VIEW[max(0, end - _KEPT) : end])
         self.bytes += count
-        self._kept = keep
 
 
 class Time:
