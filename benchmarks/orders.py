@@ -79,7 +79,9 @@ def say(answer: object) -> None:
     sys.stdout.buffer.flush()
 
 
-async def serve_uvicorn(config: uvicorn.Config, publish: Publish) -> None:
+async def serve_uvicorn(
+    config: uvicorn.Config, publish: Publish, when_started: Callable[[], None] = lambda: None
+) -> None:
     """Serve with uvicorn on a free port and carry out orders."""
     server = uvicorn.Server(config)
     # asyncio sets TCP_NODELAY only where the socket names its protocol
@@ -90,6 +92,7 @@ async def serve_uvicorn(config: uvicorn.Config, publish: Publish) -> None:
         await asyncio.sleep(0.01)
         if serving.done():
             raise SystemExit("the server did not start")
+    when_started()
     listener.listen(BACKLOG)  # asyncio has set it to the number of accepts in one turn
     await Orders(publish).carry_out(listener.getsockname()[1])
     server.should_exit = True

@@ -7,18 +7,23 @@ from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 
+def _nothing() -> None:
+    pass
+
+
 class DirectTransport:
     """The transport of one WebSocket, for an outlet that writes encoded frames."""
 
+    _on_pause: Callable[[], None]
+    _on_resume: Callable[[], None]
     __slots__ = ("_held", "_on_pause", "_on_resume", "_protocol", "evicted", "writable")
 
     def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
         self.writable = True
         self.evicted: str | None = None  # the reason of an abort
-        self._protocol = protocol
+        self._protocol: WebSocketsSansIOProtocol | None = protocol  # None once it is lost
         self._held = b""
-        self._on_pause: Callable[[], None] = lambda: None
-        self._on_resume: Callable[[], None] = lambda: None
+        self.attach(_nothing, _nothing)
 
     def attach(self, on_pause: Callable[[], None], on_resume: Callable[[], None]) -> None:
         """Set the callbacks for changes of `writable`."""
@@ -30,7 +35,7 @@ class DirectTransport:
         That saves a system call and a packet.
         """
         self._held = answer
-        self._protocol.loop.call_soon(self.flush)
+        asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
         """Write what is held."""
@@ -42,14 +47,20 @@ class DirectTransport:
         protocol = self._protocol
         if self._held:
             frames, self._held = self._held + frames, b""
-        if not (protocol.close_sent or protocol.transport.is_closing()):
+        if not (protocol is None or protocol.close_sent or protocol.transport.is_closing()):
             protocol.transport.write(frames)
 
     def abort(self, reason: str) -> None:
         """Close the connection at once, and discard what is buffered."""
         self.evicted = reason
-        self._protocol.close_sent = True
-        self._protocol.transport.abort()
+        if self._protocol is not None:
+            self._protocol.close_sent = True
+            self._protocol.transport.abort()
+
+    def lose(self) -> None:
+        """The connection is lost: forget it and the outlet, so that no cycle keeps either."""
+        self._protocol = None
+        self.attach(_nothing, _nothing)
 
     def pause(self) -> None:
         """The transport is full."""

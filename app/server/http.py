@@ -33,7 +33,7 @@ LINGER_S = 1.0  # an immediate close would reset a client that is still sending
 SHUTDOWN_GRACE_S = 2.0  # for running requests
 LAST_REQUEST_S = 0.2  # for a request that is on its way when the gateway shuts down
 READ_BYTES = 64 * 1024  # from one client in one turn of the loop
-SEND_BUFFER_BYTES = 128 * 1024  # of the kernel, for an unread response; Linux doubles it
+SEND_BUFFER_BYTES = 128 * 1024  # of the kernel, for what is not read yet; Linux doubles it
 
 _log = structlog.get_logger("sightline.access")
 

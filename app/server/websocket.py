@@ -6,7 +6,6 @@ version is pinned, `incompatibility` checks it at the start, and live tests hold
 """
 
 import asyncio
-import socket
 from contextlib import suppress
 from typing import cast
 
@@ -29,9 +28,8 @@ from .backlog import Backlog
 from .direct import DirectTransport, Inbox
 from .upgrade import KEY, accepted, socket_scope
 
-# Buffers for a stalled client, besides its queue. Linux doubles the first; with the client's own
-# buffer they hold about 400 KB, a few hundred events of 1 KB, before the client is behind.
-SEND_BUFFER_BYTES = 128 * 1024
+# For a stalled client, besides its queue. With the kernel's buffer, which the HTTP protocol has set,
+# and the client's own it holds about 400 KB, a few hundred events of 1 KB, before the client is behind.
 WRITE_BUFFER_BYTES = 64 * 1024
 SHUTDOWN_GRACE_S = 2.0
 _log = structlog.get_logger("sightline.ws")
@@ -56,8 +54,6 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self._begin(cast(asyncio.Transport, transport))
 
     def _begin(self, transport: asyncio.Transport) -> None:
-        if (raw := transport.get_extra_info("socket")) is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES
@@ -65,6 +61,11 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self._heard = True  # whether the client sent anything since the last ping or look
         self._backlog = Backlog(transport)
         self._allowance = Allowance(self.loop.time)  # for control frames and empty fragments
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._direct.lose()  # break cycles: the collector would free a thousand connections at once
+        self.conn.parser.close()
 
     def take_over(self, http: HttpToolsProtocol) -> None:
         """Begin with a valid handshake that the HTTP protocol has read; see `upgrade`."""

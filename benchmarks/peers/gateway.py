@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from app.main import create_app
-from app.server.serve import uvicorn_config
+from app.server.serve import spare_collections, uvicorn_config
 from app.settings import Settings
 from benchmarks.orders import serve_uvicorn
 from benchmarks.peers import NO_JOURNAL, TOKEN, UVLOOP
@@ -30,7 +30,7 @@ def main() -> None:
     publisher = app.dependencies["publisher"].dependency()
     loop = importlib.import_module("uvloop").new_event_loop if UVLOOP in sys.argv else None
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(serve_uvicorn(config, publisher.publish))
+        runner.run(serve_uvicorn(config, publisher.publish, spare_collections))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.channels.publisher import EventPublisher
 from app.main import create_app
-from app.server.serve import uvicorn_config
+from app.server.serve import spare_collections, uvicorn_config
 from app.settings import Settings
 from benchmarks.events import Fields
 from benchmarks.orders import serve_uvicorn
@@ -37,7 +37,7 @@ def main() -> None:
     async def publish(type_: str, data: Fields, metadata: Fields) -> None:
         publisher.emit(type_, data, metadata)  # NATS answers while the next ones are on their way
 
-    asyncio.run(serve_uvicorn(uvicorn_config(app, chosen, port=0), publish))
+    asyncio.run(serve_uvicorn(uvicorn_config(app, chosen, port=0), publish, spare_collections))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,58 @@
+"""What a connection leaves: many clients come and vanish together, at a restart of either side."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+
+import pytest
+from websockets.server import ServerProtocol
+
+from app.channels.queue import EventQueue
+from app.errors import CloseCode
+from app.server.direct import DirectTransport
+from app.server.websocket import SightlineWebSocketProtocol
+from app.ws.outlet import DirectOutlet
+from tests.kit.gateway import Start
+from tests.kit.http import GOOD
+from tests.kit.waiting import until
+
+PARTS = (SightlineWebSocketProtocol, ServerProtocol, DirectTransport, DirectOutlet, EventQueue)
+EVENT = ("chat.message_sent", {"role": "user", "content": "x" * 60_000})
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def parts() -> list[str]:
+    """The parts of connections that exist."""
+    return sorted(type(one).__name__ for one in gc.get_objects() if isinstance(one, PARTS))
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("end", ["vanishes", "closes", "is closed", "does not read"])
+async def test_a_connection_that_has_ended_needs_no_garbage_collection(
+    start: Start, end: str
+) -> None:
+    gateway = await start(journal="")
+    gc.collect()
+    others = parts()  # of the gateway itself
+    raw, _ = await gateway.open_raw(GOOD)
+    await until(lambda: gateway.bus.subscriptions == 1)
+    assert set(parts()) == {one.__name__ for one in PARTS}
+    if end == "closes":
+        raw.send(b"\x88\x80abcd")
+    elif end == "is closed":
+        gateway.registry.close_all(CloseCode.RESTART, "again")
+        await asyncio.get_running_loop().sock_recv(raw, 1000)
+    elif end == "does not read":
+        while not gateway.bus.queued:
+            await gateway.publisher.publish(*EVENT)
+            gateway.bus.flush()
+    raw.close()
+    await until(lambda: not gateway.registry.taken and not gateway.server.server_state.connections)
+    await until(lambda: not gateway.server.server_state.tasks)
+    assert parts() == others
