@@ -60,7 +60,7 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         self._gaps: list[Gap] = [*replay.gaps]
         super().__init__(bounds.events)
         self._queue.extend(replay.events)
-        self._bytes = sum(len(event.encoded) for event in replay.events)
+        self._bytes = sum([len(event.encoded) for event in replay.events])
         self._owe_more(len(replay.gaps) + len(replay.events))
 
     def _init(self, maxsize: int) -> None:
@@ -154,6 +154,23 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         if get_ident() != self._owner.thread:
             self._owner.require_here()
         return self._get() if self._queue or self._gaps else None
+
+    def take_run(self, most_bytes: int, last: int | None = None) -> list[Event]:
+        """Take the next events, for less than `take` of each; none while a gap is owed.
+
+        They are the first ones that make `most_bytes`, and none above number `last`.
+        """
+        if get_ident() != self._owner.thread:
+            self._owner.require_here()
+        if self._gaps or self.dropped > self._reported:
+            return []
+        events, run, size = self._queue, [], 0
+        while events and size < most_bytes and (last is None or events[0].sequence_number <= last):
+            run.append(event := events.popleft())
+            size += len(event.encoded)
+        self._bytes -= size
+        self._counters.delivered += len(run)
+        return run
 
     def get_nowait(self) -> Event | Gap:
         """Return the next item.

@@ -145,10 +145,11 @@ class ReplayStore:
         gaps = [gap] if gap else []
         changed = gap is not None and gap.reason == "epoch_changed"
         runs = self._runs(0 if changed else position.sequence_number, event_filter)
+        events, first = self._events, self.first
         newest: list[Event] = []
         last_lost, size = None, 0
         for number in merge(*map(_descending, runs), reverse=True):
-            event = self._event(number)
+            event = events[number - first]
             size += len(event.encoded)
             if len(newest) == limit or size > max_bytes:
                 last_lost = number

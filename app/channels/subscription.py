@@ -73,6 +73,10 @@ class Subscription:
         """Return the next item, or None if none is owed. Never waits."""
         return self.queue.take()
 
+    def take_run(self, most_bytes: int, last: int | None = None) -> list[Event]:
+        """The next events, as many as `take` would return before a gap: see `EventQueue.take_run`."""
+        return self.queue.take_run(most_bytes, last)
+
     @property
     def position(self) -> int:
         """The last number handed over or filtered out: the position to resume from."""

@@ -113,9 +113,17 @@ class HistorySubscription(Subscription):
 
     def take(self) -> Event | Gap | None:
         item = super().take()
+        self._note_if_empty()
+        return item
+
+    def take_run(self, most_bytes: int, last: int | None = None) -> list[Event]:
+        run = super().take_run(most_bytes, last)
+        self._note_if_empty()
+        return run
+
+    def _note_if_empty(self) -> None:
         if self._live is None and self.queue.empty():
             self._emptied.set()
-        return item
 
     def refilter(self, event_filter: EventFilter) -> None:
         if self._live is not None:

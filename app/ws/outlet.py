@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from ..channels.bus import frame_header
+from ..channels.frames import frame_header, frames_of
 from ..channels.subscription import Subscription
 from ..events import Clock, Event, Gap
 from ..timers import Timer, cancel, set_timer
@@ -86,6 +86,11 @@ class Answers:
             bool(self._in_order) and self._in_order[0][0] <= self._subscription.position
         )
 
+    @property
+    def last_before(self) -> int | None:
+        """The number of the last event before the first message in order, or None."""
+        return self._in_order[0][0] if self._in_order else None
+
     def take(self) -> bytes:
         """Remove and return the message that is due."""
         return self._overtaking.pop(0) if self._overtaking else self._in_order.pop(0)[1]
@@ -98,7 +103,7 @@ class DirectOutlet:
     """
 
     __slots__ = (
-        *("_answers", "_beating", "_clock", "_heartbeat_interval_s"),
+        *("_answers", "_attached", "_beating", "_clock", "_heartbeat_interval_s"),
         *("_subscription", "_transport", "write"),
     )
 
@@ -114,7 +119,8 @@ class DirectOutlet:
         self._transport = transport
         self._clock = clock
         self._heartbeat_interval_s = heartbeat_interval_s
-        self._answers = Answers(subscription)  # holds only what could not be written
+        self._answers = Answers(subscription)  # holds only what could not be written yet
+        self._attached = False
         self._beating: Timer | None = None
 
     def start(self, on_error: Callable[[Exception], None] = lambda error: None) -> None:
@@ -125,6 +131,7 @@ class DirectOutlet:
     def attach(self) -> None:
         """Follow the transport between full and writable until the subscription is closed."""
         self._transport.attach(self._subscription.fall_behind, self.catch_up)
+        self._attached = True
         self.catch_up()
 
     async def stop(self) -> None:
@@ -132,10 +139,13 @@ class DirectOutlet:
         cancel(self._beating)
 
     def answer(self, message: bytes, in_order: bool = False) -> bool:
-        """Write at once, or queue while the transport is full."""
+        """Write at once, or queue: while the transport is full, and before `attach`.
+
+        So `connected` is one write with the first events of a replay.
+        """
         if in_order:
             self._subscription.settle()  # may fill the transport
-        if not self._transport.writable:
+        if not (self._attached and self._transport.writable):
             return self._answers.add(message, in_order)
         self.write(frame_header(len(message)) + message)
         return True
@@ -161,20 +171,26 @@ class DirectOutlet:
     def catch_up(self) -> None:
         """Write until the transport is full, or until nothing is owed: then go direct."""
         while self._transport.writable and not self._subscription.closed:
-            if self._answers.due:
-                self.answer(self._answers.take())
-            elif run := self._run_of_frames():
+            if run := self._run_of_frames():
                 self.write(run)
             elif self._subscription.go_direct(self):
                 return
 
     def _run_of_frames(self) -> bytes:
+        """Take about `RUN_BYTES` of what comes next: answers that are due, gaps, whole runs of events."""
         frames: list[bytes] = []
         size = 0
-        while size < RUN_BYTES and not self._answers.due:
-            if (item := self._subscription.take()) is None:
+        while size < RUN_BYTES:
+            if self._answers.due:
+                message = self._answers.take()
+            elif run := self._subscription.take_run(RUN_BYTES - size, self._answers.last_before):
+                frames.append(frames_of(run))
+                size += len(frames[-1])
+                continue
+            elif (item := self._subscription.take()) is not None:
+                message = message_of(item)
+            else:
                 break
-            encoded = message_of(item)
-            frames += (frame_header(len(encoded)), encoded)
-            size += len(encoded)
+            frames += (frame_header(len(message)), message)
+            size += len(message)
         return b"".join(frames)

@@ -159,6 +159,46 @@ async def test_many_events_at_once_wake_a_waiting_consumer() -> None:
         assert [brief(item) for item in await asyncio.gather(*getting)] == [1, 2]
 
 
+@given(
+    st.integers(1, 12),
+    st.integers(1, 700),
+    st.none() | st.integers(0, 14),
+    st.sampled_from((5, 99)),
+)
+def test_a_run_is_what_would_be_taken_one_by_one(
+    published: int, most_bytes: int, last: int | None, size: int
+) -> None:
+    bus = make_bus(FakeClock(), queue_size=size)
+    one, many = bus.subscribe(), bus.subscribe()
+    publish(bus, *["a.x"] * published)
+    run = many.take_run(most_bytes, last)
+    if published > size:
+        assert run == [], "a gap comes first"
+        many.take(), one.take()
+        run = many.take_run(most_bytes, last)
+    before = bus.counters.delivered - len(run)
+    assert run == [one.take() for _ in run]
+    assert bus.counters.delivered == before + 2 * len(run)
+    assert many.position == one.position
+    filled = sum(len(event.encoded) for event in run)
+    if (following := one.take()) is not None:
+        stops = last is not None and following.sequence_number > last
+        assert filled >= most_bytes or stops
+        assert many.take() == following
+    assert not run or filled - len(run[-1].encoded) < most_bytes
+    assert last is None or all(event.sequence_number <= last for event in run)
+    publish(bus, *["a.x"] * size)
+    assert many.queue.qsize() == one.queue.qsize() == size
+
+
+def test_what_a_run_took_makes_room_in_bytes() -> None:
+    bus = make_bus(FakeClock(), queue_max_bytes=3500)
+    subscription = bus.subscribe()
+    for _ in range(5):
+        published = publish(bus, *["a.x"] * 3, data=b'{"k":"%s"}' % (b"x" * 1000))
+        assert subscription.take_run(10**6) == published
+
+
 def test_a_gap_alone_takes_no_place_and_the_queue_is_not_empty() -> None:
     bus = make_bus(FakeClock())
     queue = bus.join(EventFilter(), Position(0, "another"))[0].queue

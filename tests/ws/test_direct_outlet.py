@@ -9,9 +9,10 @@ import msgspec
 
 from app.channels.bus import FLUSH_BYTES, FLUSH_EVENTS
 from app.channels.filters import EventFilter
-from app.ws.outlet import MAX_CONTROL, DirectOutlet
+from app.events import Position
+from app.ws.outlet import MAX_CONTROL, RUN_BYTES, DirectOutlet
 from tests.kit.frames import frames as whole_frames
-from tests.support import FakeClock, FakeTransport, brief, make_bus, publish
+from tests.support import EPOCH, FakeClock, FakeTransport, brief, make_bus, publish
 
 
 class Wire:
@@ -229,7 +230,22 @@ def test_answers_wait_for_a_full_transport_in_order_and_are_bounded() -> None:
     assert not wire.outlet.answer(b'{"type":"pong"}')
     assert not wire.outlet.answer(b'{"type":"error"}', in_order=True)
     assert wire.received() == ["connected"]
-    assert wire.received() == ["pong"]
+    assert (wire.received(), wire.transport.writes) == (["pong"] * MAX_CONTROL, 2)
+
+
+def test_connected_is_one_write_with_the_first_events_of_a_replay() -> None:
+    bus, transport = make_bus(FakeClock(), queue_size=100, replay_limit=100), FakeTransport()
+    publish(bus, *["a.x"] * 90, data=b'{"k":"%s"}' % (b"x" * 1000))
+    subscription, replay = bus.join(EventFilter(), Position(0, EPOCH))
+    outlet = DirectOutlet(subscription, transport, bus.clock, 30.0)
+    outlet.answer(b'{"type":"connected"}')
+    assert transport.writes == 0
+    outlet.attach()
+    in_bytes = sum(len(event.encoded) for event in replay.events)
+    assert transport.writes == -(-in_bytes // RUN_BYTES) == 2
+    connected, *events = transport.take()
+    assert connected == {"type": "connected"}
+    assert [event["sequence_number"] for event in events] == list(range(1, 91))
 
 
 def test_an_answer_in_order_comes_behind_the_events_of_its_turn() -> None:
@@ -237,6 +253,18 @@ def test_an_answer_in_order_comes_behind_the_events_of_its_turn() -> None:
     publish(wire.bus, "a.x")
     wire.outlet.answer(b'{"type":"error"}', in_order=True)
     assert wire.received() == [1, "error"]
+
+
+def test_an_answer_in_order_stays_in_the_middle_of_a_run() -> None:
+    wire = Wire(room=1)
+    publish(wire.bus, "a.x")
+    wire.bus.flush()
+    publish(wire.bus, "a.x", "a.x")
+    wire.outlet.answer(b'{"type":"error"}', in_order=True)
+    publish(wire.bus, "a.x")
+    wire.bus.flush()
+    assert wire.received() == [1]
+    assert (wire.received(), wire.transport.writes) == ([2, 3, "error", 4], 2)
 
 
 def test_nothing_is_written_after_the_subscription_was_closed() -> None:
