@@ -118,17 +118,22 @@ def _with(message: Message, headers: list[tuple[bytes, bytes]]) -> Message:
     return {**message, "headers": [*message.get("headers", ()), *headers]}  # type: ignore[misc,return-value]
 
 
+def _marked(message: Message, refusals: Counter[str]) -> Message:
+    """Count a refusal, and add the `PRIVATE` headers to an answer that does not set them."""
+    if message["type"] in ("http.response.start", "websocket.http.response.start"):
+        if message["status"] >= 400:
+            refusals[str(message["status"])] += 1
+        names = {name.lower() for name, _ in message.get("headers", ())}
+        if lacking := [pair for pair in PRIVATE if pair[0] not in names]:
+            return _with(message, lacking)
+    return message
+
+
 def _marking(send: Send, refusals: Counter[str]) -> Send:
-    """Count refusals, and add the `PRIVATE` headers to answers that do not set them."""
+    """Send each message as `_marked` makes it."""
 
     async def marked_send(message: Message) -> None:
-        if message["type"] in ("http.response.start", "websocket.http.response.start"):
-            if message["status"] >= 400:
-                refusals[str(message["status"])] += 1
-            names = {name.lower() for name, _ in message.get("headers", ())}
-            if lacking := [pair for pair in PRIVATE if pair[0] not in names]:
-                message = _with(message, lacking)
-        await send(message)
+        await send(_marked(message, refusals))
 
     return marked_send
 
@@ -164,7 +169,7 @@ class AccessGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or upgrade."""
-        send, headers = _marking(send, self._counters.refusals), headers_of(scope)
+        refusals, headers = self._counters.refusals, headers_of(scope)
         if scope["path"] != OPEN_PATH:
             try:
                 check_browser_rules(
@@ -174,9 +179,10 @@ class AccessGate:
                     scope["scheme"],
                 )
             except ForbiddenError as error:
-                await answer(error, scope, send)
+                await answer(error, scope, _marking(send, refusals))
                 return
         if scope["type"] == ScopeType.HTTP:
+            send = _marking(send, refusals)
             origin = shared_origin(headers, self._settings.allowed_origins)
             await self._app(scope, receive, _sharing(send, origin) if origin else send)
             return
@@ -189,16 +195,16 @@ class AccessGate:
                 error = scope["state"].get(_REFUSAL, HTTPException(status_code=500))
                 if isinstance(error, HTTPException) and error.status_code < 500:
                     error = NotFoundException()  # the path has no WebSocket
-                await answer(error, scope, send)
+                await answer(error, scope, _marking(send, refusals))
             else:
-                await send(message)
+                await send(_marked(message, refusals))
 
         try:
             await self._app(scope, receive, send_or_refuse)
         except Exception as error:
             if accepted:
                 raise
-            await answer(error, scope, send)
+            await answer(error, scope, _marking(send, refusals))
 
 
 async def answer(error: Exception, scope: Scope, send: Send) -> None:

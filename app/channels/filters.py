@@ -122,3 +122,6 @@ class EventFilter:
             shared = [common(pattern, limit) for limit in self._bound.patterns]
             found |= dict.fromkeys([pattern] if pattern in shared else filter(None, shared))
         return tuple(found)
+
+
+ALL = EventFilter()  # one for all: most clients ask for no pattern

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from ..auth.access import Access
 from ..auth.credentials import values_of
-from ..channels.filters import EventFilter
+from ..channels.filters import ALL, EventFilter
 from ..errors import BadRequestError
 from ..events import Position
 
@@ -47,7 +47,7 @@ class Query:
         """
         types = self.get("types")
         if types is None:
-            return access.held(EventFilter())
+            return access.held(ALL)
         return access.held(EventFilter(types.split(",") if types else ()))
 
     def client_id(self) -> str:

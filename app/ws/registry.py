@@ -8,6 +8,10 @@ from ..auth.credentials import Credential
 from ..errors import CloseCode, UnauthorizedError, UnavailableError
 
 
+def _nothing(*_: object) -> None:
+    pass
+
+
 class Place:
     """One of the `max_clients` places. Released exactly once, by the connection that holds it."""
 
@@ -21,11 +25,11 @@ class Place:
         self.held = True
         self.closed_with: tuple[int, str] | None = None
         # Set by the connection: how it closes, and how it sends a control message.
-        self.on_close: Callable[[int, str], object] = lambda code, reason: None
-        self.on_message: Callable[[bytes], object] = lambda message: None
+        self.on_close: Callable[[int, str], object] = _nothing
+        self.on_message: Callable[[bytes], object] = _nothing
         self.on_drain: Callable[[], object] = (
-            lambda: None
-        )  # may be called in a signal handler, and twice
+            _nothing  # may be called in a signal handler, and twice
+        )
 
     def close(self, code: int, reason: str) -> None:
         """Close the connection; one that is not ready yet checks `closed_with` later."""
