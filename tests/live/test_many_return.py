@@ -10,6 +10,7 @@ from websockets.server import ServerProtocol
 from app.channels.queue import EventQueue
 from app.errors import CloseCode
 from app.server.direct import DirectTransport
+from app.server.serve import spare_collections
 from app.server.websocket import SightlineWebSocketProtocol
 from app.ws.outlet import DirectOutlet
 from tests.kit.gateway import Start
@@ -56,3 +57,14 @@ async def test_a_connection_that_has_ended_needs_no_garbage_collection(
     await until(lambda: not gateway.registry.taken and not gateway.server.server_state.connections)
     await until(lambda: not gateway.server.server_state.tasks)
     assert parts() == others
+
+
+def test_full_collections_are_rarer_and_leave_out_the_start() -> None:
+    usual = gc.get_threshold()
+    try:
+        spare_collections()
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold() == (*usual[:2], 5 * usual[2])
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*usual)
