@@ -186,6 +186,7 @@ class AccessGate:
             origin = shared_origin(headers, self._settings.allowed_origins)
             await self._app(scope, receive, _sharing(send, origin) if origin else send)
             return
+        del headers  # an idle connection must not keep the token
         accepted = False
 
         async def send_or_refuse(message: Message) -> None:

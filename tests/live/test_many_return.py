@@ -59,6 +59,23 @@ async def test_a_connection_that_has_ended_needs_no_garbage_collection(
     assert parts() == others
 
 
+def holders_of_the_token() -> int:
+    """How many lists and tuples hold the token as it was received."""
+    containers = [one for one in gc.get_objects() if type(one) in (list, tuple)]
+    return sum(any(type(one) is bytes and one == GOOD[1] for one in some) for some in containers)
+
+
+async def test_an_idle_connection_does_not_keep_the_token(start: Start) -> None:
+    gateway = await start(journal="")
+    gc.collect()
+    before = holders_of_the_token()
+    raw, _ = await gateway.open_raw(GOOD)
+    await until(lambda: gateway.bus.subscriptions == 1)
+    gc.collect()
+    assert holders_of_the_token() == before
+    raw.close()
+
+
 def test_full_collections_are_rarer_and_leave_out_the_start() -> None:
     usual = gc.get_threshold()
     try:
