@@ -87,13 +87,13 @@ class Retention:
         connection.execute("DELETE FROM holes WHERE last < ?", (first,))
         # A journal of an older Sightline may have no free id behind an epoch.
         connection.execute(
-            "DELETE FROM epochs WHERE base + head < ?1 AND EXISTS"
+            "DELETE FROM epochs WHERE base + head < ? AND EXISTS"
             " (SELECT 1 FROM epochs AS later WHERE later.first = epochs.base + epochs.head + 1"
             " AND later.base <> epochs.base)",
             (first,),
         )
         connection.execute(
-            "UPDATE epochs SET first = min(?1, base + head + 1) WHERE first < ?1", (first,)
+            "UPDATE epochs SET first = min(?, base + head + 1) WHERE first < ?", (first, first)
         )
         forget_empty_epochs(connection)
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..state import NotOursError, require_ours
 
 VERSION = 1
+STATEMENTS = 32  # kept parsed; each also keeps what was last bound to it, a batch at most
 BUSY_TIMEOUT_S = 1.0  # another program, such as `sqlite3`, may hold the file for a moment
 _MIGRATIONS = {
     1: """
@@ -155,7 +156,11 @@ def put_aside(path: Path) -> Path:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        path,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
     )
 
 
