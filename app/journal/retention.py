@@ -72,7 +72,7 @@ class Retention:
             else:
                 # empty: its events are no longer found
                 connection.execute(f"DROP TABLE {words_table(segment.id)}")
-                connection.execute(create_words_table(segment.id))
+                create_words_table(connection, segment.id)
                 connection.execute(
                     "UPDATE segments SET first = ?, events = events - ? WHERE id = ?",
                     (last + 1, deleted, segment.id),

@@ -102,7 +102,7 @@ def drop(connection: sqlite3.Connection, id_: int) -> None:
 def index_again(connection: sqlite3.Connection, segment: Segment) -> None:
     """Rebuild the words and tallies of a segment: the index would only mark deleted words."""
     connection.execute(f"DROP TABLE {words_table(segment.id)}")
-    connection.execute(create_words_table(segment.id))
+    create_words_table(connection, segment.id)
     span = (segment.first, segment.last)
     rows = connection.execute("SELECT id, body FROM events WHERE id BETWEEN ? AND ?", span)
     connection.executemany(

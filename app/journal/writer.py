@@ -17,6 +17,7 @@ from .segments import Segment, delete_from, insert
 SEGMENT_EVENTS = 32_768  # a segment is closed at this many events, or
 SEGMENT_BYTES = 8 * 1024 * 1024  # at this many bytes of messages; at fewer in a small journal
 EPOCHS = 256  # an empty epoch is kept while it is one of this many newest ones
+LARGE_PAGES = 16 * 1024 * 1024  # a journal for so many bytes has pages of 8 KiB: fewer writes
 SEGMENTS = 32  # at least, in a full journal, so that retention deletes in small steps
 
 
@@ -30,6 +31,11 @@ class Bounds(msgspec.Struct, frozen=True):
     def segment_bytes(self) -> int:
         """The largest segment, in bytes of messages."""
         return min(SEGMENT_BYTES, self.max_bytes // SEGMENTS)
+
+    @property
+    def page_bytes(self) -> int:
+        """The page size of a new file."""
+        return 8192 if self.max_bytes >= LARGE_PAGES else 4096
 
     @property
     def segment_ms(self) -> int:
@@ -61,7 +67,7 @@ class Writer:
         self._leave_out = leave_out
         with ExitStack() as stack:
             stack.callback(os.close, lock_writing(path))
-            self.connection = stack.enter_context(closing(open_writer(path)))
+            self.connection = stack.enter_context(closing(open_writer(path, bounds.page_bytes)))
             self._stack = stack.pop_all()
         self._segment = self._newest_segment()
         self._epoch = Epoch(1, "", 0, 0)  # set by `begin`
@@ -167,7 +173,7 @@ class Writer:
 
     def _new_segment(self, previous: Segment | None, row: Row) -> Segment:
         id_, time_ms = 1 if previous is None else previous.id + 1, row[1]
-        self.connection.execute(create_words_table(id_))
+        create_words_table(self.connection, id_)
         return Segment(id_, row[0], row[0] - 1, 0, 0, time_ms, time_ms)
 
     def _add_hole(self, first: int, last: int) -> None:

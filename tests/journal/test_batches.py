@@ -1,4 +1,4 @@
-"""What a batch costs: one statement a table, and SQLite parses few of them, whatever the sizes."""
+"""What a batch costs: few statements, whatever its size, few pages, and few merges of the words."""
 
 import sqlite3
 from collections import Counter
@@ -14,7 +14,8 @@ from app.journal.schema import words_table
 from app.journal.writer import Bounds, Writer
 from tests.kit.journal import event
 
-BOUNDS = Bounds(64 * 1024 * 1024, 86_400_000)
+MIB = 1024 * 1024
+BOUNDS = Bounds(64 * MIB, 86_400_000)
 SIZES = range(1, 101)
 
 
@@ -61,4 +62,25 @@ def test_batches_of_every_size_take_one_statement_a_table_out_of_few(
         assert page is not None
         assert len(page.messages) == page.matches == 77
         assert reader.summary().types == {"a.b": number}
+    writer.close()
+
+
+@pytest.mark.parametrize(("max_bytes", "page_bytes"), [(MIB, 4096), (64 * MIB, 8192)])
+def test_pages_are_large_where_the_journal_may_be(
+    max_bytes: int, page_bytes: int, tmp_path: Path
+) -> None:
+    writer = Writer(tmp_path / "journal.db", Bounds(max_bytes, 86_400_000))
+    assert writer.connection.execute("PRAGMA page_size").fetchone() == (page_bytes,)
+    writer.close()
+
+
+def test_the_words_of_fewer_than_sixteen_batches_are_not_merged(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "journal.db", BOUNDS)
+    writer.begin("e", 0)
+    parts = f"SELECT count(DISTINCT segid) FROM {words_table(1)}_idx"  # as FTS5 keeps them
+    for number in range(1, 16):
+        writer.store([event(number, "red", "ada")])
+        assert writer.connection.execute(parts).fetchone() == (number,)
+    writer.store([event(16, "red", "ada")])
+    assert writer.connection.execute(parts).fetchone() == (1,)
     writer.close()
