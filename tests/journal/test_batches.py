@@ -10,9 +10,10 @@ import pytest
 
 from app.journal.history import Question
 from app.journal.reader import Reader
+from app.journal.retention import Retention
 from app.journal.schema import words_table
 from app.journal.writer import Bounds, Writer
-from tests.kit.journal import event
+from tests.kit.journal import NOW_MS, event
 
 MIB = 1024 * 1024
 BOUNDS = Bounds(64 * MIB, 86_400_000)
@@ -78,9 +79,24 @@ def test_the_words_of_fewer_than_sixteen_batches_are_not_merged(tmp_path: Path) 
     writer = Writer(tmp_path / "journal.db", BOUNDS)
     writer.begin("e", 0)
     parts = f"SELECT count(DISTINCT segid) FROM {words_table(1)}_idx"  # as FTS5 keeps them
-    for number in range(1, 16):
-        writer.store([event(number, "red", "ada")])
-        assert writer.connection.execute(parts).fetchone() == (number,)
-    writer.store([event(16, "red", "ada")])
-    assert writer.connection.execute(parts).fetchone() == (1,)
+    for batch in range(8):
+        numbers = range(10 * batch + 1, 10 * batch + 11)
+        words = [" ".join(f"w{number}x{i}" for i in range(1000)) for number in numbers]
+        writer.store([event(*one, "ada") for one in zip(numbers, words, strict=True)])
+        assert writer.connection.execute(parts).fetchone() == (batch + 1,)
+    writer.close()
+
+
+def test_the_oldest_event_is_looked_up_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer, executed = writer_counted(tmp_path / "journal.db", monkeypatch)
+    writer.store([event(1, "red", "ada")])
+    retention = Retention(writer)
+    for at_ms in (0, 0, 999, 1000, 500):  # the clock may go back
+        assert not retention.step(NOW_MS + at_ms)
+    assert sum(n for sql, n in executed.items() if "FROM segments" in sql) == 3
+    assert retention.step(NOW_MS + BOUNDS.max_age_ms + 1000)
+    with closing(Reader(writer.path)) as reader:
+        assert reader.summary().events == 0
     writer.close()
