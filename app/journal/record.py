@@ -8,10 +8,12 @@ import msgspec
 
 from ..events import Event
 
-Row = tuple[int, int, str, str | None, str | None, bytes]  # the columns of the table `events`
-MAX_WORDS_BYTES = 32 * 1024  # indexed of one event: megabytes of tool output are not worth it
+# The columns of the table `events`, and the bytes of `body`. `sqlite3` takes long to bind None or
+# bytes, so `agent` and `session` may be 0, and `body` is text.
+Row = tuple[int, int, str, str | int, str | int, str, int]
+MAX_WORDS = 32 * 1024  # characters indexed of one event: megabytes of output are not worth it
 _BODY = b',"data":'  # its first occurrence in a message is the field itself
-_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _MESSAGE = b'{"type":"%b","timestamp":"%b","sequence_number":%d,%b'
 
 
@@ -39,7 +41,8 @@ def row_of(id_: int, event: Event) -> Row:
     agent = _name(keys.metadata.agent)
     session = _name(keys.data.session_id) or _name(keys.metadata.session_id)
     body = message[message.index(_BODY) + 1 :]
-    return id_, to_ms(event.timestamp), event.type, agent, session, body
+    text = body.decode("utf-8", "replace")
+    return id_, to_ms(event.timestamp), event.type, agent, session, text, len(body)
 
 
 def message_of(type_: str, time_ms: int, number: int, body: bytes) -> bytes:
@@ -47,13 +50,11 @@ def message_of(type_: str, time_ms: int, number: int, body: bytes) -> bytes:
     return _MESSAGE % (type_.encode(), to_timestamp(time_ms).encode(), number, body)
 
 
-def words_of(body: bytes) -> str:
+def words_of(body: str) -> str:
     """The text to index: names and values, without JSON escapes."""
-    if len(body) > MAX_WORDS_BYTES:
-        body = body[:MAX_WORDS_BYTES]
-    if b"\\" in body:
-        body = _ESCAPE.sub(b" ", body)
-    return body.decode("utf-8", "replace")
+    if len(body) > MAX_WORDS:
+        body = body[:MAX_WORDS]
+    return _ESCAPE.sub(" ", body) if "\\" in body else body
 
 
 @lru_cache(maxsize=1)  # many events share a millisecond
@@ -73,8 +74,8 @@ def to_timestamp(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
-def _name(value: object) -> str | None:
-    """An identifier as text: events may have text or integers."""
-    if value is None or isinstance(value, str):
+def _name(value: object) -> str | int:
+    """An identifier as text: events may have text or integers. 0 if it is neither."""
+    if isinstance(value, str):
         return value
-    return str(value) if type(value) is int else None
+    return str(value) if type(value) is int else 0

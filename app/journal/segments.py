@@ -11,6 +11,10 @@ from msgspec.structs import astuple
 from .record import Row, words_of
 from .schema import create_words_table, words_table
 
+_EVENT = (  # the columns of `events`, from a `Row`
+    "column1, column2, column3, nullif(column4, 0), nullif(column5, 0), CAST(column6 AS BLOB)"
+)
+
 
 class Segment(msgspec.Struct, frozen=True):
     """A run of ids; the fields are the columns of the table."""
@@ -29,13 +33,13 @@ def insert(connection: sqlite3.Connection, segment: Segment, rows: Sequence[Row]
 
     One statement a table, however many rows: other threads run meanwhile.
     """
-    ids, times, types, agents, sessions, bodies = zip(*rows, strict=True)
+    ids, times, types, agents, sessions, bodies, sizes = zip(*rows, strict=True)
     segment = Segment(
         segment.id,
         segment.first,
         ids[-1],
         segment.events + len(rows),
-        segment.bytes + sum(map(len, bodies)),
+        segment.bytes + sum(sizes),
         min(segment.from_ms, *times),
         max(segment.until_ms, *times),
     )
@@ -43,12 +47,14 @@ def insert(connection: sqlite3.Connection, segment: Segment, rows: Sequence[Row]
         (kind, value, segment.id, n)
         for kind, values in (("type", types), ("agent", agents), ("session", sessions))
         for value, n in Counter(values).items()
-        if value is not None
+        if value != 0
     ]
     words = list(zip(ids, map(words_of, bodies), strict=True))
-    _insert(connection, "events", rows)
+    _insert(connection, "events", rows, _EVENT)
     _insert(connection, f"{words_table(segment.id)} (rowid, text)", words)
-    _insert(connection, "tallies", tallies, "DO UPDATE SET events = events + excluded.events")
+    _insert(
+        connection, "tallies", tallies, conflict="DO UPDATE SET events = events + excluded.events"
+    )
     connection.execute(
         "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(segment)
     )
@@ -59,17 +65,18 @@ def _insert(
     connection: sqlite3.Connection,
     table: str,
     rows: Sequence[tuple[object, ...]],
+    values: str = "*",
     conflict: str = "",
 ) -> None:
     """Insert rows with one statement, one of so few that it has most often been parsed already."""
     count, columns = len(rows), len(rows[0])
-    places = 1 << (count - 1).bit_length()  # those above `count` are NULL, and not inserted
+    places = 1 << (count - 1).bit_length()  # those above `count` are not inserted
     row = "(" + ",".join("?" * columns) + ")"
-    sql = f"INSERT INTO {table} SELECT * FROM (VALUES {','.join([row] * places)}) LIMIT ?"
-    nulls = [None] * (columns * (places - count))
+    sql = f"INSERT INTO {table} SELECT {values} FROM (VALUES {','.join([row] * places)}) LIMIT ?"
+    rest = [0] * (columns * (places - count))
     connection.execute(
         f"{sql} ON CONFLICT {conflict}" if conflict else sql,
-        [*chain.from_iterable(rows), *nulls, count],
+        [*chain.from_iterable(rows), *rest, count],
     )
 
 
@@ -107,7 +114,7 @@ def index_again(connection: sqlite3.Connection, segment: Segment) -> None:
     rows = connection.execute("SELECT id, body FROM events WHERE id BETWEEN ? AND ?", span)
     connection.executemany(
         f"INSERT INTO {words_table(segment.id)} (rowid, text) VALUES (?, ?)",
-        ((id_, words_of(body)) for id_, body in rows),
+        ((id_, words_of(body.decode("utf-8", "replace"))) for id_, body in rows),
     )
     connection.execute("DELETE FROM tallies WHERE segment = ?", (segment.id,))
     for kind in ("type", "agent", "session"):

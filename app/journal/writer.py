@@ -161,8 +161,8 @@ class Writer:
         most, most_bytes, most_ms = SEGMENT_EVENTS, bounds.segment_bytes, bounds.segment_ms
         events, size, from_ms = segment.events, segment.bytes, segment.from_ms
         fitting = 0
-        for _, time_ms, _, _, _, body in rows:
-            size += len(body)
+        for _, time_ms, _, _, _, _, row_bytes in rows:
+            size += row_bytes
             if events and (events >= most or size > most_bytes or time_ms - from_ms > most_ms):
                 break
             if time_ms < from_ms:
