@@ -11,9 +11,8 @@ from msgspec.structs import astuple
 from .record import Row, words_of
 from .schema import create_words_table, words_table
 
-_EVENT = (  # the columns of `events`, from a `Row`
-    "column1, column2, column3, nullif(column4, 0), nullif(column5, 0), CAST(column6 AS BLOB)"
-)
+_ADD = " ON CONFLICT DO UPDATE SET events = events + excluded.events"
+_EVENT = "(?, ?, ?, nullif(?, 0), nullif(?, 0), CAST(? AS BLOB))"  # from the start of a `Row`
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -50,11 +49,9 @@ def insert(connection: sqlite3.Connection, segment: Segment, rows: Sequence[Row]
         if value != 0
     ]
     words = list(zip(ids, map(words_of, bodies), strict=True))
-    _insert(connection, "events", rows, _EVENT)
-    _insert(connection, f"{words_table(segment.id)} (rowid, text)", words)
-    _insert(
-        connection, "tallies", tallies, conflict="DO UPDATE SET events = events + excluded.events"
-    )
+    _insert(connection, "events", _EVENT, [row[:6] for row in rows])
+    _insert(connection, f"{words_table(segment.id)} (rowid, text)", "(?, ?)", words)
+    _insert(connection, "tallies", "(?, ?, ?, ?)", tallies, _ADD)
     connection.execute(
         "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(segment)
     )
@@ -64,18 +61,19 @@ def insert(connection: sqlite3.Connection, segment: Segment, rows: Sequence[Row]
 def _insert(
     connection: sqlite3.Connection,
     table: str,
+    row: str,
     rows: Sequence[tuple[object, ...]],
-    values: str = "*",
     conflict: str = "",
 ) -> None:
     """Insert rows with one statement, one of so few that it has most often been parsed already."""
-    count, columns = len(rows), len(rows[0])
+    count = len(rows)
+    if count == 1:  # without a subquery, SQLite does less
+        connection.execute(f"INSERT INTO {table} VALUES {row}{conflict}", rows[0])
+        return
     places = 1 << (count - 1).bit_length()  # those above `count` are not inserted
-    row = "(" + ",".join("?" * columns) + ")"
-    sql = f"INSERT INTO {table} SELECT {values} FROM (VALUES {','.join([row] * places)}) LIMIT ?"
-    rest = [0] * (columns * (places - count))
+    rest = [0] * (len(rows[0]) * (places - count))
     connection.execute(
-        f"{sql} ON CONFLICT {conflict}" if conflict else sql,
+        f"INSERT INTO {table} SELECT * FROM (VALUES {','.join([row] * places)}) LIMIT ?{conflict}",
         [*chain.from_iterable(rows), *rest, count],
     )
 
