@@ -1,39 +1,32 @@
-"""`Record`: an event as the journal stores it, and the conversions from and to the message."""
+"""An event as the journal stores it, and the conversions from and to the message."""
 
 import re
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import lru_cache
 
 import msgspec
 
 from ..events import Event
 
-MAX_WORDS_BYTES = 32 * 1024  # indexed of one event: megabytes of tool output are not worth it
+# The columns of the table `events`, and the bytes of `body`. `sqlite3` takes long to bind None or
+# bytes, so `agent` and `session` may be 0, and `body` is text.
+Row = tuple[int, int, str, str | int, str | int, str, int]
+MAX_WORDS = 32 * 1024  # characters indexed of one event: megabytes of output are not worth it
 _BODY = b',"data":'  # its first occurrence in a message is the field itself
-_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _MESSAGE = b'{"type":"%b","timestamp":"%b","sequence_number":%d,%b'
 
 
-class Record(NamedTuple):
-    """One event; `body` is the message from `"data"` on, `time_ms` in Unix milliseconds."""
-
-    time_ms: int
-    type: str
-    agent: str | None
-    session: str | None
-    body: bytes
-
-
-class _Data(msgspec.Struct):
+class _Data(msgspec.Struct, gc=False):
     session_id: object = None
 
 
-class _Metadata(msgspec.Struct):
+class _Metadata(msgspec.Struct, gc=False):
     session_id: object = None
     agent: object = None
 
 
-class _Keys(msgspec.Struct):
+class _Keys(msgspec.Struct, gc=False):
     data: _Data
     metadata: _Metadata
 
@@ -41,16 +34,15 @@ class _Keys(msgspec.Struct):
 _decode_keys = msgspec.json.Decoder(_Keys).decode
 
 
-def record_of(event: Event) -> Record:
-    """Convert an event of the bus."""
+def row_of(id_: int, event: Event) -> Row:
+    """Convert an event of the bus. `body` is its message from `"data"` on."""
     message = event.encoded
+    keys = _decode_keys(message)  # costs less than looking whether the message has these keys
+    agent = _name(keys.metadata.agent)
+    session = _name(keys.data.session_id) or _name(keys.metadata.session_id)
     body = message[message.index(_BODY) + 1 :]
-    agent = session = None
-    if b'"agent":' in body or b'"session_id":' in body:
-        keys = _decode_keys(b"{" + body)
-        agent = _name(keys.metadata.agent)
-        session = _name(keys.data.session_id) or _name(keys.metadata.session_id)
-    return Record(to_ms(event.timestamp), event.type, agent, session, body)
+    text = body.decode("utf-8", "replace")
+    return id_, to_ms(event.timestamp), event.type, agent, session, text, len(body)
 
 
 def message_of(type_: str, time_ms: int, number: int, body: bytes) -> bytes:
@@ -58,19 +50,22 @@ def message_of(type_: str, time_ms: int, number: int, body: bytes) -> bytes:
     return _MESSAGE % (type_.encode(), to_timestamp(time_ms).encode(), number, body)
 
 
-def words_of(body: bytes) -> str:
+def words_of(body: str) -> str:
     """The text to index: names and values, without JSON escapes."""
-    if len(body) > MAX_WORDS_BYTES:
-        body = body[:MAX_WORDS_BYTES]
-    if b"\\" in body:
-        body = _ESCAPE.sub(b" ", body)
-    return body.decode("utf-8", "replace")
+    if len(body) > MAX_WORDS:
+        body = body[:MAX_WORDS]
+    return _ESCAPE.sub(" ", body) if "\\" in body else body
 
 
+@lru_cache(maxsize=1)  # many events share a millisecond
 def to_ms(timestamp: str) -> int:
     """Unix milliseconds of an event's timestamp."""
-    seconds = int(datetime.fromisoformat(timestamp[:19] + "+00:00").timestamp())
-    return seconds * 1000 + int(timestamp[20:23])
+    return _second_ms(timestamp[:19]) + int(timestamp[20:23])
+
+
+@lru_cache(maxsize=1)
+def _second_ms(text: str) -> int:
+    return int(datetime.fromisoformat(text + "+00:00").timestamp()) * 1000
 
 
 def to_timestamp(time_ms: int) -> str:
@@ -79,8 +74,8 @@ def to_timestamp(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
 
 
-def _name(value: object) -> str | None:
-    """An identifier as text: events may have text or integers."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return str(value)
+def _name(value: object) -> str | int:
+    """An identifier as text: events may have text or integers. 0 if it is neither."""
+    if isinstance(value, str):
+        return value
+    return str(value) if type(value) is int else 0

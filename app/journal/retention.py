@@ -13,6 +13,7 @@ FULL = 0.9  # share of the main file's bound: deleting starts above it,
 ROOMY = 0.85  # and stops below this one
 WAL_SHARE = 8  # one part in this many of the bound is for the write-ahead log, up to
 MAX_WAL_BYTES = 16 * 1024 * 1024
+LOOK_MS = 1000  # how often ages are looked at: batches are many more
 VACUUM_PAGES = 256  # returned to the file system in one step
 
 
@@ -23,6 +24,7 @@ class Retention:
         self._writer = writer
         self._connection = writer.connection
         self._deleting = False
+        self._looked_ms = -LOOK_MS  # when the ages were last found to be good
         max_bytes = writer.bounds.max_bytes
         wal_bytes = min(MAX_WAL_BYTES, max_bytes // WAL_SHARE)
         self._main_bytes = max_bytes - wal_bytes
@@ -37,18 +39,24 @@ class Retention:
 
         Return whether another step is due at once.
         """
-        used = self._used_bytes()
+        pages, free = self._pragma("page_count"), self._pragma("freelist_count")
+        used = (pages - free) * self._page_size
         if used > FULL * self._main_bytes:
             self._deleting = True
         elif used < ROOMY * self._main_bytes:
             self._deleting = False
-        oldest = self._oldest()
-        if oldest is None:
-            self._deleting = False
-        elif self._deleting or oldest.until_ms < now_ms - self._writer.bounds.max_age_ms:
-            self.delete_from(oldest)
-            return True
-        return self._shrink()
+        if self._deleting or not 0 <= now_ms - self._looked_ms < LOOK_MS:
+            oldest = self._oldest()
+            if oldest is None:
+                self._deleting = False
+            elif self._deleting or oldest.until_ms < now_ms - self._writer.bounds.max_age_ms:
+                self.delete_from(oldest)
+                return True
+            self._looked_ms = now_ms
+        if free < VACUUM_PAGES or free < pages // 10:
+            return False
+        self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        return True
 
     def delete_from(self, segment: Segment) -> int:
         """Delete up to `STEP_EVENTS` events from the start of a segment; return the number.
@@ -72,7 +80,7 @@ class Retention:
             else:
                 # empty: its events are no longer found
                 connection.execute(f"DROP TABLE {words_table(segment.id)}")
-                connection.execute(create_words_table(segment.id))
+                create_words_table(connection, segment.id)
                 connection.execute(
                     "UPDATE segments SET first = ?, events = events - ? WHERE id = ?",
                     (last + 1, deleted, segment.id),
@@ -87,30 +95,19 @@ class Retention:
         connection.execute("DELETE FROM holes WHERE last < ?", (first,))
         # A journal of an older Sightline may have no free id behind an epoch.
         connection.execute(
-            "DELETE FROM epochs WHERE base + head < ?1 AND EXISTS"
+            "DELETE FROM epochs WHERE base + head < ? AND EXISTS"
             " (SELECT 1 FROM epochs AS later WHERE later.first = epochs.base + epochs.head + 1"
             " AND later.base <> epochs.base)",
             (first,),
         )
         connection.execute(
-            "UPDATE epochs SET first = min(?1, base + head + 1) WHERE first < ?1", (first,)
+            "UPDATE epochs SET first = min(?, base + head + 1) WHERE first < ?", (first, first)
         )
         forget_empty_epochs(connection)
 
     def _oldest(self) -> Segment | None:
         row = self._connection.execute("SELECT * FROM segments ORDER BY id LIMIT 1").fetchone()
         return None if row is None else Segment(*row)
-
-    def _shrink(self) -> bool:
-        """Return free pages if there are many; return whether it did."""
-        free, pages = self._pragma("freelist_count"), self._pragma("page_count")
-        if free < VACUUM_PAGES or free < pages // 10:
-            return False
-        self._connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-        return True
-
-    def _used_bytes(self) -> int:
-        return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_size
 
     def _pragma(self, name: str) -> int:
         (value,) = self._connection.execute(f"PRAGMA {name}").fetchone()
@@ -120,7 +117,7 @@ class Retention:
 def size_on_disk(path: Path) -> int:
     """Bytes of the main file and its write-ahead log."""
     size = 0
-    for name in (path, path.with_name(path.name + "-wal")):
+    for name in (path, f"{path}-wal"):
         with suppress(FileNotFoundError):
             size += os.stat(name).st_size
     return size

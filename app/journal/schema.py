@@ -23,6 +23,7 @@ from pathlib import Path
 from ..state import NotOursError, require_ours
 
 VERSION = 1
+STATEMENTS = 32  # kept parsed; each also keeps what was last bound to it, a batch at most
 BUSY_TIMEOUT_S = 1.0  # another program, such as `sqlite3`, may hold the file for a moment
 _MIGRATIONS = {
     1: """
@@ -58,10 +59,13 @@ def words_table(segment: int) -> str:
     return f"words_{segment}"
 
 
-def create_words_table(segment: int) -> str:
-    """SQL for a segment's full-text table. The table holds no text, only the index."""
+def create_words_table(connection: sqlite3.Connection, segment: int) -> None:
+    """Create a segment's full-text table. The table holds no text, only the index."""
+    name = words_table(segment)
     options = "content='', columnsize=0, tokenize=\"unicode61 remove_diacritics 2\""
-    return f"CREATE VIRTUAL TABLE {words_table(segment)} USING fts5(text, {options})"
+    connection.execute(f"CREATE VIRTUAL TABLE {name} USING fts5(text, {options})")
+    # Every batch adds a part. Merging writes parts anew: do it with 16 of them, not with 4.
+    connection.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('automerge', 0)")
 
 
 def lock_writing(path: Path) -> int:
@@ -82,8 +86,8 @@ def lock_writing(path: Path) -> int:
     return descriptor
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the file for the only writer; create or migrate it. For one thread.
+def open_writer(path: Path, page_bytes: int = 4096) -> sqlite3.Connection:
+    """Open the file for the only writer; create it with this page size, or migrate it. For one thread.
 
     Raises:
         sqlite3.Error, OSError: the file cannot be opened, is damaged, or is a link.
@@ -96,7 +100,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
         foreign = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
         if connection.execute(foreign).fetchone()[0]:  # SQL that would run with ours
             raise NotOursError(path, "it holds triggers or views, which no gateway makes")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only in a new file
+        connection.execute(f"PRAGMA page_size = {page_bytes}")  # these have an effect in a new file
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         while version < VERSION:
@@ -155,7 +160,11 @@ def put_aside(path: Path) -> Path:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        path,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
     )
 
 

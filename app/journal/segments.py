@@ -1,11 +1,18 @@
-"""`Segment`: a run of ids with a full-text table of its own, and what deleting events does to it."""
+"""`Segment`: a run of ids with a full-text table of its own; adding events to it, and deleting them."""
 
 import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
+from msgspec.structs import astuple
 
-from .record import words_of
+from .record import Row, words_of
 from .schema import create_words_table, words_table
+
+_ADD = " ON CONFLICT DO UPDATE SET events = events + excluded.events"
+_EVENT = "(?, ?, ?, nullif(?, 0), nullif(?, 0), CAST(? AS BLOB))"  # from the start of a `Row`
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -20,21 +27,72 @@ class Segment(msgspec.Struct, frozen=True):
     until_ms: int
 
 
+def insert(connection: sqlite3.Connection, segment: Segment, rows: Sequence[Row]) -> Segment:
+    """Add rows to the end of a segment, within the caller's transaction; return what it is then.
+
+    One statement a table, however many rows: other threads run meanwhile.
+    """
+    ids, times, types, agents, sessions, bodies, sizes = zip(*rows, strict=True)
+    segment = Segment(
+        segment.id,
+        segment.first,
+        ids[-1],
+        segment.events + len(rows),
+        segment.bytes + sum(sizes),
+        min(segment.from_ms, *times),
+        max(segment.until_ms, *times),
+    )
+    tallies = [
+        (kind, value, segment.id, n)
+        for kind, values in (("type", types), ("agent", agents), ("session", sessions))
+        for value, n in Counter(values).items()
+        if value != 0
+    ]
+    words = list(zip(ids, map(words_of, bodies), strict=True))
+    _insert(connection, "events", _EVENT, [row[:6] for row in rows])
+    _insert(connection, f"{words_table(segment.id)} (rowid, text)", "(?, ?)", words)
+    _insert(connection, "tallies", "(?, ?, ?, ?)", tallies, _ADD)
+    connection.execute(
+        "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(segment)
+    )
+    return segment
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    table: str,
+    row: str,
+    rows: Sequence[tuple[object, ...]],
+    conflict: str = "",
+) -> None:
+    """Insert rows with one statement, one of so few that it has most often been parsed already."""
+    count = len(rows)
+    if count == 1:  # without a subquery, SQLite does less
+        connection.execute(f"INSERT INTO {table} VALUES {row}{conflict}", rows[0])
+        return
+    places = 1 << (count - 1).bit_length()  # those above `count` are not inserted
+    rest = [0] * (len(rows[0]) * (places - count))
+    connection.execute(
+        f"INSERT INTO {table} SELECT * FROM (VALUES {','.join([row] * places)}) LIMIT ?{conflict}",
+        [*chain.from_iterable(rows), *rest, count],
+    )
+
+
 def delete_from(connection: sqlite3.Connection, first: int) -> None:
     """Delete every event and hole from an id on, within the caller's transaction."""
     connection.execute("DELETE FROM events WHERE id >= ?", (first,))
     connection.execute("DELETE FROM holes WHERE first >= ?", (first,))
-    connection.execute("UPDATE holes SET last = ?1 - 1 WHERE last >= ?1", (first,))
+    connection.execute("UPDATE holes SET last = ? WHERE last >= ?", (first - 1, first))
     rows = connection.execute("SELECT * FROM segments WHERE last >= ?", (first,)).fetchall()
     for segment in (Segment(*row) for row in rows):
         if segment.first >= first:
             drop(connection, segment.id)
             continue
         connection.execute(
-            "UPDATE segments SET last = ?1 - 1, (events, bytes) = (SELECT count(*),"
-            " coalesce(sum(length(body)), 0) FROM events WHERE id BETWEEN ?2 AND ?1 - 1)"
-            " WHERE id = ?3",
-            (first, segment.first, segment.id),
+            "UPDATE segments SET last = :last, (events, bytes) = (SELECT count(*),"
+            " coalesce(sum(length(body)), 0) FROM events WHERE id BETWEEN :first AND :last)"
+            " WHERE id = :id",
+            {"last": first - 1, "first": segment.first, "id": segment.id},
         )
         index_again(connection, segment)
 
@@ -49,12 +107,12 @@ def drop(connection: sqlite3.Connection, id_: int) -> None:
 def index_again(connection: sqlite3.Connection, segment: Segment) -> None:
     """Rebuild the words and tallies of a segment: the index would only mark deleted words."""
     connection.execute(f"DROP TABLE {words_table(segment.id)}")
-    connection.execute(create_words_table(segment.id))
+    create_words_table(connection, segment.id)
     span = (segment.first, segment.last)
     rows = connection.execute("SELECT id, body FROM events WHERE id BETWEEN ? AND ?", span)
     connection.executemany(
         f"INSERT INTO {words_table(segment.id)} (rowid, text) VALUES (?, ?)",
-        ((id_, words_of(body)) for id_, body in rows),
+        ((id_, words_of(body.decode("utf-8", "replace"))) for id_, body in rows),
     )
     connection.execute("DELETE FROM tallies WHERE segment = ?", (segment.id,))
     for kind in ("type", "agent", "session"):

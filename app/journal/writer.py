@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -11,13 +10,14 @@ import msgspec
 from msgspec.structs import astuple
 
 from ..events import Event
-from .record import Record, record_of, words_of
-from .schema import create_words_table, lock_writing, open_writer, words_table
-from .segments import Segment, delete_from
+from .record import Row, row_of
+from .schema import create_words_table, lock_writing, open_writer
+from .segments import Segment, delete_from, insert
 
 SEGMENT_EVENTS = 32_768  # a segment is closed at this many events, or
 SEGMENT_BYTES = 8 * 1024 * 1024  # at this many bytes of messages; at fewer in a small journal
 EPOCHS = 256  # an empty epoch is kept while it is one of this many newest ones
+LARGE_PAGES = 16 * 1024 * 1024  # a journal for so many bytes has pages of 8 KiB: fewer writes
 SEGMENTS = 32  # at least, in a full journal, so that retention deletes in small steps
 
 
@@ -31,6 +31,11 @@ class Bounds(msgspec.Struct, frozen=True):
     def segment_bytes(self) -> int:
         """The largest segment, in bytes of messages."""
         return min(SEGMENT_BYTES, self.max_bytes // SEGMENTS)
+
+    @property
+    def page_bytes(self) -> int:
+        """The page size of a new file."""
+        return 8192 if self.max_bytes >= LARGE_PAGES else 4096
 
     @property
     def segment_ms(self) -> int:
@@ -62,7 +67,7 @@ class Writer:
         self._leave_out = leave_out
         with ExitStack() as stack:
             stack.callback(os.close, lock_writing(path))
-            self.connection = stack.enter_context(closing(open_writer(path)))
+            self.connection = stack.enter_context(closing(open_writer(path, bounds.page_bytes)))
             self._stack = stack.pop_all()
         self._segment = self._newest_segment()
         self._epoch = Epoch(1, "", 0, 0)  # set by `begin`
@@ -127,75 +132,49 @@ class Writer:
 
         A skipped number becomes a hole. Events of types that are left out only use up their number.
         """
-        segment, head, base = self._segment, self.head, self._epoch.base
+        head, base = self.head, self._epoch.base
+        rows: list[Row] = []
         with self.transaction() as connection:
-            rows: list[tuple[int, Record]] = []
             for event in events:
                 number = event.sequence_number
                 if number > head + 1:
                     self._add_hole(base + head + 1, base + number - 1)
                 head = number
-                if event.type in self._leave_out:
-                    continue
-                record = record_of(event)
-                if segment is None or self._is_full(segment, record):
-                    self._insert(segment, rows)
-                    rows = []
-                    segment = self._new_segment(segment, base + number, record)
-                segment = _with(segment, base + number, record)
-                rows.append((base + number, record))
-            self._insert(segment, rows)
+                if event.type not in self._leave_out:
+                    rows.append(row_of(base + number, event))
+            segment = self._segment
+            while rows:
+                if segment is None or not (fitting := self._fitting(segment, rows)):
+                    segment = self._new_segment(segment, rows[0])
+                    fitting = self._fitting(segment, rows)
+                segment = insert(connection, segment, rows[:fitting])
+                rows = rows[fitting:]
             connection.execute(
                 "UPDATE epochs SET head = ? WHERE first = (SELECT max(first) FROM epochs)",
                 (head,),
             )
         self._segment, self.head = segment, head
 
-    def _is_full(self, segment: Segment, record: Record) -> bool:
-        return segment.events > 0 and (
-            segment.events >= SEGMENT_EVENTS
-            or segment.bytes + len(record.body) > self.bounds.segment_bytes
-            or record.time_ms - segment.from_ms > self.bounds.segment_ms
-        )
+    def _fitting(self, segment: Segment, rows: Sequence[Row]) -> int:
+        """How many of these rows the segment has room for: at least one if it is empty."""
+        bounds = self.bounds
+        most, most_bytes, most_ms = SEGMENT_EVENTS, bounds.segment_bytes, bounds.segment_ms
+        events, size, from_ms = segment.events, segment.bytes, segment.from_ms
+        fitting = 0
+        for _, time_ms, _, _, _, _, row_bytes in rows:
+            size += row_bytes
+            if events and (events >= most or size > most_bytes or time_ms - from_ms > most_ms):
+                break
+            if time_ms < from_ms:
+                from_ms = time_ms
+            events += 1
+            fitting += 1
+        return fitting
 
-    def _new_segment(self, previous: Segment | None, first: int, record: Record) -> Segment:
-        id_ = 1 if previous is None else previous.id + 1
-        self.connection.execute(create_words_table(id_))
-        return Segment(id_, first, first - 1, 0, 0, record.time_ms, record.time_ms)
-
-    def _insert(self, segment: Segment | None, rows: Sequence[tuple[int, Record]]) -> None:
-        """Insert rows of one segment, with one statement a table: other threads run meanwhile."""
-        if segment is None or not rows:
-            return
-        connection = self.connection
-        events: list[object] = []
-        words: list[object] = []
-        tallies: Counter[tuple[str, str]] = Counter()
-        for id_, record in rows:
-            events += (id_, *record)
-            words += (id_, words_of(record.body))
-            tallies["type", record.type] += 1
-            if record.agent is not None:
-                tallies["agent", record.agent] += 1
-            if record.session is not None:
-                tallies["session", record.session] += 1
-        counts = [
-            item for (kind, value), n in tallies.items() for item in (kind, value, segment.id, n)
-        ]
-        connection.execute(f"INSERT INTO events VALUES {_places(6, len(rows))}", events)
-        connection.execute(
-            f"INSERT INTO {words_table(segment.id)} (rowid, text) VALUES {_places(2, len(rows))}",
-            words,
-        )
-        connection.execute(
-            f"INSERT INTO tallies VALUES {_places(4, len(tallies))}"
-            " ON CONFLICT DO UPDATE SET events = events + excluded.events",
-            counts,
-        )
-        connection.execute(
-            "INSERT OR REPLACE INTO segments VALUES (?, ?, ?, ?, ?, ?, ?)",
-            astuple(segment),
-        )
+    def _new_segment(self, previous: Segment | None, row: Row) -> Segment:
+        id_, time_ms = 1 if previous is None else previous.id + 1, row[1]
+        create_words_table(self.connection, id_)
+        return Segment(id_, row[0], row[0] - 1, 0, 0, time_ms, time_ms)
 
     def _add_hole(self, first: int, last: int) -> None:
         """Record that the events from `first` to `last` were never stored."""
@@ -227,20 +206,3 @@ def forget_empty_epochs(connection: sqlite3.Connection) -> None:
         " AND first < (SELECT min(first) FROM (SELECT first FROM epochs ORDER BY first DESC LIMIT ?))",
         (EPOCHS,),
     )
-
-
-def _with(segment: Segment, id_: int, record: Record) -> Segment:
-    return Segment(
-        segment.id,
-        segment.first,
-        id_,
-        segment.events + 1,
-        segment.bytes + len(record.body),
-        min(segment.from_ms, record.time_ms),
-        max(segment.until_ms, record.time_ms),
-    )
-
-
-def _places(columns: int, rows: int) -> str:
-    row = "(" + ",".join("?" * columns) + ")"
-    return ",".join([row] * rows)
