@@ -29,6 +29,7 @@ from ..sources import check_workspace
 from ..state import TOKEN_FILE, write_private
 from ..state.lock import FolderLock
 from .http import http_protocol
+from .internals import use_stock_if_incompatible
 from .sockets import (
     BACKLOG,
     accept_waiting,
@@ -40,7 +41,7 @@ from .sockets import (
     url_of,
 )
 from .tls import GatewayConfig
-from .websocket import SightlineWebSocketProtocol, use_stock_if_incompatible
+from .websocket import SightlineWebSocketProtocol
 
 DEFAULT_PORT = 3000
 # Connections accepted in one turn of the loop, so that a flood of them does not delay the clients.

@@ -2,21 +2,18 @@
 
 At a ping time-out, stock uvicorn calls `transport.close()`, which waits for a buffer that a stalled
 client never drains: the place is lost and SIGTERM hangs. This uses uvicorn's internals: its minor
-version is pinned, `incompatibility` checks it at the start, and live tests hold the behaviour.
+version is pinned, `internals` checks them at the start, and live tests hold the behaviour.
 """
 
 import asyncio
 from contextlib import suppress
 from typing import cast
 
-import structlog
-import uvicorn
 from uvicorn._types import ASGISendEvent, WebSocketAcceptEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
-from websockets.frames import Frame
+from websockets.frames import CloseCode as StandardCode, Frame
 from websockets.http11 import Request
 from websockets.protocol import Protocol, State
 
@@ -32,7 +29,6 @@ from .upgrade import KEY, accepted, socket_scope
 # and the client's own it holds about 400 KB, a few hundred events of 1 KB, before the client is behind.
 WRITE_BUFFER_BYTES = 64 * 1024
 SHUTDOWN_GRACE_S = 2.0
-_log = structlog.get_logger("sightline.ws")
 CLOSE_GRACE_S = 5.0  # for a client to answer a close frame, and
 CLOSE_GRACE_BYTES = 64 * 1024  # that it may send until then
 LINGER_S = 1.0  # an immediate close would reset a client that is still sending
@@ -48,6 +44,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     _early = b""  # input before that
     _unsent_pong = b""  # the answer to the newest pings while the buffer was full
     _after_close = 0  # bytes received after we sent a close frame
+    _leaving = False  # whether the gateway shuts down
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -134,6 +131,18 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             self._spend()
 
+    def send_receive_event_to_app(self) -> None:
+        """Refuse text that is not UTF-8; uvicorn would log a traceback for each."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            self.frames = [b"".join(self.frames)]
+            try:
+                self.frames[0].decode()
+            except UnicodeDecodeError:
+                self.conn.fail(StandardCode.INVALID_DATA, "the text is not UTF-8")
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
+
     def _spend(self) -> None:
         if not self._allowance.spend() and not self.close_sent:
             self.conn.fail(CloseCode.TOO_MANY_MESSAGES, "too many frames")
@@ -156,9 +165,11 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         if self._key is not None and message["type"] == "websocket.accept":
             self._accept(self._key, message)
-            return
-        self._direct.flush()
-        await super().send(message)
+        else:
+            self._direct.flush()
+            await super().send(message)
+        if self._leaving and message["type"] == "websocket.accept":
+            self.shutdown()
         if self.close_timer is not None and message["type"] == "websocket.close":
             self.close_timer.cancel()
             self.close_timer = self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
@@ -218,31 +229,9 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         self._direct.abort("ping_timeout" if state == "empty" else "stalled")
 
     def shutdown(self) -> None:
-        self._direct.flush()
-        super().shutdown()
+        self._leaving = True
+        if self.handshake_complete or self.close_sent:
+            self._direct.flush()
+            super().shutdown()
+        # else the application answers first: uvicorn would say 500
         self.loop.call_later(SHUTDOWN_GRACE_S, self.transport.abort)
-
-
-_USED = {
-    *("close_sent", "conn", "loop", "pending_ping_payload", "ping_timeout", "pong_timer"),
-    *("transport", "connection_made", "data_received", "handle_connect", "handle_ping"),
-    *("close_timer", "handle_cont", "handle_parser_exception", "handle_pong", "queue", "send"),
-    *("keepalive_timeout", "pause_writing", "resume_writing", "schedule_ping"),
-    *("send_keepalive_ping", "shutdown", "connections", "server", "client", "handshake_initiated"),
-    *("handshake_complete", "on_task_complete", "tasks", "run_asgi", "disconnected", "read_paused"),
-    *("default_headers", "start_keepalive", "ping_interval", "ping_timer"),
-}
-
-
-def incompatibility(config: uvicorn.Config) -> str | None:
-    """The internals used here that this uvicorn lacks, as text; None if all exist."""
-    stock = WebSocketsSansIOProtocol(config, ServerState(), {})
-    missing = sorted(name for name in _USED if not hasattr(stock, name))
-    return f"uvicorn {uvicorn.__version__} has no {', '.join(missing)}" if missing else None
-
-
-def use_stock_if_incompatible(config: uvicorn.Config) -> None:
-    """If the internals changed, use uvicorn's own protocol: slower and without eviction."""
-    if (lacking := incompatibility(config)) is not None:
-        _log.error("stock_protocol", why=lacking, remedy="install the locked versions again")
-        config.ws = config.ws_protocol_class = WebSocketsSansIOProtocol

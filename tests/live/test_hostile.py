@@ -63,7 +63,11 @@ WRONG_FRAMES = {
 
 @pytest.mark.parametrize(("sent", "code"), WRONG_FRAMES.values(), ids=WRONG_FRAMES)
 async def test_a_wrong_frame_ends_the_connection_with_the_protocols_code(
-    gateway: Gateway, capfd: pytest.CaptureFixture[str], sent: bytes, code: int
+    gateway: Gateway,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    sent: bytes,
+    code: int,
 ) -> None:
     async with bystander(gateway):
         raw = await upgraded(gateway)
@@ -71,6 +75,7 @@ async def test_a_wrong_frame_ends_the_connection_with_the_protocols_code(
         assert closed_with(await rest(raw)) == code
         await until(lambda: gateway.registry.taken == 1)
     assert "Traceback" not in capfd.readouterr().err
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 WRONG_MESSAGES = {

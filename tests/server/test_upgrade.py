@@ -9,10 +9,12 @@ from hypothesis import given, settings, strategies as st
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+from app.errors import CloseCode
 from app.server.strict import StrictHTTPProtocol, is_usual_handshake
 from app.server.websocket import SightlineWebSocketProtocol
 from app.ws.outlet import TRANSPORT
 from tests.kit.examples import up_to
+from tests.kit.frames import closed_with
 from tests.kit.transport import FakeTransport
 
 USUAL = {
@@ -92,6 +94,34 @@ async def test_the_answer_is_written_with_the_first_frames_or_at_the_end_of_the_
     assert (end, behind) == (b"\r\n\r\n", first)
     transport.protocol.connection_lost(None)
     await asyncio.gather(*state.tasks)
+
+
+@pytest.mark.parametrize("answer", ["websocket.accept", "websocket.http.response.start"])
+async def test_a_handshake_amid_a_shutdown_gets_the_answer_of_the_application(answer: str) -> None:
+    """uvicorn would say 500."""
+    shut_down = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await shut_down.wait()
+        await send({"type": answer, "status": 503, "headers": []})
+        if answer != "websocket.accept":
+            await send({"type": "websocket.http.response.body", "body": b"later"})
+
+    lines = [b"%s: %s\r\n" % pair for pair in USUAL.items()]
+    head = b"".join([b"GET /ws HTTP/1.1\r\n", *lines, b"\r\n"])
+    transport, state = served(app, SightlineWebSocketProtocol, head)
+    transport.protocol.shutdown()
+    assert not transport.writes
+    shut_down.set()
+    await asyncio.gather(*state.tasks)
+    head, _, behind = b"".join(transport.writes).partition(b"\r\n\r\n")
+    if answer == "websocket.accept":
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert closed_with(behind) == CloseCode.RESTART
+    else:
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert behind == b"later"
+    transport.protocol.connection_lost(None)
 
 
 @settings(max_examples=up_to(100))

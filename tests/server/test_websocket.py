@@ -4,7 +4,8 @@ import pytest
 import uvicorn
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from app.server.websocket import SightlineWebSocketProtocol, use_stock_if_incompatible
+from app.server.internals import use_stock_if_incompatible
+from app.server.websocket import SightlineWebSocketProtocol
 
 
 def config() -> uvicorn.Config:
