@@ -173,10 +173,10 @@ def test_what_an_event_brings_is_text_everywhere(page: Page, gateway: Gateway) -
         page.locator(".line").nth(index).click()
     expect(page.get_by_test_id("detail")).to_have_count(4)
     assert page.locator("main img, main script, .glance img, select img").count() == 0
-    assert page.title() == "Sightline"
+    expect(page).to_have_title("Sightline")
     page.reload()
     expect(page.get_by_test_id("filter-text")).to_have_value("<IMG SRC=x")
-    assert page.title() == "Sightline"
+    expect(page).to_have_title("Sightline")
 
 
 POISON = {"toString": 1, "valueOf": 1}
