@@ -33,6 +33,14 @@ export class VirtualList {
     this._elements.clear();
   }
 
+  /** Forget all rows, drawn and open ones. */
+  clear() {
+    this.rows = [];
+    this.open.clear();
+    this._heights.clear();
+    this.reset();
+  }
+
   /** Show `rows`, oldest first; `follow` keeps the newest one visible, `hold` a row: `{row, offset}`. */
   draw(rows = this.rows, follow = false, hold = null) {
     this.rows = rows;

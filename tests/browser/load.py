@@ -1,5 +1,6 @@
 """Load for the console: events by the thousand, and how smooth the page stays meanwhile."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -37,23 +38,34 @@ def wait_for(page: Page, condition: str) -> None:
 
 
 @contextmanager
-def flood(gateway: Gateway, make: Callable[[int], Event] | None = None) -> Iterator[None]:
-    """1,000 events a second, a mixture or what `make` makes of a number, while the block runs."""
+def flood(
+    gateway: Gateway, make: Callable[[int], Event] | None = None
+) -> Iterator[Callable[[int], None]]:
+    """1,000 events a second, a mixture or what `make` makes of a number, while the block runs.
+
+    Yields a function that waits until so many more have been published.
+    """
     make = make or event
     over = threading.Event()
+    sent = 0
 
     def pour() -> None:
-        began, sent = time.monotonic(), 0
+        nonlocal sent
+        began = time.monotonic()
         while not over.is_set():
             due = int((time.monotonic() - began) * PER_SECOND) - sent
             gateway.publish(*(make(sent + index) for index in range(min(due, 200))), agent="Ada")
             sent += min(due, 200)
             time.sleep(0.02)
 
+    def more(count: int) -> None:
+        enough = sent + count
+        until(lambda: sent >= enough, f"{count} more events are published")
+
     thread = threading.Thread(target=pour)
     thread.start()
     try:
-        yield
+        yield more
     finally:
         over.set()
         thread.join()
@@ -114,8 +126,27 @@ def pour(page: Page, gateway: Gateway, first: int, count: int) -> None:
         wait_for(page, f"[...document.querySelectorAll('.seq')].some({shown})")
 
 
+def expect_to_hold(page: Page, most_mb: float, most_nodes: float = math.inf) -> None:
+    """Collect until heap and nodes are below these bounds.
+
+    One look is not enough: when the page draws between the collection and the count, the nodes just
+    replaced are counted too.
+    """
+    heap_mb, nodes = math.inf, 0
+
+    def fits() -> bool:
+        nonlocal heap_mb, nodes
+        heap_mb, nodes = memory(page)
+        return heap_mb < most_mb and nodes < most_nodes
+
+    try:
+        until(fits, f"below {most_mb:.0f} MB and {most_nodes} nodes", 30)
+    finally:
+        print(f"\nheld: {heap_mb:.0f} MB, {nodes} nodes")
+
+
 def memory(page: Page) -> tuple[float, int]:
-    """The JavaScript heap in megabytes, and the number of nodes that it holds, after a collection."""
+    """The JavaScript heap in megabytes and the number of nodes after a collection; `expect_to_hold` decides."""
     cdp = page.context.new_cdp_session(page)
     cdp.send("HeapProfiler.collectGarbage")
     heap_mb = float(cdp.send("Runtime.getHeapUsage")["usedSize"]) / 1e6

@@ -1,10 +1,12 @@
 """The console under load: what stays bounded. `-s` prints the figures too, which decide nothing here."""
 
+import math
 import time
+from statistics import median
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.gateway import Gateway
+from tests.browser.gateway import Gateway, until
 from tests.browser.load import (
     FRAMES,
     KEPT,
@@ -14,6 +16,7 @@ from tests.browser.load import (
     agent_event,
     calm,
     event,
+    expect_to_hold,
     flood,
     memory,
     pour,
@@ -21,13 +24,21 @@ from tests.browser.load import (
 )
 
 MOST_HEAP_MB = 150
+# Shown are 1,800: the page itself 450, forty cards 850, twenty rows 500. The rows of a closed session (500)
+# or one more set of the cards' contents (725), if the page kept them, would exceed the bound.
+MOST_NODES = 2200
 MOST_ROWS = 100  # in the document, of 20,000
 
-# For every "probe <unix ms>" that is said: the time until the frame that shows it was painted.
+# For every "probe <unix ms>" that is drawn: the time until its frame was painted. Also the newest number drawn.
 WATCH_PROBES = """() => {
   window.latencies_ms = [];
+  window.newest = 0;
+  window.watching?.disconnect();
   const known = new Set();
-  new MutationObserver(() => {
+  window.watching = new MutationObserver(() => {
+    for (const seq of document.querySelectorAll(".line .seq")) {
+      window.newest = Math.max(window.newest, Number(/\\d*$/.exec(seq.textContent)[0]));
+    }
     for (const what of document.querySelectorAll(".line .what")) {
       const at = /probe (\\d+\\.\\d+)/.exec(what.textContent)?.[1];
       if (!at || known.has(at)) continue;
@@ -36,17 +47,22 @@ WATCH_PROBES = """() => {
         window.latencies_ms.push(performance.timeOrigin + performance.now() - Number(at));
       }));
     }
-  }).observe(document.getElementById("feed"), { subtree: true, childList: true, characterData: true });
+  });
+  window.watching.observe(document.getElementById("feed"), { subtree: true, childList: true, characterData: true });
 }"""
 
 
-def probe(page: Page, gateway: Gateway, count: int) -> list[float]:
-    """Milliseconds from just before a publish to its pixels, sorted."""
+def probe(page: Page, gateway: Gateway, count: int) -> str:
+    """The times from just before a publish to its pixels, once the page has drawn what came after each.
+
+    A busy machine draws so few frames that newer rows may have pushed a probe out of sight before the first.
+    """
     page.evaluate(WATCH_PROBES)
-    for number in range(count):
-        gateway.say(f"probe {time.time() * 1000:.3f}")
-        wait_for(page, f"window.latencies_ms.length > {number}")
-    return sorted(page.evaluate("window.latencies_ms"))
+    for _ in range(count):
+        number = gateway.say(f"probe {time.time() * 1000:.3f}")
+        wait_for(page, f"window.newest >= {number}")
+    seen = page.evaluate("window.latencies_ms") or [math.nan]
+    return f"{median(seen):.0f} ms median, {max(seen):.0f} ms worst of {len(seen)}"
 
 
 def test_of_20000_events_few_are_rows_and_none_is_lost(page: Page, gateway: Gateway) -> None:
@@ -61,10 +77,7 @@ def test_of_20000_events_few_are_rows_and_none_is_lost(page: Page, gateway: Gate
     frames = calm(page, gateway, 5)
     with flood(gateway):
         busy = probe(page, gateway, 20)
-    print(
-        f"\nidle: {idle[10]:.0f} ms median, {idle[-1]:.0f} ms worst; {PER_SECOND} events/s:", end=""
-    )
-    print(f" {busy[10]:.0f} ms median, {busy[-1]:.0f} ms worst; {frames}")
+    print(f"\nidle: {idle}; {PER_SECOND} events/s: {busy}; {frames}")
     assert page.get_by_test_id("row").count() < MOST_ROWS
     expect(page.get_by_test_id("gap")).to_have_count(0)
 
@@ -80,10 +93,13 @@ def test_scrolling_back_while_events_come_loads_pages_and_keeps_few_rows(
         expect(page.get_by_test_id("row").first.locator(".seq")).to_have_text(f"#{last}")
     page.keyboard.press("G")
     page.evaluate(WATCH_FRAMES)
+
+    def at_oldest() -> bool:  # each time a page or more is loaded
+        page.keyboard.press("G")
+        return page.get_by_test_id("row").last.locator(".seq").inner_text() == "#1"
+
     with flood(gateway):
-        for _ in range(12):  # each time a page or more is loaded
-            page.keyboard.press("G")
-            page.wait_for_timeout(200)
+        until(at_oldest, "all pages are loaded")
     print(f"\nscrolling back: {page.evaluate(FRAMES)}")
     assert page.get_by_test_id("row").count() < MOST_ROWS
     expect(page.get_by_test_id("newest-end")).to_have_text("Newer events load as you scroll")
@@ -114,16 +130,16 @@ def test_a_filter_over_20000_events_finds_all_and_shows_few_rows(
 
 
 def test_memory_does_not_grow_with_what_was_folded_away(page: Page, gateway: Gateway) -> None:
-    def say(first: int, count: int) -> float:
+    def say(first: int, count: int) -> None:
         for start in range(first, first + count, 500):
             last = gateway.publish(*(event(n * 4) for n in range(start, start + 500)))
             wait_for(page, f"document.querySelector('.seq')?.textContent === '#{last}'")
-        return memory(page)[0]
 
-    full = say(0, KEPT)
-    twice = say(KEPT, 2 * KEPT)
-    print(f"\nheap: {full:.0f} MB with 20,000 events, {twice:.0f} MB after 60,000")
-    assert twice < full * 1.2 + 2
+    say(0, KEPT)
+    full, _ = memory(page)
+    print(f"\nheap: {full:.0f} MB with 20,000 events")
+    say(KEPT, 2 * KEPT)
+    expect_to_hold(page, full * 1.2 + 2)
     expect(page.get_by_test_id("tally")).to_have_text("20,000 of 20,000 events shown")
 
 
@@ -133,16 +149,13 @@ def test_40_sessions_at_1000_events_a_second_stay_within_their_bounds(
     """The figure of the longest frame is that of `python -m tests.browser.figures`."""
     pour(page, gateway, 0, KEPT)
     expect(page.get_by_test_id("agent")).to_have_count(SESSIONS)
-    _, nodes = memory(page)
-    with flood(gateway, lambda number: agent_event(KEPT + number)):
+    with flood(gateway, lambda number: agent_event(KEPT + number)) as more:
         page.get_by_test_id("agent-link").first.click()  # it stays where it is
         expect(page.get_by_test_id("step").first).to_be_visible()
-        page.wait_for_timeout(2000)
+        more(2000)
         page.get_by_test_id("session-back").click()
-        page.wait_for_timeout(2000)
+        more(2000)
     expect(page.get_by_test_id("agent")).to_have_count(SESSIONS)
-    heap, later = memory(page)
-    print(f"\n40 sessions: {heap:.0f} MB, {nodes} nodes, later {later}")
-    assert heap < MOST_HEAP_MB
-    assert later < nodes * 1.5
+    expect(page.get_by_test_id("step")).to_have_count(0)
+    expect_to_hold(page, MOST_HEAP_MB, MOST_NODES)
     expect(page.get_by_test_id("gap")).to_have_count(0)

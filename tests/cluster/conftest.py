@@ -20,12 +20,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S
 from tests.nats_server import NatsServer
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "cluster-test-token-0123456789"
 HEADERS = {"X-Session-Token": TOKEN}
-START_S = 40
 HOST = "events.example.org"  # where `deploy/` says that the gateways are
 
 
@@ -97,7 +97,7 @@ class GatewayProcess(Address):
         return self
 
     async def ready(self) -> "GatewayProcess":
-        async with asyncio.timeout(START_S), self.http() as http:
+        async with asyncio.timeout(WATCHDOG_S), self.http() as http:
             while True:
                 assert self.process.returncode is None, self.log()
                 with suppress(httpx.HTTPError):
@@ -150,7 +150,7 @@ def sightline_token(
 async def admitted(gateways: Sequence[Address], secret: str) -> None:
     """Wait until each gateway admits the token."""
     for gateway in gateways:
-        async with asyncio.timeout(40), gateway.http() as http:
+        async with asyncio.timeout(WATCHDOG_S), gateway.http() as http:
             headers = {"X-Session-Token": secret}
             while (  # noqa: ASYNC110
                 await http.get("/api/session", headers=headers)
@@ -166,7 +166,8 @@ class Client:
         self._name = name
         self.epoch: str | None = None
         self.position = 0
-        self.delivered: list[tuple[str, int, int]] = []  # epoch, number, which publish
+        # Epoch, number, which publish: None is an event that the gateways published, as `system.audit`.
+        self.delivered: list[tuple[str, int, int | None]] = []
         self.gaps: list[tuple[str, int | None, int | None, int | None]] = []
         self.left: list[str] = []  # epochs that an `epoch_changed` led out of
         self.notices: list[str] = []
@@ -215,7 +216,7 @@ class Client:
             assert epoch == self.epoch
             assert number > self.position, "out of order or doubled"
             assert number == self.position + 1, "passed over without a gap"
-            self.delivered.append((epoch, number, message["data"]["n"]))
+            self.delivered.append((epoch, number, message["data"].get("n")))
             self.position = number
 
     def is_at(self, epoch: str, number: int) -> bool:
@@ -273,7 +274,7 @@ class Load:
         self._stopping = True
         await asyncio.gather(*self._tasks)
 
-    async def reaches(self, more: int, timeout_s: float = 40) -> None:
+    async def reaches(self, more: int, timeout_s: float = WATCHDOG_S) -> None:
         """Wait until that many more are acknowledged."""
         goal = len(self.acknowledged) + more
 
@@ -286,7 +287,7 @@ class Load:
         await holds(reached, timeout_s)
 
 
-async def holds(condition: Callable[[], object], timeout_s: float = 40) -> None:
+async def holds(condition: Callable[[], object], timeout_s: float = WATCHDOG_S) -> None:
     """Wait for what other processes bring about."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110
@@ -300,7 +301,7 @@ async def settle(load: Load, clients: list[Client]) -> None:
     await holds(lambda: all(client.is_at(*last) for client in clients))
     for client in clients:
         await client.stop()
-    order: dict[tuple[str, int], int] = {}
+    order: dict[tuple[str, int], int | None] = {}
     for client in clients:
         for epoch, number, n in client.delivered:
             assert order.setdefault((epoch, number), n) == n, "two orders"

@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 from app.settings import PREFIX, Settings
 from tests.cluster.conftest import HOST, ROOT, TOKEN, Address, Fleet, settle
 from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S
 from tests.nats_server import BINARY, NatsServer
 
 DEPLOY = ROOT / "deploy"
@@ -114,7 +115,7 @@ async def proxy(
     folder = tmp_path / "nginx"
     folder.mkdir()
     proxy = Proxy(folder, certificate, [gateway.port for gateway in fleet.gateways])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WATCHDOG_S):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
@@ -194,7 +195,7 @@ async def test_a_browser_that_logged_in_stays_at_the_gateway_that_knows_it(proxy
 async def test_server_sent_events_pass_the_proxy_as_they_come(proxy: Proxy) -> None:
     async with proxy.http() as http, http.stream("GET", "/api/events/stream") as stream:
         lines = stream.aiter_lines()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WATCHDOG_S):
             async for line in lines:
                 if '"connected"' in line:
                     break

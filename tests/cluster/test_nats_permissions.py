@@ -15,6 +15,7 @@ from nats.errors import Error as NatsError
 
 from tests.cluster.conftest import ROOT, Fleet, admitted, settle, sightline_token
 from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S
 from tests.nats_server import NatsServer
 
 DEPLOY = ROOT / "deploy"
@@ -138,10 +139,10 @@ async def test_gateways_and_a_foreign_publisher_work_with_their_permissions_over
     async with (
         first.socket("?types=deploy.*") as socket,
         servers.client("publisher") as (publisher, errors),
-        asyncio.timeout(20),
+        asyncio.timeout(WATCHDOG_S),
     ):
         await socket.recv()
-        answer = json.loads((await publisher.request(SUBJECT, BODY, timeout=5)).data)
+        answer = json.loads((await publisher.request(SUBJECT, BODY, timeout=WATCHDOG_S)).data)
         event = json.loads(await socket.recv())
     assert (event["type"], event["sequence_number"]) == ("deploy.finished", answer["seq"])
     assert errors == []
@@ -177,9 +178,9 @@ async def test_a_publisher_cannot_publish_elsewhere_read_the_stream_or_change_it
         assert passed == []
         # The answer to a publish goes where the publisher says: it must not become a command.
         await client.publish(SUBJECT, BODY, reply=f"{API}.STREAM.PURGE.sightline")
-        await client.request(SUBJECT, BODY, timeout=5)
+        await client.request(SUBJECT, BODY, timeout=WATCHDOG_S)
     async with servers.client("operator") as (client, _):
-        answer = await client.request(f"{API}.STREAM.INFO.sightline", timeout=5)
+        answer = await client.request(f"{API}.STREAM.INFO.sightline", timeout=WATCHDOG_S)
     state = json.loads(answer.data)["state"]
     assert (state["first_seq"], state["last_seq"], state["messages"]) == (1, 3, 3)
 
@@ -266,22 +267,24 @@ async def test_three_servers_with_routes_over_tls_go_on_without_one(
         servers.give(ROUTE_LISTEN=f"127.0.0.1:{port}")
         servers.start("nats-cluster.conf", number)
     (gateway,) = await fleet.start(1, servers.address("gateway"), NATS_REPLICAS="3", TOKENS="nats")
-    words = ["create", "--name", "dash", "--scope", "read"]
-    made = sightline_token(servers.address("tokens"), *words, replicas=3)
-    assert made.returncode == 0, made.stderr
-    await admitted([gateway], made.stdout.strip())
+
+    async def token(*words: str) -> str:
+        """Run the command until NATS answers it: the bucket may be without a leader for a moment."""
+        async with asyncio.timeout(WATCHDOG_S):
+            while True:
+                done = await asyncio.to_thread(
+                    sightline_token, servers.address("tokens"), *words, replicas=3
+                )
+                if "NATS d" not in done.stderr:  # does not answer, did not confirm
+                    assert done.returncode == 0, done.stderr
+                    return done.stdout.strip()
+
+    await admitted([gateway], await token("create", "--name", "dash", "--scope", "read"))
     clients = await fleet.follow([gateway], 2)
     load = fleet.publish([gateway], pause_s=0.05)
     await load.reaches(20)
     servers.started[0].kill()
     await load.reaches(20)
     await settle(load, clients)
-    async with asyncio.timeout(40):  # the bucket may be without a leader for a moment
-        while True:
-            rotated = await asyncio.to_thread(
-                sightline_token, servers.address("tokens"), "rotate", "dash"
-            )
-            if rotated.returncode == 0:
-                break
-    await admitted([gateway], rotated.stdout.strip())
+    await admitted([gateway], await token("rotate", "dash"))
     assert all(not client.gaps for client in clients)

@@ -16,10 +16,10 @@ from websockets.exceptions import InvalidStatus
 
 from tests.cluster.conftest import HOST, ROOT, TOKEN, Address, Fleet, GatewayProcess
 from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S
 
 DEPLOY = ROOT / "deploy"
 MODULES = Path("/usr/lib/apache2/modules")
-READY_S = 30
 ORIGIN = f"https://{HOST}"
 APACHE = """
 ServerRoot {folder}
@@ -93,7 +93,7 @@ class Proxy(Address):
 
     async def ready(self) -> None:
         """Return once a gateway answers through it."""
-        async with asyncio.timeout(READY_S), self.http() as http:
+        async with asyncio.timeout(WATCHDOG_S), self.http() as http:
             while True:
                 assert self.process.poll() is None, self.log()
                 with suppress(httpx.HTTPError):

@@ -99,11 +99,12 @@ async def test_while_nats_is_away_tokens_go_on_and_expire_and_afterwards_a_revok
     server = fleet.nats()
     url = server.url
     gateways = await fleet.start(2, url, TOKENS="nats")
-    brief = await token(url, "create --name brief --scope read --expires 30s")
     dash = await token(url, "create --name dash --scope read")
     await admitted(gateways, dash)
-    expiring = [await Holder(gateway, brief).started() for gateway in gateways]
     staying = [await Holder(gateway, dash).started() for gateway in gateways]
+    brief = await token(url, "create --name brief --scope read --expires 30s")
+    await admitted(gateways, brief)
+    expiring = [await Holder(gateway, brief).started() for gateway in gateways]
     server.kill()
     async with asyncio.timeout(60):
         assert [await holder.ended() for holder in expiring] == [ENDED] * 2

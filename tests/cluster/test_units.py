@@ -14,6 +14,7 @@ import pytest
 from tests.cluster.conftest import ROOT, TOKEN, GatewayProcess, holds
 from tests.kit import confined
 from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S
 from tests.nats_server import BINARY, NatsServer
 
 DEPLOY = ROOT / "deploy"
@@ -179,7 +180,7 @@ async def test_a_confined_gateway_sees_files_and_commits_and_stores_events(
 ) -> None:
     seen: set[str] = set()
     await holds(lambda: all(word in gateway.log() for word in ("files_watched", "commits_watched")))
-    async with gateway.socket() as socket, asyncio.timeout(40):
+    async with gateway.socket() as socket, asyncio.timeout(WATCHDOG_S):
         connected = json.loads(await socket.recv())
         await asyncio.to_thread(commit, workspace)
         async with gateway.http() as http:
@@ -194,7 +195,7 @@ async def test_a_confined_gateway_sees_files_and_commits_and_stores_events(
     for name in ("journal.db", "gateway.log"):
         assert (state / name).is_file()
     assert TOKEN not in gateway.log()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(WATCHDOG_S):
         gateway.process.terminate()
         await gateway.process.wait()
     assert "Traceback" not in gateway.log()

@@ -17,12 +17,12 @@ from websockets.exceptions import InvalidStatus
 from tests.cluster.conftest import HOST, ROOT, TOKEN, Address, Fleet, GatewayProcess
 from tests.kit.login import CHROMIUM
 from tests.kit.processes import free_ports
+from tests.kit.waiting import WATCHDOG_S
 from tests.snippets import snippets
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 ORIGIN = f"http://{HOST}"
 PAGE = {"Cookie": "_oauth2_proxy=of-alice", "Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
-READY_S = 30
 LOG_IN = "http://127.0.0.1:4180"  # in the document
 
 
@@ -89,7 +89,7 @@ class Nginx(Address):
         )
 
     async def ready(self) -> "Nginx":
-        async with asyncio.timeout(READY_S), self.http() as http:
+        async with asyncio.timeout(WATCHDOG_S), self.http() as http:
             while True:
                 assert self.process.poll() is None, (self.folder / "start.log").read_text()
                 with suppress(httpx.HTTPError):
@@ -198,7 +198,7 @@ async def test_without_a_log_in_a_page_leads_to_it_and_a_token_goes_past_it(
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
 async def test_the_console_is_live_in_a_browser_that_the_proxy_has_logged_in(nginx: Nginx) -> None:
     playwright = pytest.importorskip("playwright.async_api")
-    async with playwright.async_playwright() as started, asyncio.timeout(READY_S):
+    async with playwright.async_playwright() as started, asyncio.timeout(WATCHDOG_S):
         browser = await started.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
         )

@@ -198,7 +198,7 @@ async def test_the_synchronous_flavour_also_reads_whatever_its_consumer_does(
 def _until_received(stream: sync.Stream, number: int) -> None:
     with stream._news:
         assert stream._news.wait_for(
-            lambda: stream._core.parameters["last_sequence_number"] == f"{number}", 10
+            lambda: stream._core.parameters["last_sequence_number"] == f"{number}", WATCHDOG_S
         )
 
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from tests.kit.waiting import WATCHDOG_S
 
 pytestmark = pytest.mark.attack
 
-END_S = 5
+END_S = 20  # gunicorn kills what has not ended after 30 s
 FACTORY = "sightline:create_app()"
 SERVERS = {
     "litestar run": "sightline run --port {port}",
@@ -103,11 +102,9 @@ async def test_every_server_takes_the_token_holds_the_limit_and_ends_with_1012_a
             async with stream as answer:
                 lines = answer.aiter_lines()
                 assert (await anext(lines)).startswith("id: ")
-                began = time.monotonic()
                 run.process.send_signal(signal.SIGTERM)
                 assert await close_code(client) == 1012
                 assert await run.ended(END_S) in (0, -signal.SIGTERM)
-                assert time.monotonic() - began < END_S
     assert TOKEN not in run.said
 
 

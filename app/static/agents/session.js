@@ -55,18 +55,19 @@ export class SessionPage {
     this._older = null;
     this._epoch = this.position().epoch; // of the first item
     this._loading = true;
-    this.list.open.clear();
-    this.list.reset();
+    this.list.clear();
     this._timeline = new Timeline(id);
     this.draw();
     await this._load(null);
     this.scroller.setAttribute("aria-busy", "false");
   }
 
+  /** Close the session and forget its events and rows: a long one holds tens of thousands. */
   hide() {
     this.id = null;
-    this._items = this._live = [];
+    this._items = this._live = this._rows = this._failures = [];
     this._timeline = null;
+    this.list.clear();
   }
 
   /** Take live events and gaps. */
