@@ -211,6 +211,7 @@ async def test_a_publish_on_another_loop_may_be_cancelled_there(all_at_once: boo
         lambda bus, subscription: bus.flush(),
         lambda bus, subscription: publish(bus, "a.x"),
         lambda bus, subscription: subscription.take(),
+        lambda bus, subscription: subscription.take_run(1),
         lambda bus, subscription: subscription.queue.get_nowait(),
         lambda bus, subscription: subscription.refilter(EventFilter(["a.*"])),
         lambda bus, subscription: subscription.close(),
