@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..events import Event
 
 BATCH_EVENTS = 1000  # in one transaction, or
-BATCH_BYTES = 4 * 1024 * 1024  # of messages
+BATCH_BYTES = 4 * 1024 * 1024  # of messages; fewer in a small journal
 MAX_WAITING = 50_000  # events while the file cannot be written, or
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
@@ -27,7 +27,9 @@ class Pending:
     has its own count of bytes, so only taking from the left needs a lock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batch_bytes: int = BATCH_BYTES) -> None:
+        """`batch_bytes`: a batch ends with the event that reaches this size."""
+        self._batch_bytes = batch_bytes
         self.lost = 0  # events that were dropped
         self._items: deque[Event | Start] = deque()
         self._added_bytes = 0  # by the loop, without those dropped
@@ -74,7 +76,7 @@ class Pending:
         batch: list[Event] = []
         size = 0
         with self._taking:
-            while self._items and len(batch) < BATCH_EVENTS and size < BATCH_BYTES:
+            while self._items and len(batch) < BATCH_EVENTS and size < self._batch_bytes:
                 item = self._items[0]
                 if isinstance(item, Start):
                     if batch:
