@@ -34,6 +34,7 @@ class Pending:
         self._items: deque[Event | Start] = deque()
         self._added_bytes = 0  # by the loop, without those dropped
         self._taken_bytes = 0  # by the thread
+        self._of_epoch = 0  # events that came after the last start
         self._taking = threading.Lock()
 
     def __len__(self) -> int:
@@ -42,14 +43,16 @@ class Pending:
     def begin(self, start: Start) -> None:
         """The next events follow `start`."""
         self._items.append(start)
+        self._of_epoch = 0
 
     def extend(self, events: Sequence[Event]) -> None:
         """Append events."""
         self._added_bytes += sum([len(event.encoded) for event in events])
         self._items.extend(events)
+        self._of_epoch += len(events)
 
     def drop_excess(self) -> int:
-        """Drop the oldest events above the bounds; return the last dropped number, or 0."""
+        """Drop the oldest events above the bounds; return the last of this epoch, or 0."""
         number = 0
         if not self._is_too_much:
             return number
@@ -62,7 +65,8 @@ class Pending:
                     continue
                 self._added_bytes -= len(item.encoded)
                 self.lost += 1
-                number = item.sequence_number
+                if len(self._items) < self._of_epoch:  # it is one of the last so many
+                    number = item.sequence_number
             self._items.extendleft(reversed(starts))
         return number
 
