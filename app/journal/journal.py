@@ -221,7 +221,7 @@ class Journal:
             self._gathering.cancel()
         if self._loop is not None:
             await self._loop.run_in_executor(None, self._close)
-        self._waiters.settle(self._head, "the gateway is shutting down")
+        self._waiters.end("the gateway is shutting down")
 
     def _close(self) -> None:
         self._reading.close()

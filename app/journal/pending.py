@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..events import Event
 
 BATCH_EVENTS = 1000  # in one transaction, or
-BATCH_BYTES = 4 * 1024 * 1024  # of messages
+BATCH_BYTES = 4 * 1024 * 1024  # of messages; fewer in a small journal
 MAX_WAITING = 50_000  # events while the file cannot be written, or
 MAX_WAITING_BYTES = 64 * 1024 * 1024
 
@@ -27,11 +27,14 @@ class Pending:
     has its own count of bytes, so only taking from the left needs a lock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batch_bytes: int = BATCH_BYTES) -> None:
+        """`batch_bytes`: a batch ends with the event that reaches this size."""
+        self._batch_bytes = batch_bytes
         self.lost = 0  # events that were dropped
         self._items: deque[Event | Start] = deque()
         self._added_bytes = 0  # by the loop, without those dropped
         self._taken_bytes = 0  # by the thread
+        self._of_epoch = 0  # events that came after the last start
         self._taking = threading.Lock()
 
     def __len__(self) -> int:
@@ -40,14 +43,16 @@ class Pending:
     def begin(self, start: Start) -> None:
         """The next events follow `start`."""
         self._items.append(start)
+        self._of_epoch = 0
 
     def extend(self, events: Sequence[Event]) -> None:
         """Append events."""
         self._added_bytes += sum([len(event.encoded) for event in events])
         self._items.extend(events)
+        self._of_epoch += len(events)
 
     def drop_excess(self) -> int:
-        """Drop the oldest events above the bounds; return the last dropped number, or 0."""
+        """Drop the oldest events above the bounds; return the last of this epoch, or 0."""
         number = 0
         if not self._is_too_much:
             return number
@@ -60,7 +65,8 @@ class Pending:
                     continue
                 self._added_bytes -= len(item.encoded)
                 self.lost += 1
-                number = item.sequence_number
+                if len(self._items) < self._of_epoch:  # it is one of the last so many
+                    number = item.sequence_number
             self._items.extendleft(reversed(starts))
         return number
 
@@ -74,7 +80,7 @@ class Pending:
         batch: list[Event] = []
         size = 0
         with self._taking:
-            while self._items and len(batch) < BATCH_EVENTS and size < BATCH_BYTES:
+            while self._items and len(batch) < BATCH_EVENTS and size < self._batch_bytes:
                 item = self._items[0]
                 if isinstance(item, Start):
                     if batch:

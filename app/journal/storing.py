@@ -13,7 +13,7 @@ import structlog
 from ..events import Clock, Event
 from ..state import NotOursError
 from .mark import leave_mark
-from .pending import BATCH_EVENTS, Pending, Start
+from .pending import BATCH_BYTES, BATCH_EVENTS, Pending, Start
 from .retention import Retention, size_on_disk
 from .schema import identity, put_aside
 from .summary import FirstPosition, first_position
@@ -21,6 +21,7 @@ from .writer import Bounds, Writer
 
 FIRST_PAUSE_S = 0.25  # after a failure; doubled each time, up to
 LONGEST_PAUSE_S = 5.0
+BATCHES = 64  # at least, in a full journal: each grows the file and its log, by more than its size
 TIDY_S = 60.0  # how often an idle journal deletes events that are too old
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _log = structlog.get_logger("sightline.journal")
@@ -52,7 +53,7 @@ class Storing:
 
         `leaves_mark`: a clean stop leaves the mark that lets the epoch continue.
         """
-        self.pending = Pending()
+        self.pending = Pending(min(BATCH_BYTES, bounds.max_bytes // BATCHES))
         self._path = path
         self._bounds = bounds
         self._clock = clock

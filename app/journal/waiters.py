@@ -13,6 +13,7 @@ class Waiters:
     def __init__(self) -> None:
         self._numbers: dict[asyncio.Future[None], int] = {}
         self._events = self._turns = 0  # at the last `may_grow`, and how often it was true
+        self._ended: str | None = None  # why nothing more is stored
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -21,6 +22,8 @@ class Waiters:
         """A future that ends when `number` is settled; to be awaited once, with `wait`."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._numbers[waiter] = number
+        if self._ended is not None:
+            self.settle(number, self._ended)
         return waiter
 
     async def wait(self, waiter: asyncio.Future[None]) -> None:
@@ -54,3 +57,8 @@ class Waiters:
             else:
                 text = f"the event went out live, and is not in the journal: {reason}"
                 waiter.set_exception(JournalUnavailableError(text))
+
+    def end(self, reason: str) -> None:
+        """Wake every waiter, also those that come later: nothing more is stored, for this reason."""
+        self._ended = reason
+        self.settle(max(self._numbers.values(), default=0), reason)

@@ -95,3 +95,18 @@ async def test_a_failure_reaches_those_whose_events_are_still_gathered(watched: 
     with pytest.raises(JournalUnavailableError, match="the disk is full"):
         await waiting
     journal._on_report(Progress(journal._start, 0, None, None, 0))
+
+
+async def test_nobody_waits_after_the_close(watched: Watched) -> None:
+    closing = asyncio.create_task(watched.journal.close())
+    waiting = []
+    while not closing.done():
+        waiting.append(asyncio.create_task(watched.publish()))
+        await asyncio.sleep(0)
+    waiting.append(asyncio.create_task(watched.publish()))
+    for _ in range(3):  # the last one begins, and hears that it comes too late
+        await asyncio.sleep(0)
+    assert all(one.done() for one in waiting)
+    with pytest.raises(JournalUnavailableError, match="shutting down"):
+        await waiting[-1]
+    await asyncio.gather(*waiting, return_exceptions=True)

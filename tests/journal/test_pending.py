@@ -52,3 +52,18 @@ def test_a_batch_ends_before_another_epoch() -> None:
     assert numbers(waiting.take()) == [1]
     assert waiting.take() == Start("f", 7)
     assert numbers(waiting.take()) == [8]
+
+
+def test_a_dropped_number_of_an_epoch_that_ended_is_not_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pending, "MAX_WAITING", 4)
+    waiting = Pending()
+    waiting.extend([event(number, "x", "ada") for number in (91, 92, 93)])
+    waiting.begin(Start("f", 0))  # publishers wait for the numbers 1 and 2 of this one now
+    waiting.extend([event(number, "x", "ada") for number in (1, 2)])
+    assert (waiting.drop_excess(), waiting.lost) == (0, 2)
+    waiting.extend([event(number, "x", "ada") for number in (3, 4, 5)])
+    assert (waiting.drop_excess(), waiting.lost) == (1, 4)
+    assert waiting.take() == Start("f", 0)
+    assert numbers(waiting.take()) == [2, 3, 4, 5]
