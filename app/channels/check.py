@@ -51,9 +51,9 @@ class EventCheck:
             type_, payload = self._catalog.type_of(type(event)), event
         if type_ not in self._catalog.structs:  # an unknown type is shown in an error
             type_ = self._redact_type(type_)
-        max_bytes = self._max_bytes
-        encoded, fields = encode("data", payload, max_bytes)
-        encoded_metadata = encode("metadata", metadata, max_bytes)[0] if metadata else b"{}"
+        max_bytes, redact = self._max_bytes, self._redactor.redact_text
+        encoded, fields = encode("data", payload, max_bytes, redact)
+        encoded_metadata = encode("metadata", metadata, max_bytes, redact)[0] if metadata else b"{}"
         self._ensure_fits(encoded, encoded_metadata)
         redactor = self._redactor
         if redactor.has_candidates(encoded + encoded_metadata):

@@ -2,7 +2,7 @@
 
 import json
 import marshal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import orjson
@@ -32,11 +32,15 @@ _encode_strictly = json.JSONEncoder(
 
 
 def encode(
-    name: str, value: Fields | msgspec.Struct, max_bytes: int | None = None
+    name: str,
+    value: Fields | msgspec.Struct,
+    max_bytes: int | None = None,
+    redact: Callable[[str], str] = str,
 ) -> tuple[bytes, dict[str, object]]:
     """Encode `value`; return the bytes, and the fields that the catalog checks.
 
     They are what a reader decodes, but a tuple may stay one: it fits the same types as a list.
+    `redact` takes secrets out of the keys that a refusal names.
 
     Raises:
         InvalidDataError: `value` is not an object, is nested over 256 deep, or holds NaN, bytes, a
@@ -68,7 +72,7 @@ def encode(
         ) from error
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise InvalidDataError(
-            f"{name} cannot be encoded as JSON: {obstacle(name, plain) or str(error)[:200]};"
+            f"{name} cannot be encoded as JSON: {obstacle(name, plain, redact) or str(error)[:200]};"
             " use strings, finite numbers, booleans, None, lists and dicts"
         ) from error
 

@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
 
 from .strict_json import MAX_DEPTH
 
@@ -12,52 +13,54 @@ _MOST_KEY = 64  # characters of a key in a path
 _MOST_PATH = 200  # characters of a path: of a longer one, its end
 
 
-def obstacle(name: str, value: object) -> str | None:
+def obstacle(name: str, value: object, redact: Callable[[str], str]) -> str | None:
     """The first part of `value` without a form in JSON, such as "data.a[0] is nan".
 
-    None if there is none within the depth that is allowed.
+    None if there is none within the depth that is allowed. `redact` takes secrets out of keys.
     """
     found = _search(value, ())
     if found is None:
         return None
-    path, why = found
+    keys, why = found
+    path = "".join(f"[{key}]" if isinstance(key, int) else _step(redact(key)) for key in keys)
     return f"{name}{path if len(path) <= _MOST_PATH else '…' + path[-_MOST_PATH:]} {why}"
 
 
-def _search(value: object, around: tuple[int, ...]) -> tuple[str, str] | None:
-    """The path from `value` to the obstacle, and what it is; `around` has the ids of its parents."""
+def _search(value: object, around: tuple[int, ...]) -> tuple[list[str | int], str] | None:
+    """The way from `value` to the obstacle, and what it is; `around` has the ids of its parents."""
     if isinstance(value, Mapping) and (isinstance(value, dict) or not around):
         parts: Iterable[tuple[object, object]] = value.items()
     elif isinstance(value, list | tuple):
         parts = enumerate(value)
     else:
         why = _why_not(value)
-        return ("", why) if why else None
+        return ([], why) if why else None
     if id(value) in around:
-        return "", "is inside itself"
+        return [], "is inside itself"
     if len(around) >= MAX_DEPTH:
         return None
+    in_list = not isinstance(value, Mapping)
     for key, part in parts:
-        if isinstance(value, Mapping) and (why := _why_not(key)):
-            return "", f"has a key that {why}"
-        step = _step(key) if isinstance(value, Mapping) else f"[{key}]"
+        if not in_list and (why := _why_not(key)):
+            return [], f"has a key that {why}"
         if found := _search(part, (*around, id(value))):
-            return step + found[0], found[1]
+            # of an object, the key as JSON has it
+            step = key if in_list else next(iter(json.loads(json.dumps({key: None}))))
+            return [cast(str | int, step), *found[0]], found[1]
     return None
 
 
-def _step(key: object) -> str:
-    text = str(key)
-    return f".{text}" if _NAME.fullmatch(text) else f"[{json.dumps(text[:_MOST_KEY])}]"
+def _step(key: str) -> str:
+    return f".{key}" if _NAME.fullmatch(key) else f"[{json.dumps(key[:_MOST_KEY])}]"
 
 
 def _why_not(value: object) -> str:
     """Why a value without parts is not JSON; empty if it is."""
     if isinstance(value, float):
-        return "" if math.isfinite(value) else f"is {float(value)}"
+        return "" if math.isfinite(value) else f"is {float.__repr__(value)}"
     if isinstance(value, str):
         try:
-            value.encode()
+            str.encode(value)
         except UnicodeEncodeError as error:
             half = ascii(value[error.start])
             return f"has a lone surrogate, {half}, at character {error.start}"

@@ -119,7 +119,15 @@ def at(step: re.Match[str], part: Any) -> list[Any]:
     if step[2]:
         return [part[int(step[2])]]
     text = step[1] or json.loads(step[3])
-    return [inner for key, inner in part.items() if str(key) == text]
+    return [
+        inner for key, inner in part.items() if not is_refused({key: 0}) and as_key(key) == text
+    ]
+
+
+def as_key(key: object) -> str:
+    """The key as JSON has it."""
+    (found,) = json.loads(json.dumps({key: None}))
+    return str(found)
 
 
 def is_refused(part: object) -> bool:
