@@ -3,29 +3,40 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from .strict_json import MAX_DEPTH
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")  # a key that needs no quotes in a path
 _MOST_KEY = 64  # characters of a key in a path
+_MOST_PARTS = 20_000  # looked at, in some hundredths of a second: a shared part comes many times
 _MOST_PATH = 200  # characters of a path: of a longer one, its end
 
 
 def obstacle(name: str, value: object) -> str | None:
     """The first part of `value` without a form in JSON, such as "data.a[0] is nan".
 
-    None if there is none within the depth that is allowed.
+    None if there is none within the depth that is allowed and the first `_MOST_PARTS` parts, or if
+    one of them is of a class whose methods raise.
     """
-    found = _search(value, ())
+    try:
+        found = _search(value, (), iter(range(_MOST_PARTS)))
+    except Exception:  # also `StopIteration`: it looked at enough
+        return None
     if found is None:
         return None
     path, why = found
     return f"{name}{path if len(path) <= _MOST_PATH else '…' + path[-_MOST_PATH:]} {why}"
 
 
-def _search(value: object, around: tuple[int, ...]) -> tuple[str, str] | None:
-    """The path from `value` to the obstacle, and what it is; `around` has the ids of its parents."""
+def _search(
+    value: object, around: tuple[int, ...], allowed: Iterator[int]
+) -> tuple[str, str] | None:
+    """The path from `value` to the obstacle, and what it is.
+
+    `around` has the ids of its parents; `allowed` ends when enough was looked at.
+    """
+    next(allowed)
     if isinstance(value, Mapping) and (isinstance(value, dict) or not around):
         parts: Iterable[tuple[object, object]] = value.items()
     elif isinstance(value, list | tuple):
@@ -41,7 +52,7 @@ def _search(value: object, around: tuple[int, ...]) -> tuple[str, str] | None:
         if isinstance(value, Mapping) and (why := _why_not(key)):
             return "", f"has a key that {why}"
         step = _step(key) if isinstance(value, Mapping) else f"[{key}]"
-        if found := _search(part, (*around, id(value))):
+        if found := _search(part, (*around, id(value)), allowed):
             return step + found[0], found[1]
     return None
 
