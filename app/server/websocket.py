@@ -152,7 +152,8 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         """Send the close frame, and close after `LINGER_S` without waiting for the client."""
         assert self.conn.close_sent is not None
         code, reason = int(self.conn.close_sent.code), self.conn.close_sent.reason
-        self._direct.evicted = f"close_{code}"
+        if not self.conn.close_rcvd_then_sent:  # or the code is the client's, from the same read
+            self._direct.evicted = f"close_{code}"
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
