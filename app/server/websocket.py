@@ -62,6 +62,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._direct.lose()  # break cycles: the collector would free a thousand connections at once
+        self.conn.parser_exc = None  # its traceback has a frame with us
         self.conn.parser.close()
 
     def take_over(self, http: HttpToolsProtocol) -> None:
