@@ -25,12 +25,12 @@ _HEADERS = "sightline_headers"  # key in the scope's state: what `headers_of` ha
 def headers_of(scope: Scope) -> ByName:
     """The headers of a request by their names, which are read once for all checks.
 
-    They are read again if a middleware replaced them. Those of an upgrade are read each time, so that
+    They are read again if a middleware changed them. Those of an upgrade are read each time, so that
     an idle connection does not keep the token.
     """
-    headers = scope["headers"]
+    headers = [*scope["headers"]]  # a copy, as the list may be changed in place
     read: tuple[object, ByName] | None = scope["state"].get(_HEADERS)
-    if read is not None and read[0] is headers:
+    if read is not None and read[0] == headers:
         return read[1]
     found = by_name(headers)
     if scope["type"] == ScopeType.HTTP:

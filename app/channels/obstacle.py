@@ -16,9 +16,13 @@ _MOST_PATH = 200  # characters of a path: of a longer one, its end
 def obstacle(name: str, value: object, redact: Callable[[str], str]) -> str | None:
     """The first part of `value` without a form in JSON, such as "data.a[0] is nan".
 
-    None if there is none within the depth that is allowed. `redact` takes secrets out of keys.
+    None if there is none within the depth that is allowed, or if a part is of a class whose methods
+    raise. `redact` takes secrets out of keys.
     """
-    found = _search(value, ())
+    try:
+        found = _search(value, (), set())
+    except Exception:
+        return None
     if found is None:
         return None
     keys, why = found
@@ -26,8 +30,14 @@ def obstacle(name: str, value: object, redact: Callable[[str], str]) -> str | No
     return f"{name}{path if len(path) <= _MOST_PATH else '…' + path[-_MOST_PATH:]} {why}"
 
 
-def _search(value: object, around: tuple[int, ...]) -> tuple[list[str | int], str] | None:
-    """The way from `value` to the obstacle, and what it is; `around` has the ids of its parents."""
+def _search(
+    value: object, around: tuple[int, ...], seen: set[int]
+) -> tuple[list[str | int], str] | None:
+    """The way from `value` to the obstacle, and what it is.
+
+    `around` has the ids of its parents, `seen` those of what was searched: a part that stands in
+    many places is searched once.
+    """
     if isinstance(value, Mapping) and (isinstance(value, dict) or not around):
         parts: Iterable[tuple[object, object]] = value.items()
     elif isinstance(value, list | tuple):
@@ -37,16 +47,17 @@ def _search(value: object, around: tuple[int, ...]) -> tuple[list[str | int], st
         return ([], why) if why else None
     if id(value) in around:
         return [], "is inside itself"
-    if len(around) >= MAX_DEPTH:
+    if len(around) >= MAX_DEPTH or id(value) in seen:
         return None
     in_list = not isinstance(value, Mapping)
     for key, part in parts:
         if not in_list and (why := _why_not(key)):
             return [], f"has a key that {why}"
-        if found := _search(part, (*around, id(value))):
+        if found := _search(part, (*around, id(value)), seen):
             # of an object, the key as JSON has it
             step = key if in_list else next(iter(json.loads(json.dumps({key: None}))))
             return [cast(str | int, step), *found[0]], found[1]
+    seen.add(id(value))
     return None
 
 

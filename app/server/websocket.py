@@ -62,6 +62,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._direct.lose()  # break cycles: the collector would free a thousand connections at once
+        self.conn.parser_exc = None  # its traceback has a frame with us
         self.conn.parser.close()
 
     def take_over(self, http: HttpToolsProtocol) -> None:
@@ -152,7 +153,8 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         """Send the close frame, and close after `LINGER_S` without waiting for the client."""
         assert self.conn.close_sent is not None
         code, reason = int(self.conn.close_sent.code), self.conn.close_sent.reason
-        self._direct.evicted = f"close_{code}"
+        if not self.conn.close_rcvd_then_sent:  # or the code is the client's, from the same read
+            self._direct.evicted = f"close_{code}"
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True

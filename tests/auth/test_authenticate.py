@@ -164,12 +164,14 @@ def test_a_key_may_be_sent_again_but_no_wrong_one_beside_it_also_as_strange_byte
         authenticate(headers, good[8:], keyring, changes=False)
 
 
-def test_headers_that_were_replaced_are_read_again_and_those_of_an_upgrade_are_not_kept() -> None:
+def test_headers_that_were_changed_are_read_again_and_those_of_an_upgrade_are_not_kept() -> None:
     scope: Any = {"type": "http", "headers": [(b"Host", b"a"), (b"host", b"b")], "state": {}}
     first = headers_of(scope)
     assert first == {b"host": [b"a", b"b"]}
     assert headers_of({**scope}) is first
     assert headers_of({**scope, "headers": [(b"host", b"c")]}) == {b"host": [b"c"]}
+    scope["headers"].append((b"host", b"d"))  # as middlewares do
+    assert headers_of(scope) == {b"host": [b"a", b"b", b"d"]}
     upgrade: Any = {**scope, "type": "websocket", "state": {}}
-    assert headers_of(upgrade) == first
+    assert headers_of(upgrade) == {b"host": [b"a", b"b", b"d"]}
     assert upgrade["state"] == {}

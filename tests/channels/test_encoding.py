@@ -191,6 +191,39 @@ def test_a_refusal_names_the_path_to_a_cycle_and_to_a_key() -> None:
         encode("data", {"a": nested_in("n", 200, math.nan)})
 
 
+class Hostile(str):
+    """A text whose methods raise."""
+
+    def encode(self, *_: object) -> bytes:
+        raise RuntimeError
+
+
+def test_the_search_for_the_obstacle_is_bounded_and_never_raises() -> None:
+    value: object = math.nan
+    for _ in range(MAX_DEPTH):
+        value = [value]
+    for _ in range(40):  # few objects, and 2**40 parts: without a bound this never ends
+        value = [value, value]
+    with pytest.raises(InvalidDataError, match="data cannot be encoded as JSON: Out of range"):
+        encode("data", {"a": value})
+    with pytest.raises(InvalidDataError, match=r"JSON: data\.b is nan"):
+        encode("data", {"a": Hostile("x"), "b": math.nan})
+    with pytest.raises(InvalidDataError, match="data cannot be encoded as JSON: Out of range"):
+        encode("data", {"a": Odd.ONE, Unreadable("b"): math.nan})
+
+
+class Unreadable(str):
+    """A text without a hash from its second use on, as that of a key."""
+
+    used = False
+
+    def __hash__(self) -> int:
+        if self.used:
+            raise RuntimeError
+        self.used = True
+        return 1
+
+
 def nested_in(key: str, levels: int, value: object) -> object:
     for _ in range(levels):
         value = {key: value}

@@ -78,6 +78,17 @@ async def test_a_wrong_frame_ends_the_connection_with_the_protocols_code(
     assert not [record for record in caplog.records if record.exc_info]
 
 
+@pytest.mark.parametrize("wrong", [frame(TEXT, b"\xff"), frame(PING, b"") * 300])
+async def test_a_client_that_closes_behind_a_wrong_frame_names_no_eviction(
+    gateway: Gateway, wrong: bytes
+) -> None:
+    raw = await upgraded(gateway)
+    await hurl(raw, wrong + frame(CLOSE, struct.pack("!H", 4321)))
+    assert closed_with(await rest(raw)) == 4321
+    await until(lambda: gateway.registry.taken == 0)
+    assert not gateway.bus.counters.evictions
+
+
 WRONG_MESSAGES = {
     "10,000 nested brackets": b"[" * 10_000 + b"]" * 10_000,
     "10,000 nested objects": b'{"type":"ping","x":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_001,

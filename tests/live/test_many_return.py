@@ -34,7 +34,7 @@ def parts() -> list[str]:
 
 
 @pytest.mark.usefixtures("without_collector")
-@pytest.mark.parametrize("end", ["vanishes", "closes", "is closed", "does not read"])
+@pytest.mark.parametrize("end", ["vanishes", "closes", "errs", "is closed", "does not read"])
 async def test_a_connection_that_has_ended_needs_no_garbage_collection(
     start: Start, end: str
 ) -> None:
@@ -46,6 +46,8 @@ async def test_a_connection_that_has_ended_needs_no_garbage_collection(
     assert set(parts()) == {one.__name__ for one in PARTS}
     if end == "closes":
         raw.send(b"\x88\x80abcd")
+    elif end == "errs":
+        raw.send(b"\xff\xff")
     elif end == "is closed":
         gateway.registry.close_all(CloseCode.RESTART, "again")
         await asyncio.get_running_loop().sock_recv(raw, 1000)
