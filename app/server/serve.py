@@ -130,7 +130,7 @@ def spare_collections() -> None:
     """Exclude the objects of the start from garbage collections, and make full ones rarer.
 
     A full one stops the loop for a visit to every object of every connection. It comes most often
-    while many connect at once, and finds next to nothing: a connection leaves no cycle.
+    while many connect at once, and finds next to nothing: a connection leaves no cycle but that of asyncio's transport.
     """
     gc.collect()
     gc.freeze()

@@ -143,9 +143,9 @@ class DirectOutlet:
 
         So `connected` is one write with the first events of a replay.
         """
-        if in_order:
-            self._subscription.settle()  # may fill the transport
-        if not (self._attached and self._transport.writable):
+        # `settle` may fill the transport. Only a replay of the history is behind while it has room.
+        waits = in_order and self._subscription.settle() > self._subscription.position
+        if waits or not (self._attached and self._transport.writable):
             return self._answers.add(message, in_order)
         self.write(frame_header(len(message)) + message)
         return True

@@ -114,19 +114,34 @@ async def test_a_pattern_subscribed_during_the_replay_counts_for_later_events(
     where = f"?history=1&last_sequence_number=0&epoch={gateway.bus.epoch}&types=system.*"
     async with gateway.connect(where) as client:
         await client.send('{"type":"subscribe","types":["chat.*"]}')
+        await client.send('{"type":"ping"}')
         subscribed = None
         found: list[int] = []
         async with asyncio.timeout(WATCHDOG_S):
             while not found or found[-1] <= 400:
                 message = await receive(client)
                 if message["type"] == "subscribed":
-                    subscribed = message["sequence_number"]
+                    subscribed = message["sequence_number"], found[-1]
+                elif message["type"] == "pong":  # so the subscribe before it has been taken
                     go_on.set()
                     await gateway.publish()
                 elif "data" in message:
                     found.append(message["sequence_number"])
-    assert subscribed == 400
+    assert subscribed == (400, errors[-1])
     assert found == [*errors, 401]
+
+
+async def test_an_answer_during_the_replay_comes_behind_the_events_before_it(start: Start) -> None:
+    gateway = await start(**SMALL)
+    await gateway.publish(3000)
+    where = f"?history=1&last_sequence_number=0&epoch={gateway.bus.epoch}"
+    found: list[int] = []
+    async with gateway.connect(where) as client:
+        await client.send('{"type":"subscribe","types":["git.*"]}')
+        assert (await receive(client))["type"] == "connected"
+        while (message := await receive(client))["type"] != "subscribed":
+            found.append(message["sequence_number"])
+    assert found == [*range(1, message["sequence_number"] + 1)] == [*range(1, 3001)]
 
 
 @pytest.mark.slow
