@@ -23,7 +23,7 @@ from .reading import Reading
 from .record import to_timestamp
 from .storing import Progress, Storing
 from .summary import FirstPosition
-from .waiters import Waiters
+from .waiters import ANOTHER_STREAM, Waiters
 from .writer import Bounds
 
 CATCH_UP_S = 0.5  # how long a page waits for events published just before, and a start for the file
@@ -125,7 +125,7 @@ class Journal:
     def begin(self, epoch: str, head: int) -> None:
         """Store the events after number `head` of `epoch`."""
         self._hand_over()
-        self._waiters.settle(self._head, "another stream began")
+        self._waiters.settle(self._head, ANOTHER_STREAM)
         self._head = self._stored = head
         self._start = Start(epoch, head)
         self._storing.begin(self._start)
@@ -147,8 +147,7 @@ class Journal:
 
     def _look_soon(self) -> None:
         if not self._look_is_due:
-            assert self._loop is not None, "offered before `open`"
-            self._loop.call_soon(self._look)
+            asyncio.get_running_loop().call_soon(self._look)
             self._look_is_due = True
 
     def _hand_over(self) -> None:
@@ -187,7 +186,8 @@ class Journal:
         """
         self.ensure_storing()
         if number > self._stored:
-            waiter = self._waiters.add(number)
+            newest = self._turn[-1].sequence_number if self._turn else self._head
+            waiter = self._waiters.add(number, newest)
             self._look_soon()  # not now: others of this turn wait too
             await self._waiters.wait(waiter)
 

@@ -4,6 +4,7 @@ import asyncio
 
 from ..errors import JournalUnavailableError
 
+ANOTHER_STREAM = "another stream began"
 GATHER_TURNS = 8  # of the loop, at most
 
 
@@ -18,12 +19,15 @@ class Waiters:
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def add(self, number: int) -> asyncio.Future[None]:
-        """A future that ends when `number` is settled; to be awaited once, with `wait`."""
+    def add(self, number: int, newest: int) -> asyncio.Future[None]:
+        """A future that ends when `number` is settled; to be awaited once, with `wait`.
+
+        `newest` is the last number of the present epoch: a higher one is of an epoch before it.
+        """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._numbers[waiter] = number
-        if self._ended is not None:
-            self.settle(number, self._ended)
+        if number > newest or self._ended is not None:
+            self.settle(number, self._ended or ANOTHER_STREAM)
         return waiter
 
     async def wait(self, waiter: asyncio.Future[None]) -> None:

@@ -63,14 +63,16 @@ async def test_waiters_of_an_epoch_that_ended_get_an_error_and_a_cancelled_one_i
     journal = Journal(tmp_path / "journal.db", BOUNDS, FakeClock())
     await journal.open()
     journal.begin("e1", 0)
+    journal._head = 8
     never = asyncio.create_task(journal.stored(7))
     cancelled = asyncio.create_task(journal.stored(8))
     await until(lambda: len(journal._waiters) == 2)
     cancelled.cancel()
     await until(lambda: len(journal._waiters) == 1)
-    journal._head = 8
     journal.begin("e2", 0)
     with pytest.raises(JournalUnavailableError, match="another stream began"):
         await never
+    with pytest.raises(JournalUnavailableError, match="another stream began"):
+        await journal.stored(8)  # asked too late
     assert not journal._waiters
     await journal.close()
