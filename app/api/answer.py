@@ -1,6 +1,6 @@
-"""For the busiest routes: a handler, a body and a response, each in one step.
+"""For the busiest routes: a route, a body and a response, each with few calls.
 
-Litestar does the same in many more steps, which cost more than a publish.
+Litestar's own take many more calls, which cost more than a publish.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,15 @@ _encode = msgspec.json.Encoder().encode
 class DirectRoute(HTTPRouteHandler):
     """A POST route: its handler gets the request and one part of the gateway, and returns an `Answer`.
 
-    Litestar finds the route, and answers its exceptions. Everything between is here: credential and
-    scope are checked as on every other route, and the handler is called.
+    Litestar finds the route and answers exceptions. This class does everything between: it checks
+    credential and scope as on every other route, and calls the handler.
     """
 
     def __init__(self, path: str, part: str, most_bytes: int, opt: Mapping[str, object]) -> None:
-        """`part` is the name of what is injected, `most_bytes` the bound of `read_body`."""
+        """`part` names the dependency that the handler gets; `most_bytes` bounds the body.
+
+        `opt` is that of the route: its `scope`, and whether it is for hooks.
+        """
         super().__init__(
             path,
             http_method=HttpMethod.POST,
@@ -41,7 +44,7 @@ class DirectRoute(HTTPRouteHandler):
 
 
 def _directly(app: ASGIApp) -> ASGIApp:
-    """A middleware that answers in place of `app`, which is Litestar's way to the handler."""
+    """Middleware that calls the handler itself, in place of `app`, which is Litestar's way to it."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         route = scope["route_handler"]
@@ -59,7 +62,7 @@ class Answer:
     __slots__ = ("_body", "_status")
 
     def __init__(self, status: int, content: object = None) -> None:
-        """`content` is encoded at once; without it, the body is empty and has no length."""
+        """`content` is encoded at once; without it, there is no body and no `Content-Length`."""
         self._body = b"" if content is None else _encode(content)
         self._status = status
 

@@ -9,7 +9,7 @@ import msgspec
 
 from .access import FULL, NOTHING, Access
 
-ByName = dict[bytes, list[bytes]]  # the values of each header, whose name is in lower case
+ByName = dict[bytes, list[bytes]]  # header names in lower case, each with all of its values
 Headers = Iterable[tuple[bytes, bytes]] | ByName
 AuthenticatedBy = Literal["token", "cookie", "user", "jwt"]
 KEY_HEADER = "X-Browser-Key"
@@ -106,7 +106,7 @@ def shown(headers: Headers, query: bytes = b"") -> Shown:
 
 
 def by_name(headers: Headers) -> ByName:
-    """The headers by their names; what is that already stays."""
+    """Group headers by their names; headers that are grouped already are returned as they are."""
     if isinstance(headers, dict):
         return headers
     found: ByName = {}
@@ -116,7 +116,7 @@ def by_name(headers: Headers) -> ByName:
 
 
 def values_of(headers: Headers, name: bytes) -> list[bytes]:
-    """All values of the header `name`, which is in lower case."""
+    """All values of the header `name`, which is in lower case. Do not change the list."""
     if isinstance(headers, dict):
         return headers.get(name, [])
     length = len(name)  # compared first: most headers have another one

@@ -119,7 +119,10 @@ def _with(message: Message, headers: list[tuple[bytes, bytes]]) -> Message:
 
 
 def _marked(message: Message, refusals: Counter[str]) -> Message:
-    """Count a refusal, and add the `PRIVATE` headers to an answer that does not set them."""
+    """Return the message; the start of an answer gets the `PRIVATE` headers that it does not set.
+
+    Refusals are counted.
+    """
     if message["type"] in ("http.response.start", "websocket.http.response.start"):
         if message["status"] >= 400:
             refusals[str(message["status"])] += 1
@@ -130,7 +133,7 @@ def _marked(message: Message, refusals: Counter[str]) -> Message:
 
 
 def _marking(send: Send, refusals: Counter[str]) -> Send:
-    """Send each message as `_marked` makes it."""
+    """A `send` that passes each message through `_marked`."""
 
     async def marked_send(message: Message) -> None:
         await send(_marked(message, refusals))
@@ -186,7 +189,7 @@ class AccessGate:
             origin = shared_origin(headers, self._settings.allowed_origins)
             await self._app(scope, receive, _sharing(send, origin) if origin else send)
             return
-        del headers  # an idle connection must not keep the token
+        del headers  # they hold the token, and this coroutine lives as long as the connection
         accepted = False
 
         async def send_or_refuse(message: Message) -> None:

@@ -19,16 +19,16 @@ from .trusted_users import UNIX
 
 SUBPROTOCOL = "events.v1"
 PREFIX = "sightline_prefix"  # key in the scope's state: the path that the gateway is mounted at
-_HEADERS = "sightline_headers"  # key in the scope's state: what `headers_of` has read
+_HEADERS = "sightline_headers"  # key in the scope's state: the result of `headers_of`, and what it read
 
 
 def headers_of(scope: Scope) -> ByName:
-    """The headers of a request by their names, which are read once for all checks.
+    """The headers of a request by their names. Do not change them: all checks share the result.
 
-    They are read again if a middleware changed them. Those of an upgrade are read each time, so that
-    an idle connection does not keep the token.
+    They are read once, and again only if a middleware changed them. The headers of an upgrade are
+    read each time: a kept result would hold the token in memory as long as the connection.
     """
-    headers = [*scope["headers"]]  # a copy, as the list may be changed in place
+    headers = [*scope["headers"]]  # a copy: a middleware may change the list in place
     read: tuple[object, ByName] | None = scope["state"].get(_HEADERS)
     if read is not None and read[0] == headers:
         return read[1]

@@ -40,11 +40,11 @@ def encode(
     """Encode `value`; return the bytes, and the fields that the catalog checks.
 
     They are what a reader decodes, but a tuple may stay one: it fits the same types as a list.
-    `redact` takes secrets out of the keys that a refusal names.
+    `redact` replaces secrets in the keys that a refusal names.
 
     Raises:
         InvalidDataError: `value` is not an object, is nested over 256 deep, or holds NaN, bytes, a
-            lone surrogate or a cycle; the message begins with `name`, and has the path to it.
+            lone surrogate or a cycle; the message begins with `name` and names the path, if it is found.
         EventTooLargeError: the bytes are over `max_bytes`.
     """
     plain: object = value

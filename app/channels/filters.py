@@ -124,4 +124,4 @@ class EventFilter:
         return tuple(found)
 
 
-ALL = EventFilter()  # one for all: most clients ask for no pattern
+ALL = EventFilter()  # shared: most clients name no pattern

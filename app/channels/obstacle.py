@@ -10,14 +10,14 @@ from .strict_json import MAX_DEPTH
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")  # a key that needs no quotes in a path
 _MOST_KEY = 64  # characters of a key in a path
-_MOST_PATH = 200  # characters of a path: of a longer one, its end
+_MOST_PATH = 200  # characters of a path; a longer one is cut at its start
 
 
 def obstacle(name: str, value: object, redact: Callable[[str], str]) -> str | None:
     """The first part of `value` without a form in JSON, such as "data.a[0] is nan".
 
-    None if there is none within the depth that is allowed, or if a part is of a class whose methods
-    raise. `redact` takes secrets out of keys.
+    None if no part within the allowed depth is the reason, or if a method of a part raises. `redact`
+    replaces secrets in the keys of the path.
     """
     try:
         found = _search(value, (), set())
@@ -33,10 +33,10 @@ def obstacle(name: str, value: object, redact: Callable[[str], str]) -> str | No
 def _search(
     value: object, around: tuple[int, ...], seen: set[int]
 ) -> tuple[list[str | int], str] | None:
-    """The way from `value` to the obstacle, and what it is.
+    """The keys and indices that lead from `value` to the obstacle, and what is wrong there.
 
-    `around` has the ids of its parents, `seen` those of what was searched: a part that stands in
-    many places is searched once.
+    `around` has the ids of the parents of `value`. `seen` has the ids of all parts searched before,
+    so that a part in many places is searched once.
     """
     if isinstance(value, Mapping) and (isinstance(value, dict) or not around):
         parts: Iterable[tuple[object, object]] = value.items()
@@ -54,7 +54,7 @@ def _search(
         if not in_list and (why := _why_not(key)):
             return [], f"has a key that {why}"
         if found := _search(part, (*around, id(value)), seen):
-            # of an object, the key as JSON has it
+            # a key of an object as it is in JSON: 1 becomes "1"
             step = key if in_list else next(iter(json.loads(json.dumps({key: None}))))
             return [cast(str | int, step), *found[0]], found[1]
     seen.add(id(value))

@@ -156,9 +156,10 @@ class EventQueue(asyncio.Queue[Event | Gap]):
         return self._get() if self._queue or self._gaps else None
 
     def take_run(self, most_bytes: int, last: int | None = None) -> list[Event]:
-        """Take the next events, for less than `take` of each; none while a gap is owed.
+        """Take events from the front, at less cost than `take` for each; none while a gap is owed.
 
-        They are the first ones that make `most_bytes`, and none above number `last`.
+        The run ends with the event that reaches `most_bytes` (of messages), or before the first event
+        above number `last`. Never waits.
         """
         if get_ident() != self._owner.thread:
             self._owner.require_here()

@@ -74,7 +74,7 @@ class Subscription:
         return self.queue.take()
 
     def take_run(self, most_bytes: int, last: int | None = None) -> list[Event]:
-        """The next events, as many as `take` would return before a gap: see `EventQueue.take_run`."""
+        """Return the next events, bounded; none if a gap comes first. See `EventQueue.take_run`."""
         return self.queue.take_run(most_bytes, last)
 
     @property

@@ -78,7 +78,7 @@ def parse(body: bytes, content_type: str) -> list[Mapped]:
 def is_binary(names: Iterable[bytes]) -> bool:
     """Whether a request has a required header of a CloudEvent in binary mode.
 
-    `names` are those of its headers, in lower case.
+    `names` are the names of its headers, in lower case.
     """
     return not _REQUIRED_HEADERS.isdisjoint(names)
 

@@ -201,7 +201,7 @@ def _cut(
 
 def _whole(text: str) -> str:
     """The text with a question mark for each half of a character, which JSON cannot hold."""
-    if not text.isascii():  # which copies nothing, and most texts are
+    if not text.isascii():  # true of most texts, and costs no copy
         try:
             text.encode()
         except UnicodeEncodeError:
