@@ -123,7 +123,7 @@ class Journal:
             return []
 
     def begin(self, epoch: str, head: int) -> None:
-        """Store the events after number `head` of `epoch`."""
+        """Store the events after number `head` of `epoch`; waits for earlier events fail."""
         self._hand_over()
         self._waiters.settle(self._head, ANOTHER_STREAM)
         self._head = self._stored = head
@@ -157,7 +157,7 @@ class Journal:
             self._head = turn[-1].sequence_number
 
     def _look(self) -> None:
-        """After a turn with events: wake the thread, at once or after `GATHER_S`.
+        """Wake the thread: after `GATHER_S`, or if publishers wait, when a turn brings no more events.
 
         It sleeps meanwhile. If it woke to wait for more, it would take the interpreter from the loop.
         """
@@ -182,13 +182,13 @@ class Journal:
         """Wait until the event with this number is on disk. Cancelling does not undo storing.
 
         Raises:
-            JournalUnavailableError: the event cannot be stored.
+            JournalUnavailableError: the event cannot be stored, or the journal closes.
         """
         self.ensure_storing()
         if number > self._stored:
             newest = self._turn[-1].sequence_number if self._turn else self._head
             waiter = self._waiters.add(number, newest)
-            self._look_soon()  # not now: others of this turn wait too
+            self._look_soon()  # not at once: other publishers may wait too
             await self._waiters.wait(waiter)
 
     def ensure_storing(self) -> None:
@@ -215,7 +215,7 @@ class Journal:
         return await self._reading.ask(lambda reader: reader.page(question))
 
     async def close(self) -> None:
-        """Store pending events, write the mark of a clean stop, and end every thread."""
+        """Store pending events, mark the clean stop, end every thread; fail the remaining waits."""
         self._hand_over()
         if self._gathering is not None:
             self._gathering.cancel()
@@ -236,8 +236,8 @@ class Journal:
     def _on_report(self, progress: Progress) -> None:
         start, stored, reason, first, self._bytes = progress
         if reason is not None:
-            self._hand_over()  # so that every publisher is told
-        stored = stored if start is self._start else self._stored  # else one of another epoch
+            self._hand_over()  # raises `_head`, so the error reaches every waiter
+        stored = stored if start is self._start else self._stored  # else of another epoch
         self._opened.set()
         changed = (reason is None) != (self._reason is None)
         self._stored, self._reason, self._first = stored, reason, first or self._first

@@ -28,13 +28,13 @@ class Pending:
     """
 
     def __init__(self, batch_bytes: int = BATCH_BYTES) -> None:
-        """`batch_bytes`: a batch ends with the event that reaches this size."""
+        """`batch_bytes`: a batch ends with the event that reaches this size of messages."""
         self._batch_bytes = batch_bytes
         self.lost = 0  # events that were dropped
         self._items: deque[Event | Start] = deque()
         self._added_bytes = 0  # by the loop, without those dropped
         self._taken_bytes = 0  # by the thread
-        self._of_epoch = 0  # events that came after the last start
+        self._of_epoch = 0  # events appended since the last start
         self._taking = threading.Lock()
 
     def __len__(self) -> int:
@@ -52,7 +52,10 @@ class Pending:
         self._of_epoch += len(events)
 
     def drop_excess(self) -> int:
-        """Drop the oldest events above the bounds; return the last of this epoch, or 0."""
+        """Drop the oldest events above the bounds.
+
+        Return the last dropped number of the present epoch, or 0 if none was dropped.
+        """
         number = 0
         if not self._is_too_much:
             return number
@@ -65,7 +68,8 @@ class Pending:
                     continue
                 self._added_bytes -= len(item.encoded)
                 self.lost += 1
-                if len(self._items) < self._of_epoch:  # it is one of the last so many
+                # Fewer items are left than the present epoch added, so this was one of them.
+                if len(self._items) < self._of_epoch:
                     number = item.sequence_number
             self._items.extendleft(reversed(starts))
         return number

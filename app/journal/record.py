@@ -8,8 +8,8 @@ import msgspec
 
 from ..events import Event
 
-# The columns of the table `events`, and the bytes of `body`. `sqlite3` takes long to bind None or
-# bytes, so `agent` and `session` may be 0, and `body` is text.
+# The columns of the table `events`: id, time_ms, type, agent, session, body; then the bytes of `body`.
+# `sqlite3` binds None and bytes slowly: an absent agent or session is 0, and `body` is text.
 Row = tuple[int, int, str, str | int, str | int, str, int]
 MAX_WORDS = 32 * 1024  # characters indexed of one event: megabytes of output are not worth it
 _BODY = b',"data":'  # its first occurrence in a message is the field itself
@@ -35,9 +35,9 @@ _decode_keys = msgspec.json.Decoder(_Keys).decode
 
 
 def row_of(id_: int, event: Event) -> Row:
-    """Convert an event of the bus. `body` is its message from `"data"` on."""
+    """The row `id_` for an event of the bus. Its `body` is the message from `"data"` on."""
     message = event.encoded
-    keys = _decode_keys(message)  # costs less than looking whether the message has these keys
+    keys = _decode_keys(message)  # costs less than a search for these keys
     agent = _name(keys.metadata.agent)
     session = _name(keys.data.session_id) or _name(keys.metadata.session_id)
     body = message[message.index(_BODY) + 1 :]
@@ -51,7 +51,7 @@ def message_of(type_: str, time_ms: int, number: int, body: bytes) -> bytes:
 
 
 def words_of(body: str) -> str:
-    """The text to index: names and values, without JSON escapes."""
+    """The text to index: names and values, without JSON escapes; at most `MAX_WORDS` characters."""
     if len(body) > MAX_WORDS:
         body = body[:MAX_WORDS]
     return _ESCAPE.sub(" ", body) if "\\" in body else body

@@ -13,7 +13,7 @@ FULL = 0.9  # share of the main file's bound: deleting starts above it,
 ROOMY = 0.85  # and stops below this one
 WAL_SHARE = 8  # one part in this many of the bound is for the write-ahead log, up to
 MAX_WAL_BYTES = 16 * 1024 * 1024
-LOOK_MS = 1000  # how often ages are looked at: batches are many more
+LOOK_MS = 1000  # between two checks of the oldest age: a check for each batch costs more
 VACUUM_PAGES = 256  # returned to the file system in one step
 
 
@@ -24,7 +24,7 @@ class Retention:
         self._writer = writer
         self._connection = writer.connection
         self._deleting = False
-        self._looked_ms = -LOOK_MS  # when the ages were last found to be good
+        self._looked_ms = -LOOK_MS  # wall clock of the last check that found nothing too old
         max_bytes = writer.bounds.max_bytes
         wal_bytes = min(MAX_WAL_BYTES, max_bytes // WAL_SHARE)
         self._main_bytes = max_bytes - wal_bytes
@@ -45,6 +45,7 @@ class Retention:
             self._deleting = True
         elif used < ROOMY * self._main_bytes:
             self._deleting = False
+        # Below 0, the clock was set back.
         if self._deleting or not 0 <= now_ms - self._looked_ms < LOOK_MS:
             oldest = self._oldest()
             if oldest is None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from ..state import NotOursError, require_ours
 
 VERSION = 1
-STATEMENTS = 32  # kept parsed; each also keeps what was last bound to it, a batch at most
+STATEMENTS = 32  # kept parsed; each also keeps the values last bound to it, up to a whole batch
 BUSY_TIMEOUT_S = 1.0  # another program, such as `sqlite3`, may hold the file for a moment
 _MIGRATIONS = {
     1: """
@@ -64,7 +64,8 @@ def create_words_table(connection: sqlite3.Connection, segment: int) -> None:
     name = words_table(segment)
     options = "content='', columnsize=0, tokenize=\"unicode61 remove_diacritics 2\""
     connection.execute(f"CREATE VIRTUAL TABLE {name} USING fts5(text, {options})")
-    # Every batch adds a part. Merging writes parts anew: do it with 16 of them, not with 4.
+    # Each batch adds a part to the index, and merging writes parts again. `automerge` 0 leaves only
+    # the merge at 16 parts; by default, FTS5 also merges 4.
     connection.execute(f"INSERT INTO {name} ({name}, rank) VALUES ('automerge', 0)")
 
 
@@ -87,7 +88,9 @@ def lock_writing(path: Path) -> int:
 
 
 def open_writer(path: Path, page_bytes: int = 4096) -> sqlite3.Connection:
-    """Open the file for the only writer; create it with this page size, or migrate it. For one thread.
+    """Open the file for the only writer; create or migrate it. For one thread.
+
+    `page_bytes` is the page size of a new file; an existing one keeps its own.
 
     Raises:
         sqlite3.Error, OSError: the file cannot be opened, is damaged, or is a link.
@@ -100,7 +103,7 @@ def open_writer(path: Path, page_bytes: int = 4096) -> sqlite3.Connection:
         foreign = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
         if connection.execute(foreign).fetchone()[0]:  # SQL that would run with ours
             raise NotOursError(path, "it holds triggers or views, which no gateway makes")
-        connection.execute(f"PRAGMA page_size = {page_bytes}")  # these have an effect in a new file
+        connection.execute(f"PRAGMA page_size = {page_bytes}")  # this and the next: only in a new file
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

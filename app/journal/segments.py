@@ -1,4 +1,4 @@
-"""`Segment`: a run of ids with a full-text table of its own; adding events to it, and deleting them."""
+"""`Segment`: a run of ids with a full-text table of its own; how events are added and deleted."""
 
 import sqlite3
 from collections import Counter
@@ -12,7 +12,7 @@ from .record import Row, words_of
 from .schema import create_words_table, words_table
 
 _ADD = " ON CONFLICT DO UPDATE SET events = events + excluded.events"
-_EVENT = "(?, ?, ?, nullif(?, 0), nullif(?, 0), CAST(? AS BLOB))"  # from the start of a `Row`
+_EVENT = "(?, ?, ?, nullif(?, 0), nullif(?, 0), CAST(? AS BLOB))"  # takes the first six of a `Row`
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -28,9 +28,10 @@ class Segment(msgspec.Struct, frozen=True):
 
 
 def insert(connection: sqlite3.Connection, segment: Segment, rows: Sequence[Row]) -> Segment:
-    """Add rows to the end of a segment, within the caller's transaction; return what it is then.
+    """Add rows to the end of a segment, within the caller's transaction; return the new segment.
 
-    One statement a table, however many rows: other threads run meanwhile.
+    `rows` is not empty; its ids ascend. Each table takes one statement, however many rows: other
+    threads run during a statement.
     """
     ids, times, types, agents, sessions, bodies, sizes = zip(*rows, strict=True)
     segment = Segment(
@@ -65,12 +66,16 @@ def _insert(
     rows: Sequence[tuple[object, ...]],
     conflict: str = "",
 ) -> None:
-    """Insert rows with one statement, one of so few that it has most often been parsed already."""
+    """Insert rows with one statement, after which `conflict` says what to do with existing ones.
+
+    The statement has places for a power of two of rows. So there are few different ones, and SQLite
+    has most often parsed this one already.
+    """
     count = len(rows)
     if count == 1:  # without a subquery, SQLite does less
         connection.execute(f"INSERT INTO {table} VALUES {row}{conflict}", rows[0])
         return
-    places = 1 << (count - 1).bit_length()  # those above `count` are not inserted
+    places = 1 << (count - 1).bit_length()  # the LIMIT leaves out those above `count`
     rest = [0] * (len(rows[0]) * (places - count))
     connection.execute(
         f"INSERT INTO {table} SELECT * FROM (VALUES {','.join([row] * places)}) LIMIT ?{conflict}",

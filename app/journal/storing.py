@@ -21,7 +21,9 @@ from .writer import Bounds, Writer
 
 FIRST_PAUSE_S = 0.25  # after a failure; doubled each time, up to
 LONGEST_PAUSE_S = 5.0
-BATCHES = 64  # at least, in a full journal: each grows the file and its log, by more than its size
+# At least this many batches fill a journal: a batch takes several times its size in file and log,
+# and must fit into the part of the bound that retention keeps free.
+BATCHES = 64
 TIDY_S = 60.0  # how often an idle journal deletes events that are too old
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _log = structlog.get_logger("sightline.journal")

@@ -5,7 +5,7 @@ import asyncio
 from ..errors import JournalUnavailableError
 
 ANOTHER_STREAM = "another stream began"
-GATHER_TURNS = 8  # of the loop, at most
+GATHER_TURNS = 8  # of the loop: how long `may_grow` is true at most
 
 
 class Waiters:
@@ -13,16 +13,17 @@ class Waiters:
 
     def __init__(self) -> None:
         self._numbers: dict[asyncio.Future[None], int] = {}
-        self._events = self._turns = 0  # at the last `may_grow`, and how often it was true
+        self._events = self._turns = 0  # at the last `may_grow`, and how often in a row it was true
         self._ended: str | None = None  # why nothing more is stored
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def add(self, number: int, newest: int) -> asyncio.Future[None]:
-        """A future that ends when `number` is settled; to be awaited once, with `wait`.
+        """A future that ends when `number` is settled; await it once, with `wait`.
 
-        `newest` is the last number of the present epoch: a higher one is of an epoch before it.
+        `newest` is the last number of the present epoch. A higher `number` belongs to an earlier one,
+        so its wait fails at once.
         """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._numbers[waiter] = number
@@ -42,9 +43,10 @@ class Waiters:
             self._numbers.pop(waiter, None)
 
     def may_grow(self, events: int) -> bool:
-        """Whether more may soon wait: this turn has brought further ones to the `events` to store.
+        """Whether to gather for another turn: publishers wait, and this turn brought more events.
 
-        A commit costs as much as several events in it, so those of many publishers share one.
+        `events` is the number gathered so far. A commit costs as much as several events in it, so the
+        events of many publishers share one. Call it once a turn: it counts the turns.
         """
         further = bool(self._numbers) and events > self._events and self._turns < GATHER_TURNS
         self._events, self._turns = (events, self._turns + 1) if further else (0, 0)
@@ -63,6 +65,6 @@ class Waiters:
                 waiter.set_exception(JournalUnavailableError(text))
 
     def end(self, reason: str) -> None:
-        """Wake every waiter, also those that come later: nothing more is stored, for this reason."""
+        """Fail every waiter, also those added later: nothing more is stored, for this reason."""
         self._ended = reason
         self.settle(max(self._numbers.values(), default=0), reason)

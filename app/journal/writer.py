@@ -17,7 +17,8 @@ from .segments import Segment, delete_from, insert
 SEGMENT_EVENTS = 32_768  # a segment is closed at this many events, or
 SEGMENT_BYTES = 8 * 1024 * 1024  # at this many bytes of messages; at fewer in a small journal
 EPOCHS = 256  # an empty epoch is kept while it is one of this many newest ones
-LARGE_PAGES = 16 * 1024 * 1024  # a journal for so many bytes has pages of 8 KiB: fewer writes
+# From this bound on, pages have 8 KiB: fewer writes. Segments of a smaller journal need 4 KiB.
+LARGE_PAGES = 16 * 1024 * 1024
 SEGMENTS = 32  # at least, in a full journal, so that retention deletes in small steps
 
 
@@ -34,7 +35,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
     @property
     def page_bytes(self) -> int:
-        """The page size of a new file."""
+        """The page size of a new file, in bytes."""
         return 8192 if self.max_bytes >= LARGE_PAGES else 4096
 
     @property
@@ -156,7 +157,7 @@ class Writer:
         self._segment, self.head = segment, head
 
     def _fitting(self, segment: Segment, rows: Sequence[Row]) -> int:
-        """How many of these rows the segment has room for: at least one if it is empty."""
+        """How many of the first rows the segment has room for: at least one if it is empty."""
         bounds = self.bounds
         most, most_bytes, most_ms = SEGMENT_EVENTS, bounds.segment_bytes, bounds.segment_ms
         events, size, from_ms = segment.events, segment.bytes, segment.from_ms
