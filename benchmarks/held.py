@@ -1,9 +1,9 @@
-"""`python -m benchmarks.held`: how long one request holds the event loop, so that all others wait.
+"""`python -m benchmarks.held`: how long one request holds the event loop, while all others wait.
 
-The complete gateway without a journal runs in this process, which looks for the longest turn of its
-loop, in CPU time, while another process sends one request after the other: bodies of 4 MiB that are refused, an array of
-1,000 events, resumes and pages while 100,000 events are retained. Each figure is the median of the
-runs; the first run of each warms up.
+The complete gateway without a journal runs in this process, which measures the longest turn of its
+loop, in CPU time. Another process sends one request after the other: bodies of 4 MiB that are
+refused, an array of 1,000 events, resumes and pages while 100,000 events are retained. Each figure
+is the median of the runs; one more run of each comes first, to warm up.
 """
 
 import argparse

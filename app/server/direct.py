@@ -21,7 +21,7 @@ class DirectTransport:
     def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
         self.writable = True
         self.evicted: str | None = None  # the reason of an abort
-        self._protocol: WebSocketsSansIOProtocol | None = protocol  # None once it is lost
+        self._protocol: WebSocketsSansIOProtocol | None = protocol  # None once lost
         self._held = b""
         self.attach(_nothing, _nothing)
 
@@ -58,7 +58,7 @@ class DirectTransport:
             self._protocol.transport.abort()
 
     def lose(self) -> None:
-        """The connection is lost: forget it and the outlet, so that no cycle keeps either."""
+        """Forget the lost connection and its outlet, so that no reference cycle keeps them."""
         self._protocol = None
         self.attach(_nothing, _nothing)
 

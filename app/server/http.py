@@ -33,7 +33,7 @@ LINGER_S = 1.0  # an immediate close would reset a client that is still sending
 SHUTDOWN_GRACE_S = 2.0  # for running requests
 LAST_REQUEST_S = 0.2  # for a request that is on its way when the gateway shuts down
 READ_BYTES = 64 * 1024  # from one client in one turn of the loop
-SEND_BUFFER_BYTES = 128 * 1024  # of the kernel, for what is not read yet; Linux doubles it
+SEND_BUFFER_BYTES = 128 * 1024  # of the kernel, for unread output; Linux doubles it
 
 _log = structlog.get_logger("sightline.access")
 
@@ -60,7 +60,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         transport.set_write_buffer_limits(high=1, low=0)
         if hasattr(transport, "max_size"):  # asyncio's own
             transport.max_size = READ_BYTES
-        # uvicorn asks the logger alone, and the lifespan configures all loggers anew.
+        # uvicorn asks its logger instead, which the lifespan has configured anew.
         self.access_log = self.access_log and self.config.access_log
         self.peer = peer_of(self.client[0] if self.client else None)
         self._known = False
@@ -101,7 +101,7 @@ class SightlineHTTPProtocol(CountingHTTPProtocol):
         assert isinstance(cycle, GatewayCycle)
         self._known, self._running = self.known, cycle
         cycle.keep_alive = cycle.keep_alive and not self._ending
-        if self._unread is None:  # nothing is unread now, so there is nothing to measure
+        if self._unread is None:  # nothing is unread now: no look at the backlog
             self._unread = set_timer(self.loop, UNREAD_TIMEOUT_S, self._look_at_reader)
         self._admit(partial(super()._start_asgi_task, cycle, app))
 

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with one timer a connection for all its pauses between two requests."""
+"""uvicorn's HTTP protocol with one idle timer for each kept connection."""
 
 import asyncio
 
@@ -9,23 +9,24 @@ from .strict import StrictHTTPProtocol
 class KeptHTTPProtocol(StrictHTTPProtocol):
     """Closes a connection that has waited for a request for uvicorn's `timeout_keep_alive`.
 
-    uvicorn sets a timer after each response, and cancels it at the next request.
+    Stock uvicorn sets a timer after each response and cancels it at the next request. Here, a timer
+    that was set stays, and checks at its end how long the connection has been idle.
     """
 
     _idle_since: float | None = None  # the loop's time; None during a request
     _look: Timer | asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer, which would keep the connection in memory."""
+        """Cancel the timer, which would keep the connection in memory."""
         cancel(self._look)
         super().connection_lost(exc)
 
     def _unset_keepalive_if_required(self) -> None:
-        """Called by uvicorn for all input."""
+        """End the idle time; uvicorn calls this for all input."""
         self._idle_since = None
 
     def on_response_complete(self) -> None:
-        """Begin the next request that waits, or to wait for one."""
+        """Start the next pipelined request; if there is none, the connection is idle."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return

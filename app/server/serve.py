@@ -129,8 +129,9 @@ class Server(uvicorn.Server):
 def spare_collections() -> None:
     """Exclude the objects of the start from garbage collections, and make full ones rarer.
 
-    A full one stops the loop for a visit to every object of every connection. It comes most often
-    while many connect at once, and finds next to nothing: a connection leaves no cycle but that of asyncio's transport.
+    A full collection visits every object of every connection, and the loop stands still meanwhile.
+    It comes most often while many connect, and frees almost nothing: the only cycle that an ended
+    connection leaves is that of asyncio's transport.
     """
     gc.collect()
     gc.freeze()

@@ -60,7 +60,7 @@ class StrictHTTPProtocol(HttpToolsProtocol):
         name, value = name.lower(), value.rstrip(b" \t")
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
-        self.headers.append((name, value))  # as uvicorn does, in one step less a header
+        self.headers.append((name, value))  # like uvicorn's method, without the call
 
     def on_headers_complete(self) -> None:
         """Refuse an ambiguous head; replace `Host` by the authority of an absolute target.

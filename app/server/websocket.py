@@ -25,8 +25,8 @@ from .backlog import Backlog
 from .direct import DirectTransport, Inbox
 from .upgrade import KEY, accepted, socket_scope
 
-# For a stalled client, besides its queue. With the kernel's buffer, which the HTTP protocol has set,
-# and the client's own it holds about 400 KB, a few hundred events of 1 KB, before the client is behind.
+# Of the transport. With the kernel's buffer, whose size the HTTP protocol sets, and the client's own,
+# about 400 KB are written before a stalled client is behind: a few hundred events of 1 KB.
 WRITE_BUFFER_BYTES = 64 * 1024
 SHUTDOWN_GRACE_S = 2.0
 CLOSE_GRACE_S = 5.0  # for a client to answer a close frame, and
@@ -44,7 +44,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     _early = b""  # input before that
     _unsent_pong = b""  # the answer to the newest pings while the buffer was full
     _after_close = 0  # bytes received after we sent a close frame
-    _leaving = False  # whether the gateway shuts down
+    _leaving = False  # whether `shutdown` was called
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -62,7 +62,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._direct.lose()  # break cycles: the collector would free a thousand connections at once
-        self.conn.parser_exc = None  # its traceback has a frame with us
+        self.conn.parser_exc = None  # its traceback has a frame that refers to this connection
         self.conn.parser.close()
 
     def take_over(self, http: HttpToolsProtocol) -> None:
@@ -133,7 +133,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
             self._spend()
 
     def send_receive_event_to_app(self) -> None:
-        """Refuse text that is not UTF-8; uvicorn would log a traceback for each."""
+        """Close with 1007 if a text is not UTF-8; uvicorn would log a traceback."""
         if self.curr_msg_data_type == "text" and not self.close_sent:
             self.frames = [b"".join(self.frames)]
             try:
@@ -153,7 +153,7 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         """Send the close frame, and close after `LINGER_S` without waiting for the client."""
         assert self.conn.close_sent is not None
         code, reason = int(self.conn.close_sent.code), self.conn.close_sent.reason
-        if not self.conn.close_rcvd_then_sent:  # or the code is the client's, from the same read
+        if not self.conn.close_rcvd_then_sent:  # else the code is the client's
             self._direct.evicted = f"close_{code}"
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
@@ -235,5 +235,5 @@ class SightlineWebSocketProtocol(WebSocketsSansIOProtocol):
         if self.handshake_complete or self.close_sent:
             self._direct.flush()
             super().shutdown()
-        # else the application answers first: uvicorn would say 500
+        # Else `send` calls this again after the application's answer; uvicorn would answer 500 now.
         self.loop.call_later(SHUTDOWN_GRACE_S, self.transport.abort)

@@ -146,7 +146,7 @@ def expect_to_hold(page: Page, most_mb: float, most_nodes: float = math.inf) -> 
 
 
 def memory(page: Page) -> tuple[float, int]:
-    """The JavaScript heap in megabytes and the number of nodes after a collection; `expect_to_hold` decides."""
+    """The JavaScript heap in megabytes and the number of nodes; test them with `expect_to_hold`."""
     cdp = page.context.new_cdp_session(page)
     cdp.send("HeapProfiler.collectGarbage")
     heap_mb = float(cdp.send("Runtime.getHeapUsage")["usedSize"]) / 1e6

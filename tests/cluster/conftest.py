@@ -166,7 +166,7 @@ class Client:
         self._name = name
         self.epoch: str | None = None
         self.position = 0
-        # Epoch, number, which publish: None is an event that the gateways published, as `system.audit`.
+        # Epoch, number, which publish; None for an event of the gateways, such as `system.audit`.
         self.delivered: list[tuple[str, int, int | None]] = []
         self.gaps: list[tuple[str, int | None, int | None, int | None]] = []
         self.left: list[str] = []  # epochs that an `epoch_changed` led out of

@@ -104,7 +104,7 @@ async def test_nobody_waits_after_the_close(watched: Watched) -> None:
         waiting.append(asyncio.create_task(watched.publish()))
         await asyncio.sleep(0)
     waiting.append(asyncio.create_task(watched.publish()))
-    for _ in range(3):  # the last one begins, and hears that it comes too late
+    for _ in range(3):  # the last one begins, and gets its error
         await asyncio.sleep(0)
     assert all(one.done() for one in waiting)
     with pytest.raises(JournalUnavailableError, match="shutting down"):

@@ -1,6 +1,6 @@
-"""How many steps a request over HTTP takes: tasks, timers, writes, readings of its headers, calls.
+"""What a request over HTTP may cost: tasks, timers, writes, readings of its headers, calls.
 
-Each number is a bound on work for every request. Times are not measured here, see `benchmarks/`.
+Each number bounds the work for every request. Times are measured in `benchmarks/`.
 """
 
 import asyncio
