@@ -25,8 +25,8 @@ from .backlog import Backlog
 from .direct import DirectTransport, Inbox
 from .upgrade import KEY, accepted, socket_scope
 
-# Of the transport. With the kernel's buffer, whose size the HTTP protocol sets, and the client's own,
-# about 400 KB are written before a stalled client is behind: a few hundred events of 1 KB.
+# Of the transport. With the buffer of the kernel, which the HTTP protocol sets, and that of the
+# client, about 400 KB are written before a stalled client is behind: a few hundred events of 1 KB.
 WRITE_BUFFER_BYTES = 64 * 1024
 SHUTDOWN_GRACE_S = 2.0
 CLOSE_GRACE_S = 5.0  # for a client to answer a close frame, and

@@ -141,10 +141,10 @@ class DirectOutlet:
     def answer(self, message: bytes, in_order: bool = False) -> bool:
         """Write at once, or queue while the transport is full; False when too many are queued.
 
-        Before `attach`, messages are queued too: `connected` is then one write with the first events.
+        Before `attach`, it is queued too: so `connected` is one write with the first events.
         """
-        # `settle` may fill the transport. Where it does not, only a replay of the history still owes
-        # events that come before the answer.
+        # `settle` may fill the transport. If it does not, only a replay of the history still owes
+        # events before the answer.
         waits = in_order and self._subscription.settle() > self._subscription.position
         if waits or not (self._attached and self._transport.writable):
             return self._answers.add(message, in_order)
@@ -178,7 +178,7 @@ class DirectOutlet:
                 return
 
     def _run_of_frames(self) -> bytes:
-        """Take about `RUN_BYTES` of what comes next, in order: due answers, gaps, runs of events."""
+        """Take about `RUN_BYTES` of what comes next: due answers, gaps, runs of events."""
         frames: list[bytes] = []
         size = 0
         while size < RUN_BYTES:
