@@ -19,7 +19,9 @@ from .trusted_users import UNIX
 
 SUBPROTOCOL = "events.v1"
 PREFIX = "sightline_prefix"  # key in the scope's state: the path that the gateway is mounted at
-_HEADERS = "sightline_headers"  # key in the scope's state: the result of `headers_of`, and what it read
+_HEADERS = (
+    "sightline_headers"  # key in the scope's state: the result of `headers_of`, and what it read
+)
 
 
 def headers_of(scope: Scope) -> ByName:

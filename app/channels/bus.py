@@ -16,7 +16,7 @@ from ..catalog.registry import Catalog
 from ..events import Clock, Event, Gap, Position
 from ..metrics import Counters
 from .filters import EventFilter
-from .frames import EVENT, frame_header as frame_header
+from .frames import EVENT
 from .groups import Groups
 from .owner import Owner
 from .replay import NO_REPLAY, Replay, ReplayStore

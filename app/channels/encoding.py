@@ -10,7 +10,7 @@ from ahocorasick_rs import BytesAhoCorasick
 
 from ..errors import EventTooLargeError, InvalidDataError
 from .obstacle import obstacle
-from .strict_json import FLATTER, MAX_DEPTH, check_depth as check_depth
+from .strict_json import FLATTER, MAX_DEPTH, check_depth
 
 Fields = Mapping[str, object]
 # orjson is ten times faster than the standard library's encoder, and refuses what that one does,

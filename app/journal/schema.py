@@ -103,7 +103,9 @@ def open_writer(path: Path, page_bytes: int = 4096) -> sqlite3.Connection:
         foreign = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
         if connection.execute(foreign).fetchone()[0]:  # SQL that would run with ours
             raise NotOursError(path, "it holds triggers or views, which no gateway makes")
-        connection.execute(f"PRAGMA page_size = {page_bytes}")  # this and the next: only in a new file
+        connection.execute(
+            f"PRAGMA page_size = {page_bytes}"
+        )  # this and the next: only in a new file
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Literal, NoReturn
 
 import click
@@ -151,6 +152,7 @@ def sessions(as_json: bool, watch: bool, since: str) -> None:
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """End as a tool in a shell does: one line for what went wrong, none for Ctrl-C or a closed pipe."""
+    end_once_at(signal.SIGINT)
     try:
         yield
     except KeyboardInterrupt:
@@ -168,8 +170,26 @@ def _one_line_errors() -> Iterator[None]:
         _fail(str(error))
 
 
+def end_once_at(*signals: signal.Signals) -> None:
+    """Raise `KeyboardInterrupt` at the first of these signals, and ignore all after it.
+
+    A second one would break into the end of the command, with a traceback. `deaf_to_ctrl_c` where the
+    exception arrives is too late alone: the second one may come before that.
+    """
+    has_come = False
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal has_come
+        if not has_come:
+            has_come = True
+            raise KeyboardInterrupt
+
+    for one in signals:
+        signal.signal(one, end)
+
+
 def deaf_to_ctrl_c() -> None:
-    """The end has begun: a further Ctrl-C would only break into it, with a traceback."""
+    """Ignore Ctrl-C from now on: Python gives back the usual handler at its end, which would kill it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

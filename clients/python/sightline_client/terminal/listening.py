@@ -24,7 +24,7 @@ from sightline_client.address import find
 from sightline_client.errors import SightlineError
 from sightline_client.sync import History, Stream, connect, history
 
-from . import deaf_to_ctrl_c, lines, reader_gone
+from . import deaf_to_ctrl_c, end_once_at, lines, reader_gone
 from .own_output import OwnOutput
 from .publishing import progress
 
@@ -87,7 +87,7 @@ def record(path: str, patterns: tuple[str, ...], since: str | None, until: str |
         RecordingExistsError: a recording is never overwritten.
     """
     _tell_of_reconnects()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_once_at(signal.SIGINT, signal.SIGTERM)
     types = patterns or None
     if until is not None:
         number = _number(since)
