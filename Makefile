@@ -165,7 +165,7 @@ format: $(DEV) ## rewrite the sources with black and ruff's safe fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/black .
 
-bench: $(BENCH) ## measure the gateway beside its peers (the first table alone: 12 minutes on a slow machine)
+bench: $(BENCH) ## measure the gateway beside its peers (half an hour)
 	$(BIN)/python -m benchmarks
 
 bench-loops: $(BENCH) ## measure asyncio beside uvloop, pure beside compiled, and each newer Python (10 minutes)
@@ -175,7 +175,7 @@ bench-cluster: $(DEV) ## measure the gateway on NATS JetStream, with one and two
 	$(BIN)/python -m benchmarks.cluster
 	$(BIN)/python -m benchmarks.million
 
-bench-journal: $(BENCH) ## measure the journal: what it costs, and its answers with up to 5,000,000 events (12 minutes, 6 GB)
+bench-journal: $(BENCH) ## measure the journal: what it costs, and its answers with up to 5,000,000 events (5 to 12 minutes, 6 GB)
 	$(BIN)/python -m benchmarks.journal
 
 MINUTES ?= 10

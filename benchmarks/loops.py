@@ -65,7 +65,7 @@ def compiled(version: str, python: str) -> bool:
         raise SystemExit(f"benchmarks: {version} cannot compile the wheel:\n{done.stderr[-2000:]}")
     (wheel,) = folder.parent.glob(f"*-cp{version.replace('.', '')}-*.whl")
     target = ["--quiet", "--no-index", "--no-deps", "--target", str(folder), str(wheel)]
-    subprocess.run([sys.executable, "-m", "pip", "install", *target], check=True)
+    subprocess.run([python, "-m", "pip", "install", *target], check=True)
     wheel.unlink()
     return True
 
