@@ -14,7 +14,7 @@ from benchmarks.peers import ROOT  # noqa: E402
 from benchmarks.results import Result, Results  # noqa: E402
 
 FOLDER = ROOT / "docs" / "images"
-INCHES = (5.6, 3.2)
+INCHES = (5.6, 3.8)
 
 
 def draw(results: Results, folder: Path = FOLDER) -> None:
@@ -38,7 +38,7 @@ def draw(results: Results, folder: Path = FOLDER) -> None:
         }
         axes.plot(list(costs), list(costs.values()), marker="o", label=result.label)
         axes.set_yscale("linear")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.2 * max(costs.values()))
         _save(axes, folder / "filters.svg")
 
 
@@ -60,7 +60,12 @@ def _lines(axes: Axes, found: list[Result], scale: float | None) -> None:
             for result in found
         ]
         axes.plot(*zip(*points, strict=True), marker="o", label=contender.replace("`", ""))
-    axes.legend(fontsize=7)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Above the lines, where it hides none of them."""
+    axes.figure.legend(fontsize=7, ncols=2, loc="outside upper center")  # type: ignore[attr-defined]
 
 
 def _save(axes: Axes, path: Path) -> None:
@@ -73,5 +78,5 @@ def journal_lines(lines: dict[str, dict[int, float]], path: Path) -> None:
     axes = _axes("events in the journal", "ms")
     for label, points in lines.items():
         axes.plot(list(points), list(points.values()), marker="o", label=label)
-    axes.legend(fontsize=6)
+    _legend(axes)
     _save(axes, path)
