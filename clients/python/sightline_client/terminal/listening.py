@@ -103,14 +103,16 @@ def record(path: str, patterns: tuple[str, ...], since: str | None, until: str |
     start = _start(since, patterns)
     with connect(types=types, since=start, backfill=True) as stream, _new_file(path) as file:
         _say_connected(place, stream)
-        click.echo(f"recording to {path}; Ctrl-C ends it", err=True)
-        _write(stream, path, file)
+        _write(stream, path, file, f"recording to {path}; Ctrl-C ends it")
 
 
-def _write(items: Iterable[Item], path: str, file: TextIO) -> None:
+def _write(items: Iterable[Item], path: str, file: TextIO, first: str | None = None) -> None:
+    """Write items until they end, or until Ctrl-C, which counts from the line `first` on."""
     own = OwnOutput(Path(path))
     events = gaps = 0
     try:
+        if first is not None:
+            click.echo(first, err=True)
         with _counting(True) as count:
             for item in items:
                 if own.leaves_out(item):
