@@ -165,10 +165,10 @@ format: $(DEV) ## rewrite the sources with black and ruff's safe fixes
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/black .
 
-bench: $(BENCH) ## measure the gateway beside its peers (half an hour)
+bench: $(BENCH) ## measure the gateway beside its peers (three runs of each took 19 minutes; without --runs it is five)
 	$(BIN)/python -m benchmarks
 
-bench-loops: $(BENCH) ## measure asyncio beside uvloop, pure beside compiled, and each newer Python (10 minutes)
+bench-loops: $(BENCH) ## measure asyncio beside uvloop, pure beside compiled, and each newer Python (3 minutes and more)
 	$(BIN)/python -m benchmarks.loops
 
 bench-cluster: $(DEV) ## measure the gateway on NATS JetStream, with one and two gateways (3 minutes)
